@@ -1,0 +1,173 @@
+"""Something that arrives: what it is said to be, how it was obtained, and what will be recorded of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from hmp_cache import formats
+from hmp_cache.incoming import Staged
+from hmp_cache.labels import Label, artifact_id
+from hmp_cache.ledger import Known
+from hmp_cache.validation import Report
+from hmp_core.identity import sha256_bytes
+
+_TOOL = "hmp-cache"
+
+#: How many names of columns are kept of a wide table: an event is small.
+_COLUMNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One arrival.
+
+    Parameters
+    ----------
+    label
+        What it is said to be.
+    file_name
+        What the file is called where it comes from.
+    stand_in
+        What stands in for the place where the label has neither place nor name.
+    uri
+        Where it comes from: a URI, or a path relative to the workspace.
+    is_custom
+        The user's own file.
+    """
+
+    label: Label
+    file_name: str
+    stand_in: str
+    uri: str | None = None
+    is_custom: bool = True
+    request: dict[str, Any] | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    license: str | None = None
+    fetched_at: str | None = None
+    metadata: dict[str, Any] | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+
+    @property
+    def entry_id(self) -> UUID:
+        """The input that it is a version of."""
+        return self.label.entry_id(self.stand_in)
+
+    @property
+    def suffix(self) -> str:
+        """What the file is said to be, as ".csv"."""
+        return PurePath(self.file_name).suffix
+
+    def artifact(self, staged: Staged, path: str, *, in_place: bool) -> dict[str, Any]:
+        """Return the facts of the bytes that arrived, which go to ``path``."""
+        derived = "derived" if self.label.parents else None
+        return {
+            "id": str(artifact_id(self.entry_id, staged.sha256)),
+            "type": derived or ("custom" if self.is_custom else "download"),
+            "sha256": staged.sha256,
+            "size": staged.size,
+            "mtime": staged.path.stat().st_mtime,
+            "path": path,
+            "media_type": formats.media_type(self.suffix),
+            "in_place": in_place,
+            "created_at": self.now.isoformat(),
+        }
+
+    def payload(self, artifact: dict[str, Any], report: Report, known: Known | None) -> dict[str, Any]:
+        """Return what the event ``input.stored`` says."""
+        first = known.sidecar.stored(artifact["sha256"]) if known else None
+        return {
+            "entry": self._entry(known),
+            "artifact": artifact | ({"created_at": first["created_at"]} if first else {}),
+            "superseded": _superseded(known, artifact),
+            "data": {
+                "date_start": report.date_start.isoformat() if report.date_start else None,
+                "date_end": report.date_end.isoformat() if report.date_end else None,
+                "n_records": report.n_records,
+                "columns": list(report.columns[:_COLUMNS]) if report.columns else None,
+                "metadata": self.metadata,
+            },
+            "provenance": self._provenance(),
+            "validation": _verdict(report),
+        }
+
+    def rejection(self, staged: Staged, report: Report, kept: str) -> dict[str, Any]:
+        """Return what the event ``input.rejected`` says."""
+        listed = "; ".join(finding.message for finding in report.findings)
+        request = {"path": kept, "sha256": staged.sha256, "size": staged.size}
+        return {
+            "entry": {"id": str(self.entry_id)},
+            "failure": self.failure("validation", listed, request),
+            "validation": _verdict(report),
+        }
+
+    def failure(self, error_type: str, message: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what is recorded of an attempt that failed."""
+        return {
+            "variable": self.label.variable,
+            "source": self.label.source,
+            "source_ref": self.uri or self.file_name,
+            "error_type": error_type,
+            "message": message,
+            "request": request,
+        }
+
+    def _entry(self, known: Known | None) -> dict[str, Any]:
+        label = self.label
+        born = known.newest.payload["entry"]["created_at"] if known else self.now.isoformat()
+        return {
+            "id": str(self.entry_id),
+            "name": label.called(self.file_name),
+            "variable": label.variable,
+            "source": label.source,
+            "station_id": label.station,
+            "bbox": list(label.bbox) if label.bbox else None,
+            "crs": label.crs,
+            "period": [m.isoformat() if m else None for m in label.period] if label.period else None,
+            "frequency": label.frequency,
+            "unit": label.unit,
+            "source_unit": label.source_unit,
+            "is_custom": self.is_custom,
+            "created_at": born,
+        }
+
+    def _provenance(self) -> dict[str, Any]:
+        label = self.label
+        name, _, version = (label.tool or "").partition(" ")
+        parents = [dict(parent) for parent in label.parents]
+        hashes = "\n".join(sorted(parent["sha256"] for parent in parents))
+        return {
+            "uri": self.uri,
+            "request": self.request,
+            "etag": self.etag,
+            "last_modified": self.last_modified,
+            "license": label.license or self.license,
+            "fetched_at": self.fetched_at,
+            "tool_name": name or _TOOL,
+            "tool_version": version.strip() or (_own_version() if not name else None),
+            "parents": parents or None,
+            "input_hash": sha256_bytes(hashes.encode()) if parents else None,
+            "parameters": dict(label.parameters) if label.parameters else None,
+        }
+
+
+def _superseded(known: Known | None, artifact: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the facts of the version that makes way, and where its bytes are kept."""
+    if known is None or known.artifact["sha256"] == artifact["sha256"]:
+        return None
+    return dict(known.artifact) | {"path": f"data/.versions/{known.artifact['sha256']}"}
+
+
+def _verdict(report: Report) -> dict[str, Any]:
+    errors = [{"check": finding.check, "message": finding.message} for finding in report.findings]
+    return {"schema_name": report.schema_name, "passed": report.passed, "errors": errors}
+
+
+def _own_version() -> str:
+    from hmp_cache import __version__
+
+    return __version__

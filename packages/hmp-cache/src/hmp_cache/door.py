@@ -1,0 +1,54 @@
+"""How you get in: from a workspace to its `InputsNamespace`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hmp_cache.inputs import InputsNamespace
+from hmp_core.locks import DEFAULT_TIMEOUT
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from hmp_core.protocols import AuthBackend
+
+
+def open(  # noqa: A001 - the documented name of the door
+    path: str | Path | UPath,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    auth: AuthBackend | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> InputsNamespace:
+    """Open the input cache of a workspace.
+
+    Parameters
+    ----------
+    path
+        The workspace folder.
+    create
+        Make it a workspace if it is none.
+    read_only
+        Refuse every write.
+    auth
+        Who is asked for the right to read and write; by default `LocalAuthBackend`.
+    timeout
+        Seconds to wait for locks: of the database, of a folder another process writes, of an input it fetches.
+
+    Raises
+    ------
+    PathNotFound, DatabaseNotFound
+        If there is nothing (a ``FileNotFoundError``); nothing is created.
+    UnsupportedScheme, NotWritable, CorruptError, SchemaTooNewError, BusyError
+        See `hmp_core.errors`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with open(tempfile.mkdtemp() + "/fulda", create=True) as data:
+    ...     data.find()
+    []
+    """
+    return InputsNamespace(path, create=create, read_only=read_only, auth=auth, timeout=timeout)

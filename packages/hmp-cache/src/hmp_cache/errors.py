@@ -1,0 +1,43 @@
+"""What only the cache can refuse; the tree is in `hmp_core.errors`."""
+
+from __future__ import annotations
+
+from hmp_core.errors import AmbiguousReference, HmpError, InvalidInput, NotFound, PathNotFound
+
+
+class EntryNotFound(NotFound):
+    """No input goes by that reference; the nearest names are in ``candidates``."""
+
+
+class AmbiguousEntry(AmbiguousReference):
+    """Several inputs go by that reference; ``candidates`` lists their ids."""
+
+
+class ValidationFailed(InvalidInput):
+    """A file is not what its variable's contract expects; it is kept aside and not served.
+
+    ``checks`` names what failed, ``path`` is where the file was put, relative to the workspace.
+    """
+
+    exit_code = 16
+    checks: list[str]
+    path: str
+
+
+class ArtifactGone(PathNotFound):
+    """The record of a version is there, its bytes are not; ``sha256`` says which bytes they were."""
+
+    sha256: str
+
+
+class DownloadFailed(HmpError, ConnectionError):
+    """Nothing usable came from a URI; every attempt is in ``failures``.
+
+    ``reason`` is one of network, http, truncated, content; ``status`` the last HTTP status, if there was one.
+    """
+
+    exit_code = 6
+    uri: str
+    reason: str
+    status: int | None
+    attempts: int

@@ -1,0 +1,344 @@
+"""The inputs of a workspace as a user handles them: add, fetch, find, look after."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hmp_cache.errors import EntryNotFound
+from hmp_cache.records import Entry, to_frame
+from hmp_core.locks import DEFAULT_TIMEOUT
+from hmp_core.questions import ask
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from upath import UPath
+
+    from hmp_cache.opening import Rooms
+    from hmp_cache.retries import Retry
+    from hmp_core.events import EventStore
+    from hmp_core.events.store import Notice
+    from hmp_core.protocols import AuthBackend, BulkBackend
+
+
+class InputsNamespace:
+    """The input cache of one workspace; `hmp_cache.open` makes it.
+
+    Parameters
+    ----------
+    workspace
+        The workspace folder.
+    create
+        Make it a workspace if it is none. The database itself is made wherever it is missing, from what lies in
+        ``data``: it can be made again at any time.
+    read_only, auth, timeout
+        See `hmp_cache.open`.
+    """
+
+    def __init__(
+        self,
+        workspace: str | Path | UPath,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        auth: AuthBackend | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        from hmp_cache.opening import rooms_of  # with all that it brings: the command line starts without
+
+        self._rooms: Rooms = rooms_of(workspace, create=create, read_only=read_only, auth=auth, timeout=timeout)
+        self.workspace = self._rooms.shelf.workspace
+
+    def __repr__(self) -> str:
+        return f"<InputsNamespace {self.workspace}>"
+
+    # ── in ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(  # noqa: PLR0913 - what can be said of an input, each by its name
+        self,
+        path: str | Path | UPath,
+        *,
+        variable: str,
+        source: str = "custom",
+        station: str | None = None,
+        bbox: Sequence[float] | None = None,
+        crs: str | None = None,
+        period: Any = None,
+        frequency: str | None = None,
+        unit: str | None = None,
+        license: str | None = None,  # noqa: A002
+        parents: Sequence[Entry | UUID | str] = (),
+        tool: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Entry:
+        """Keep a copy of a file as an input.
+
+        Variable, source, place (station, or extent and coordinate system; else the name, else the file's name), stated
+        period, frequency and unit make it the same input as before: then these bytes become its current version, and
+        the former stay reachable. The same bytes again change nothing.
+
+        Parameters
+        ----------
+        path
+            The file. It is copied, never moved or changed.
+        variable, source
+            What it is and where it comes from, as "discharge" and "custom": names of folders.
+        station
+            The station it was measured at.
+        bbox, crs
+            Extent (xmin, ymin, xmax, ymax) and coordinate system, as "EPSG:2154".
+        period
+            First and last moment, as a pair or "2001-01-01/2005-12-31"; by default what the data cover.
+        frequency, unit
+            As "1D" and "m3 s-1" (UDUNITS).
+        license
+            Under which terms it may be used.
+        parents
+            For derived data: the inputs it was made from.
+        tool, parameters
+            For derived data: what made it ("name version") and with which settings.
+        name
+            What to call it; by default the file's name without its suffix.
+
+        Returns
+        -------
+        Entry
+            The input with its current version.
+
+        Raises
+        ------
+        InvalidInput, PathNotFound
+            For a value or a path that cannot be accepted; nothing was changed.
+        ValidationFailed
+            If the file is not what its variable's contract expects; a copy is kept aside and not served.
+        BusyError, NotWritable, StorageError, AccessDenied
+            See `hmp_core.errors`.
+
+        Examples
+        --------
+        >>> import tempfile, hmp_cache
+        >>> workspace = Path(tempfile.mkdtemp())
+        >>> _ = (workspace / "p.csv").write_text("date,rain\\n2001-01-01,1.4\\n2001-01-02,0\\n")
+        >>> data = hmp_cache.open(workspace, create=True)
+        >>> entry = data.add(workspace / "p.csv", variable="precipitation", unit="mm d-1")
+        >>> entry == data["p"]
+        True
+        """
+        said = _said(locals())
+        return self._rooms.add(path, said, parents)
+
+    def fetch(  # noqa: PLR0913
+        self,
+        uri: str,
+        *,
+        variable: str,
+        source: str = "url",
+        station: str | None = None,
+        bbox: Sequence[float] | None = None,
+        crs: str | None = None,
+        period: Any = None,
+        frequency: str | None = None,
+        unit: str | None = None,
+        license: str | None = None,  # noqa: A002
+        tool: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        refresh: bool = False,
+        retry: Retry | None = None,
+    ) -> Entry:
+        """Keep what lies under a URI as an input.
+
+        What is there already, came from this URI and is unharmed is returned without asking the server. Where neither
+        station, extent nor name is given, the URI stands in for the place.
+
+        Parameters
+        ----------
+        uri
+            ``https://``, ``http://`` or ``file://``. A user name and password in it are used and not recorded.
+        refresh
+            Ask the server whether there is something newer (304: there is not).
+        retry
+            How often and how patiently to try.
+
+        See `add` for the others; a server's ``Link: <...>; rel="license"`` is taken as the license if none is given.
+
+        Raises
+        ------
+        UnsupportedScheme
+            For any other scheme; nothing was changed.
+        DownloadFailed
+            If nothing usable came; each attempt is in `failures`.
+        ValidationFailed, InvalidInput, PathNotFound, BusyError, NotWritable, StorageError, AccessDenied
+            See `add`.
+        """
+        said = _said(locals())
+        return self._rooms.fetch(uri, said, refresh=refresh, retry=retry)
+
+    # ── out ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, **filters: Any) -> list[Entry]:
+        """Return the inputs that fit, newest first, each with its current version.
+
+        Parameters
+        ----------
+        **filters
+            ``variable``, ``source``, ``station``, ``name``, ``unit``, ``frequency``, ``crs``, ``sha256``, ``uri``,
+            ``license``, ``size``, ``date_start``, ``date_end``, ``created_at``, ``stored_at``, ``is_custom`` ...;
+            suffixes ``_gt _gte _lt _lte _ne _like``; a list means any of. ``period`` and ``bbox`` ask for inputs that
+            cover them.
+
+        Raises
+        ------
+        UnknownFilter
+            For a key nobody knows; lists the valid ones. It is a ``ValueError``.
+        """
+        return self._rooms.asking.find(filters)
+
+    def __getitem__(self, reference: str | UUID) -> Entry:
+        """Return one input: by id, at least four digits of it, name, path, or a variable there is once.
+
+        Raises
+        ------
+        EntryNotFound, AmbiguousEntry
+            If there is none (with the nearest names), or more than one (listed). Both are ``KeyError``.
+        """
+        return self._rooms.asking.one(reference)
+
+    def latest(self, **filters: Any) -> Entry:
+        """Return the input (that fits the filters) whose current version was stored last.
+
+        Raises
+        ------
+        EntryNotFound
+            If none fits.
+        """
+        return _first(self.find(**filters), filters)
+
+    def versions(self, entry: Entry | UUID | str) -> list[Entry]:
+        """Return every version of an input, the newest first; those whose bytes are gone have state ``missing``."""
+        return self._rooms.asking.versions(entry)
+
+    def artifact(self, reference: UUID | str) -> Entry:
+        """Return one version of an input, by its artifact id or the SHA-256 of its bytes.
+
+        Raises
+        ------
+        EntryNotFound
+            If no input ever had it.
+        """
+        return self._rooms.asking.artifact(str(reference))
+
+    def artifact_path(self, sha256: str) -> Path:
+        """Return where the bytes with this SHA-256 lie, also those of a superseded version.
+
+        Raises
+        ------
+        ArtifactGone
+            If they are on record but not here any more.
+        EntryNotFound
+            If no input ever had them.
+        """
+        return self._rooms.asking.artifact_path(sha256)
+
+    @property
+    def table(self) -> pa.Table:
+        """All inputs with their current version as an Arrow table, newest first."""
+        return self._rooms.asking.table({})
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All inputs as a pandas DataFrame (see `table`)."""
+        return to_frame(self.table)
+
+    def summary(self) -> pa.Table:
+        """Return a line per variable and source: how many inputs and stations, from when to when."""
+        return self._rooms.asking.summary()
+
+    def failures(self, limit: int = 100) -> pa.Table:
+        """Return the newest attempts to obtain an input that failed, and why."""
+        return self._rooms.asking.failures(limit)
+
+    def story(self, reference: UUID | str) -> dict[str, Any]:
+        """Return everything that is known of one input.
+
+        Returns
+        -------
+        dict
+            ``entry``, ``versions`` (entries, newest first), ``provenance`` (how each was obtained) and ``validation``
+            (how each was judged), as plain rows.
+        """
+        return self._rooms.asking.story(reference)
+
+    def sql(self, query: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Return the answer to one SQL question, as ``SELECT`` or ``FROM``; anything that does something is refused."""
+        with self.reading() as backend:
+            return ask(backend, query, params)
+
+    # ── looking after ────────────────────────────────────────────────────────────────────────────────
+
+    def check(self, **filters: Any) -> list[Entry]:
+        """Return the inputs that fit, each with its state: current, modified, missing or purged.
+
+        A file whose size and time are those registered counts as unchanged; any other is hashed.
+        """
+        return self._rooms.asking.check(filters)
+
+    def rebuild(self) -> Notice:
+        """Make the database anew from the sidecars and the log; finish first what a dead process had begun.
+
+        Returns
+        -------
+        Notice
+            What the new database lacks: false when nothing; sidecars that cannot be read are named in its ``reason``.
+        """
+        return self._rooms.rebuild()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[BulkBackend]:
+        """Hold one lease for several questions, which then see the same state."""
+        with self._rooms.store.reading() as backend:
+            yield backend
+
+    @property
+    def notice(self) -> Notice:
+        """What the last answer lacks; false when it was complete."""
+        return self._rooms.store.notice
+
+    @property
+    def store(self) -> EventStore:
+        """The database with its log."""
+        return self._rooms.store
+
+    def close(self) -> None:
+        """Fold what is pending if nobody else is at it, and give everything back."""
+        self._rooms.store.close()
+
+    def __enter__(self) -> InputsNamespace:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+_LABELLED = (
+    "variable", "source", "station", "bbox", "crs", "period", "frequency", "unit", "license", "tool", "parameters",
+    "name",
+)  # fmt: skip
+
+
+def _said(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said of an input, out of a verb's arguments."""
+    return {name: arguments[name] for name in _LABELLED}
+
+
+def _first(found: Sequence[Entry], filters: Mapping[str, Any]) -> Entry:
+    if found:
+        return found[0]
+    asked = ", ".join(f"{key}={value!r}" for key, value in filters.items()) or "no filter"
+    message = f"no input fits {asked}"
+    raise EntryNotFound(message, reference=asked, candidates=[])

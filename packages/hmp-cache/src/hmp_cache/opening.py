@@ -1,0 +1,254 @@
+"""Opening the cache of a workspace: the rooms behind both doors, and a database wherever it is missing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hmp_cache import queries, sidecar
+from hmp_cache.arrival import Arrival
+from hmp_cache.asking import Asking
+from hmp_cache.fetching import Fetcher
+from hmp_cache.fold import FOLD
+from hmp_cache.intake import Intake
+from hmp_cache.labels import Label
+from hmp_cache.records import Entry
+from hmp_cache.shelf import SIDECAR, Shelf
+from hmp_core.auth import authorize, get_auth_backend
+from hmp_core.durable import make_folder
+from hmp_core.errors import CorruptError, DatabaseNotFound, InvalidInput, NotWritable, PathNotFound, SchemaTooNewError
+from hmp_core.events import Event, EventStore
+from hmp_core.events.rebuild import rebuild
+from hmp_core.layout import WORKSPACE_MARKER, cache_path, init_workspace, read_root
+from hmp_core.locks import DEFAULT_TIMEOUT
+from hmp_core.paths import to_local, to_relative
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from hmp_cache.retries import Retry
+    from hmp_core.events.store import Notice
+    from hmp_core.protocols import AuthBackend
+
+_log = logging.getLogger(__name__)
+
+
+def rooms_of(
+    workspace: str | Path | UPath, *, create: bool, read_only: bool, auth: AuthBackend | None, timeout: float
+) -> Rooms:
+    """Open the cache of a workspace; see `hmp_cache.open`."""
+    local = to_local(workspace)
+    if create and not read_only and not (local / WORKSPACE_MARKER).is_file():
+        init_workspace(local)
+    return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout)
+
+
+def rebuild_cache(
+    workspace: str | Path | UPath, *, auth: AuthBackend | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Notice:
+    """Make the database of a workspace anew, also where it is damaged and cannot be opened.
+
+    Returns
+    -------
+    Notice
+        See `InputsNamespace.rebuild`.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no such workspace.
+    BusyError, AccessDenied, NotWritable
+        See `hmp_core.errors`.
+    """
+    root = _root(to_local(workspace))
+    make_folder(cache_path(root).parent)
+    return Rooms.furnished(root, read_only=False, auth=auth, timeout=timeout).rebuild()
+
+
+def _root(local: Path) -> Path:
+    return Path(os.path.realpath(read_root(local, WORKSPACE_MARKER).path))
+
+
+def workspace_of(database: Path) -> Path:
+    """Return the workspace of a cache by its database file, which need not exist.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not called ``data/cache.duckdb``.
+    PathNotFound
+        If its folder does not exist; nothing is created.
+    """
+    real = Path(os.path.realpath(database))
+    if real != cache_path(real.parents[1]):
+        message = f"{database}: the database of a cache is <workspace>/data/cache.duckdb"
+        raise InvalidInput(message)
+    if not real.parent.is_dir():
+        message = f"{real.parent}: no such folder; make the workspace with `hmp init PATH`"
+        raise PathNotFound(message, path=str(real.parent))
+    return real.parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What both doors of the cache stand on."""
+
+    store: EventStore
+    shelf: Shelf
+    intake: Intake
+    fetcher: Fetcher
+    asking: Asking
+    auth: AuthBackend
+    resource: str
+    timeout: float
+
+    @classmethod
+    def opened(cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float) -> Rooms:
+        """Return the rooms of a workspace, its database made or brought up to date unless ``read_only``."""
+        rooms = cls.furnished(workspace, read_only=read_only, auth=auth, timeout=timeout)
+        rooms._enter()
+        return rooms
+
+    @classmethod
+    def furnished(cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float) -> Rooms:
+        """Return the rooms of a workspace; nothing is opened yet."""
+        authority, resource = auth or get_auth_backend(), f"cache:{workspace.name}"
+        database = cache_path(workspace)
+        store = EventStore(database, FOLD, auth=authority, resource=resource, timeout=timeout, read_only=read_only)
+        shelf = Shelf(workspace)
+        intake = Intake(store, shelf, timeout=timeout)
+        fetcher = Fetcher(store, shelf, intake, timeout=timeout)
+        return cls(store, shelf, intake, fetcher, Asking(store, shelf), authority, resource, timeout)
+
+    def _enter(self) -> None:
+        if self.store.read_only:
+            if not self.store.path.exists():
+                message = (
+                    f"{self.shelf.workspace} has no data/cache.duckdb; open it for writing, or run `hmp data rebuild`"
+                )
+                raise DatabaseNotFound(message, path=str(self.store.path))
+        else:
+            self._make()
+            if self.auth.can_write(self.resource):
+                self.intake.settle_all()
+        with self.store.reading():
+            pass  # what cannot be read is refused here, at the door
+
+    def _make(self) -> None:
+        make_folder(self.shelf.data)
+        if self.store.path.exists() or not self._has_history():
+            self.store.prepare_schema()
+        else:
+            self._rebuild()
+
+    def _has_history(self) -> bool:
+        log = [*self.store.files.packed(), *self.store.files.segments()]
+        return bool(log) or next(sidecar.every(self.shelf.data), None) is not None
+
+    # ── verbs ────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(
+        self, path: str | Path | UPath, said: Mapping[str, Any], parents: Sequence[Entry | UUID | str] = ()
+    ) -> Entry:
+        """Copy a file in; see `InputsNamespace.add`."""
+        self.may_write()
+        label = Label(**said, parents=self._parents(parents))
+        source = self.user_file(path)
+        arrival = Arrival(label, source.name, stand_in=source.name, uri=self._origin(source, label))
+        with self.shelf.incoming.receiving() as file:
+            event = self.intake.accept(self.shelf.incoming.copy_in(source, file), arrival)
+        return self.entry(event)
+
+    def _parents(self, parents: Sequence[Entry | UUID | str]) -> list[dict[str, Any]]:
+        found = [parent if isinstance(parent, Entry) else self.asking.one(parent) for parent in parents]
+        return [
+            {"entry_id": str(e.id), "artifact_id": str(e.artifact_id), "sha256": e.sha256, "variable": e.variable}
+            for e in found
+        ]
+
+    def fetch(self, uri: str, said: Mapping[str, Any], *, refresh: bool, retry: Retry | None) -> Entry:
+        """Obtain what lies under a URI; see `InputsNamespace.fetch`."""
+        self.may_write()
+        return self.entry(self.fetcher.fetch(uri, Label(**said), refresh=refresh, retry=retry))
+
+    def entry(self, event: Event) -> Entry:
+        """Return what a stored event says."""
+        return queries.entry_of(event, self.shelf.workspace)
+
+    def user_file(self, path: str | Path | UPath) -> Path:
+        """Return a user's file, links followed.
+
+        Raises
+        ------
+        PathNotFound, InvalidInput
+            If there is none, or it is a folder, a device, or a sidecar of the cache.
+        """
+        found = Path(os.path.realpath(to_local(path)))
+        try:
+            str(found).encode()
+        except UnicodeEncodeError:
+            message = f"{str(found)!r}: the name is no Unicode text and cannot be kept; rename the file"
+            raise InvalidInput(message) from None
+        try:
+            mode = found.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            message = f"{found}: no such file"
+            raise PathNotFound(message, path=str(found)) from None
+        except OSError as error:
+            message = f"{found} cannot be looked at: {error.strerror}"
+            raise InvalidInput(message) from error
+        if not stat.S_ISREG(mode):
+            message = f"{found} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}; expected one file"
+            raise InvalidInput(message)
+        if found.name.endswith(SIDECAR):
+            message = f"{found} is a sidecar of the cache; expected the file it lies beside"
+            raise InvalidInput(message)
+        return found
+
+    def rebuild(self) -> Notice:
+        """Make the database anew; see `InputsNamespace.rebuild`."""
+        self.may_write()
+        self.intake.settle_all()
+        self.shelf.sweep()
+        unreadable = self._unreadable()
+        notice = self._rebuild()
+        if not unreadable:
+            return notice
+        reason = "; ".join([notice.reason, *unreadable] if notice.reason else unreadable)
+        return replace(notice, rejected=notice.rejected + len(unreadable), reason=reason)
+
+    def _rebuild(self) -> Notice:
+        return rebuild(self.store.path, FOLD, timeout=self.timeout, auth=self.auth, resource=self.resource)
+
+    def _unreadable(self) -> list[str]:
+        found = []
+        for path in sidecar.every(self.shelf.data):
+            try:
+                sidecar.read(path)
+            except (CorruptError, SchemaTooNewError) as error:
+                found.append(str(error))
+        return found
+
+    def may_write(self) -> None:
+        """Return if the user may write here; asked before anything is touched."""
+        if self.store.read_only:
+            message = f"{self.store.path} was opened read-only"
+            raise NotWritable(message, path=str(self.store.path))
+        authorize(self.auth, "write", self.resource)
+
+    def _origin(self, source: Path, label: Label) -> str | None:
+        """Return where a user's file came from: relative if it lies in the workspace, so that copies agree.
+
+        Derived data came from its parents: the file that was handed over is nobody's source.
+        """
+        if label.parents:
+            return None
+        if self.shelf.workspace in source.parents:
+            return to_relative(source, self.shelf.workspace)
+        return source.as_uri()

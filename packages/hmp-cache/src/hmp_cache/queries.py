@@ -1,0 +1,238 @@
+"""One function per named statement: records in and out of the database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hmp_cache.fold import rows as rows_of
+from hmp_cache.labels import checked_bbox, checked_moment, checked_period
+from hmp_cache.records import Entry
+from hmp_core.errors import InvalidInput
+from hmp_core.events import Event
+from hmp_core.filters import Bound, split_key, where
+from hmp_core.protocols import CatalogBackend
+from hmp_core.statements import load_statements
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TEXTS = (
+    "id", "name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "sha256",
+    "relative_path", "media_type", "uri", "license", "artifact_id",
+)  # fmt: skip
+_NUMBERS = ("size", "bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
+_MOMENTS = ("date_start", "date_end", "created_at", "stored_at")
+_FLAGS = ("is_custom",)
+
+_COLUMNS = (
+    "id, name, variable, source, station_id, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax, crs, date_start, date_end, "
+    "frequency, unit, source_unit, is_custom, sha256, size, relative_path, media_type, uri, license, state, "
+    "artifact_id, created_at, stored_at, file_mtime"
+)
+
+#: Fields of a record that are columns of a row as they are.
+_SAME = (
+    "name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "sha256", "size",
+    "relative_path", "media_type", "uri", "license", "created_at", "stored_at", "is_custom",
+)  # fmt: skip
+
+#: What inputs are found by -> the column of the statement ``versions``. Not the state: only `check` knows it.
+FILTERS = {name: name for name in (*_TEXTS, *_NUMBERS, *_MOMENTS, *_FLAGS)} | {"station": "station_id"}
+
+
+def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | None = None, offset: int = 0) -> pa.Table:
+    """Return the current version of each input that fits, newest first.
+
+    ``period`` and ``bbox`` ask for inputs that cover them; every other key is a column (see `hmp_core.filters`).
+
+    Raises
+    ------
+    UnknownFilter
+        For a key nobody knows.
+    InvalidInput
+        For a value that a column cannot be compared with.
+    """
+    bound = Bound()
+    plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
+    conditions = where(_typed(plain), FILTERS, bound)
+    conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
+    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join(['is_current', *conditions])}"
+    sql += " ORDER BY stored_at DESC, id"
+    if min(limit or 0, offset) < 0:
+        message = f"limit is {limit}, offset is {offset}; expected numbers from 0 on"
+        raise InvalidInput(message)
+    if limit is not None or offset:
+        sql += f" LIMIT {bound.add(2**62 if limit is None else limit)} OFFSET {bound.add(offset)}"
+    return backend.query(sql, bound.values)
+
+
+def versions(backend: CatalogBackend, column: str, value: str) -> pa.Table:
+    """Return every version of the inputs that fit, the newest first."""
+    assert column in {"id", "sha256", "artifact_id"}
+    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {column} = $1 ORDER BY stored_at DESC, artifact_id"
+    return backend.query(sql, [value])
+
+
+def places(backend: CatalogBackend, variable: str, source: str) -> list[tuple[str, str]]:
+    """Return (id, path) of the inputs of a source."""
+    return [(str(row[0]), str(row[1])) for row in backend.fetch_all(_sql("places"), [variable, source])]
+
+
+def fitting(backend: CatalogBackend, text: str, digits: str) -> list[tuple[str, str, str]]:
+    """Return (id, name, path) of the inputs with this id, name or path, or whose id begins with ``digits``."""
+    return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("fitting"), [text, digits])]
+
+
+def of_variable(backend: CatalogBackend, variable: str) -> list[tuple[str, str, str]]:
+    """Return (id, name, path) of the inputs of a variable, newest first."""
+    return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("of_variable"), [variable])]
+
+
+def names(backend: CatalogBackend, limit: int) -> list[str]:
+    """Return what inputs are called, and their variables: those of the newest inputs."""
+    found = backend.fetch_all(_sql("names"), [limit])
+    return sorted({str(word) for row in found for word in row})
+
+
+def summary(backend: CatalogBackend) -> pa.Table:
+    """Return a line per variable and source."""
+    return backend.query(_sql("summary"))
+
+
+def failures(backend: CatalogBackend, limit: int) -> pa.Table:
+    """Return the newest failed attempts."""
+    return backend.query(_sql("failures"), [limit])
+
+
+def table_names(backend: CatalogBackend) -> list[str]:
+    """Return the names of the tables of the cache, without those that keep the books."""
+    return [row[0] for row in backend.fetch_all(_sql("table_names"))]
+
+
+def reports(backend: CatalogBackend, entry: UUID) -> pa.Table:
+    """Return the validation reports of one input, newest first."""
+    return backend.query(_sql("reports"), [str(entry)])
+
+
+def provenance(backend: CatalogBackend, entry: UUID) -> pa.Table:
+    """Return how the versions of one input were obtained, newest first."""
+    return backend.query(_sql("provenance"), [str(entry)])
+
+
+# ── what is asked ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _sql(name: str) -> str:
+    return load_statements("hmp_cache")[name].sql
+
+
+def _covering(period: Any, bbox: Any, bound: Bound) -> list[str]:
+    """Return the conditions that an input covers a period and an extent."""
+    conditions = []
+    start, end = checked_period(period) or (None, None)
+    if start is not None:
+        conditions.append(f"date_start <= {bound.add(start)}")
+    if end is not None:
+        conditions.append(f"date_end >= {bound.add(end)}")
+    box = checked_bbox(bbox)
+    if box is not None:
+        xmin, ymin, xmax, ymax = (bound.add(v) for v in box)
+        conditions += [f"bbox_xmin <= {xmin}", f"bbox_ymin <= {ymin}", f"bbox_xmax >= {xmax}", f"bbox_ymax >= {ymax}"]
+    return conditions
+
+
+def _typed(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filters with each value as its column has it, so that text from a command line will do."""
+    return {key: _each(key, value, _reader(key)) for key, value in filters.items()}
+
+
+def _reader(key: str) -> Callable[[str, Any], Any]:
+    found = split_key(key, FILTERS)
+    column = FILTERS[found[0]] if found else ""
+    if column in _NUMBERS:
+        return _number
+    if column in _MOMENTS:
+        return checked_moment
+    return _flag if column in _FLAGS else _plain
+
+
+def _each(key: str, value: Any, reader: Callable[[str, Any], Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [reader(key, v) for v in value]
+    return reader(key, value)
+
+
+def _number(key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        message = f"{key} is {value!r}, expected a number"
+        raise InvalidInput(message) from None
+
+
+def _flag(key: str, value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    found = known.get(str(value).lower())
+    if found is None:
+        message = f"{key} is {value!r}, expected true or false"
+        raise InvalidInput(message)
+    return found
+
+
+def _plain(key: str, value: Any) -> str:
+    if isinstance(value, (str, UUID, int)):
+        return str(value)
+    message = f"{key} is {value!r}, expected text, got {type(value).__name__}"
+    raise InvalidInput(message)
+
+
+# ── rows and records ─────────────────────────────────────────────────────────────────────────────────
+
+
+def entries(table: pa.Table, workspace: Path) -> list[Entry]:
+    """Return the rows of `find` or `versions` as records."""
+    return [entry(row, workspace) for row in table.to_pylist()]
+
+
+def entry(row: Mapping[str, Any], workspace: Path) -> Entry:
+    """Return one row as a record; a version whose file is not there is ``missing``."""
+    box = tuple(row[f"bbox_{edge}"] for edge in ("xmin", "ymin", "xmax", "ymax"))
+    period = (row["date_start"], row["date_end"])
+    found = Entry(
+        **{name: row[name] for name in _SAME},
+        id=UUID(row["id"]),
+        artifact_id=UUID(row["artifact_id"]),
+        bbox=None if None in box else box,
+        period=None if period == (None, None) else period,
+        state=row["state"],
+        mtime=row["file_mtime"],
+        workspace=workspace,
+    )
+    # only looked at, a thousand at a time: whoever opens it goes through `from_relative`
+    if found.state != "purged" and not os.path.exists(f"{workspace}/{found.relative_path}"):
+        return replace(found, state="missing")
+    return found
+
+
+def entry_of(event: Event, workspace: Path) -> Entry:
+    """Return what a stored event says, as the database will say it once it is folded."""
+    told: dict[str, Any] = {}
+    for row in rows_of(event, workspace / "data"):
+        values = dict(row.values or {})
+        if row.table == "artifacts" and row.key == (event.payload["artifact"]["id"],):
+            values |= {"size": values["size_bytes"], "relative_path": values["path"], "artifact_id": row.key[0]}
+            values["stored_at"] = values.pop("created_at")
+        elif row.table == "entries":
+            values["id"] = row.key[0]
+        elif row.table != "provenance":
+            continue
+        told |= values
+    told["name"] = event.payload["entry"]["name"]
+    return entry(told, workspace)

@@ -1,0 +1,100 @@
+"""The sidecar of an input: every version of it and how each was obtained, as the events that said so.
+
+It holds everything the rows of the database hold, so that the database can be made again from sidecars alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hmp_cache.shelf import SIDECAR, Shelf
+from hmp_core.durable import make_folder, write_atomic
+from hmp_core.errors import CorruptError, SchemaTooNewError
+from hmp_core.events import Event
+from hmp_core.events.record import from_dict
+
+#: The form of a sidecar that this module writes; every earlier one stays readable.
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a sidecar says."""
+
+    entry: str
+    events: tuple[Event, ...] = ()
+
+    def with_event(self, event: Event) -> Sidecar:
+        """Return the sidecar with one more event; with the same, if it has it already."""
+        if any(known.id == event.id for known in self.events):
+            return self
+        return replace(self, events=(*self.events, event))
+
+    @property
+    def newest(self) -> Event | None:
+        """The event that set the current version: the one with the greatest stamp."""
+        return max(self.events, key=lambda e: e.stamp(), default=None)
+
+    def stored(self, sha256: str) -> dict[str, Any] | None:
+        """Return the facts of the version with these bytes, as they were first stored."""
+        found = [e.payload["artifact"] for e in self.events if e.payload["artifact"]["sha256"] == sha256]
+        return found[0] if found else None
+
+
+def path_of(file: Path) -> Path:
+    """Return where the sidecar of a file lies."""
+    return file.with_name(file.name + SIDECAR)
+
+
+def read(path: Path) -> Sidecar | None:
+    """Return what a sidecar says; None if there is none.
+
+    Raises
+    ------
+    CorruptError
+        If it cannot be read; it is left as it is.
+    SchemaTooNewError
+        If it was written by a newer hmp.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        schema = int(found["schema"])
+        if schema > SCHEMA:
+            message = f"{path} has schema {schema}, this hmp reads up to {SCHEMA}; upgrade hmp-cache"
+            raise SchemaTooNewError(message, path=str(path), found=schema, known=SCHEMA)
+        return Sidecar(str(found["entry"]["id"]), tuple(from_dict(event) for event in found["events"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = (
+            f"{path} is no sidecar that can be read ({type(error).__name__}: {error}); it was left as it is: "
+            "move it away, then `hmp data rebuild` takes what the event log knows"
+        )
+        raise CorruptError(message, path=str(path)) from error
+
+
+def write(path: Path, sidecar: Sidecar) -> None:
+    """Put a sidecar on the disk, whole."""
+    newest = sidecar.newest
+    content = {
+        "schema": SCHEMA,
+        "entry": newest.payload["entry"] if newest else {"id": sidecar.entry},
+        "events": [event.as_dict() for event in sidecar.events],
+    }
+    make_folder(path.parent)
+    write_atomic(path, (json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
+def every(data: Path) -> Iterator[Path]:
+    """Yield the sidecars of a ``data`` folder."""
+    shelf = Shelf(data.parent)
+    for pattern in (
+        f"[!.]*/[!.]*/[!.]*{SIDECAR}",
+        f"{shelf.registered.name}/*{SIDECAR}",
+        f"{shelf.rejected.name}/*{SIDECAR}",
+    ):
+        yield from sorted(data.glob(pattern))

@@ -1,0 +1,99 @@
+-- What the cache is asked, statement by statement.
+
+-- name: versions
+-- Each version of each input: what the input is, which bytes, where they lie and how they were obtained.
+SELECT
+    CAST(e.id AS VARCHAR) AS id,
+    e.fetch_metadata ->> 'name' AS name,
+    e.variable,
+    e.source,
+    e.station_id,
+    e.bbox_xmin, e.bbox_ymin, e.bbox_xmax, e.bbox_ymax,
+    e.crs,
+    e.date_start,
+    e.date_end,
+    e.frequency,
+    e.unit,
+    e.source_unit,
+    e.is_custom,
+    a.sha256,
+    a.size_bytes AS size,
+    a.path AS relative_path,
+    a.media_type,
+    p.uri,
+    p.license,
+    CASE WHEN a.id = e.artifact_id THEN e.state ELSE a.state END AS state,
+    CAST(a.id AS VARCHAR) AS artifact_id,
+    e.created_at,
+    a.created_at AS stored_at,
+    e.file_mtime,
+    a.id = e.artifact_id AS is_current
+FROM artifacts a
+JOIN entries e ON e.id = a.entry_id
+LEFT JOIN (
+    SELECT artifact_id, max(_stamp) AS newest FROM provenance GROUP BY artifact_id
+) o ON o.artifact_id = a.id
+LEFT JOIN provenance p ON p.artifact_id = a.id AND p._stamp = o.newest;
+
+-- name: places
+-- Where the current version of each input of a source lies.
+SELECT CAST(id AS VARCHAR), file_path FROM entries WHERE variable = $1 AND source = $2;
+
+-- name: fitting
+-- The inputs that a reference may mean: by id, by its first digits (none if empty), by name or by path; newest first.
+SELECT CAST(id AS VARCHAR), fetch_metadata ->> 'name', file_path
+FROM entries
+WHERE CAST(id AS VARCHAR) = $1 OR file_path = $1 OR (fetch_metadata ->> 'name') = $1
+    OR ($2 <> '' AND replace(CAST(id AS VARCHAR), '-', '') LIKE $2 || '%')
+ORDER BY _stamp_current DESC, id;
+
+-- name: of_variable
+-- The inputs of one variable, newest first.
+SELECT CAST(id AS VARCHAR), fetch_metadata ->> 'name', file_path
+FROM entries
+WHERE variable = $1
+ORDER BY _stamp_current DESC, id;
+
+-- name: names
+-- What the newest inputs are called and their variables, for a hint to who mistyped.
+SELECT fetch_metadata ->> 'name', variable
+FROM entries
+ORDER BY _stamp_current DESC, id
+LIMIT $1;
+
+-- name: summary
+-- A line per variable and source: how many inputs and stations, from when to when.
+SELECT variable, source, n_entries, n_stations, earliest, latest, n_custom
+FROM v_entries_summary
+ORDER BY variable, source;
+
+-- name: failures
+-- Attempts that failed, newest first.
+SELECT CAST(id AS VARCHAR) AS id, variable, source, source_ref, error_type, message, request, occurred_at
+FROM failures
+ORDER BY occurred_at DESC, id
+LIMIT $1;
+
+-- name: reports
+-- What was found when the versions of one input were validated, newest first.
+SELECT CAST(artifact_id AS VARCHAR) AS artifact_id, schema_name, passed, errors_json, validated_at
+FROM validation_reports
+WHERE entry_id = $1
+ORDER BY validated_at DESC, id;
+
+-- name: provenance
+-- How the versions of one input were obtained, newest first.
+SELECT
+    CAST(artifact_id AS VARCHAR) AS artifact_id, uri, request, etag, last_modified, license, fetched_at,
+    tool_name, tool_version, parents, parameters_json, recorded_at
+FROM provenance
+WHERE entry_id = $1
+ORDER BY recorded_at DESC, id;
+
+-- name: table_names
+-- The tables of the cache, without those that keep the books of the log and the migrations.
+SELECT table_name
+FROM information_schema.tables
+WHERE table_type = 'BASE TABLE' AND table_catalog = current_database()
+    AND table_name NOT LIKE '\_hmp%' ESCAPE '\' AND table_name <> 'schema_migrations'
+ORDER BY table_name;

@@ -1,0 +1,121 @@
+"""A workspace, its inputs, and a real server on loopback that answers as it is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import hmp_cache
+from hmp_cache import InputsNamespace
+
+DAYS = "time,discharge\n2001-01-01,1.4\n2001-01-02,1.3\n"
+
+
+@pytest.fixture(autouse=True)
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HMP_FOLD", "HMP_WORKSPACE", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HMP_USER", "ada")
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return tmp_path / "fulda"
+
+
+@pytest.fixture
+def data(workspace: Path) -> Iterator[InputsNamespace]:
+    with hmp_cache.open(workspace, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a user's file outside the workspace."""
+
+    def _write(name: str = "q.csv", content: str | bytes = DAYS) -> Path:
+        path = tmp_path / "desk" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return _write
+
+
+@dataclass
+class Reply:
+    """What the server says next to one path."""
+
+    status: int = 200
+    body: bytes = DAYS.encode()
+    headers: dict[str, str] = field(default_factory=dict)
+    #: what Content-Length says, if it is not the truth; -1 for none at all
+    announced: int | None = None
+
+
+class Loopback:
+    """A server whose answers are queued by path; the last one stays. It remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.replies: dict[str, list[Reply]] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        server.daemon_threads = True
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.address = f"http://127.0.0.1:{server.server_port}"
+
+    def on(self, path: str, *replies: Reply) -> str:
+        """Queue replies and return the URI."""
+        self.replies[path] = list(replies)
+        return self.address + path
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        loopback = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                loopback.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+                queue = loopback.replies.get(self.path, [Reply(status=404, body=b"nothing here")])
+                reply = queue.pop(0) if len(queue) > 1 else queue[0]
+                etag = reply.headers.get("ETag")
+                if etag and reply.status == 200 and self.headers.get("If-None-Match") == etag:
+                    reply = Reply(304, b"", {"ETag": etag})
+                self.send_response(reply.status)
+                length = len(reply.body) if reply.announced is None else reply.announced
+                if length >= 0 and reply.status not in {204, 304}:
+                    self.send_header("Content-Length", str(length))
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.body)
+                self.close_connection = True
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    loopback = Loopback()
+    yield loopback
+    loopback.close()
+
+
+@pytest.fixture
+def reply() -> type[Reply]:
+    return Reply

@@ -1,0 +1,218 @@
+"""Downloading over HTTP, against a real server on loopback."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from hmp_cache import DownloadFailed, http
+from hmp_cache.http import Failure, public
+from hmp_cache.retries import Retry
+from hmp_core.identity import sha256_bytes
+
+BODY = b"time,discharge\n2001-01-01,1.4\n" * 20_000
+HASTY = Retry(attempts=3, first=0.01, longest=0.02, stalled=2.0)
+
+
+class Sink:
+    """What a download was told and given."""
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.failures: list[Failure] = []
+
+    def restart(self) -> None:
+        self.content = b""
+
+    def take(self, block: bytes) -> None:
+        self.content += block
+
+    def get(self, uri: str, retry: Retry = HASTY, **conditions: Any) -> http.Answer:
+        return http.download(uri, self.take, self.restart, retry=retry, failed=self.failures.append, **conditions)
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+# ── what comes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_body_is_hashed_on_the_way(server: Any, reply: Any, sink: Sink) -> None:
+    answer = sink.get(server.on("/q.csv", reply(body=BODY)))
+    assert sink.content == BODY
+    assert (answer.sha256, answer.size, answer.status) == (sha256_bytes(BODY), len(BODY), 200)
+    assert sink.failures == []
+
+
+def test_what_the_server_says_is_kept(server: Any, reply: Any, sink: Sink) -> None:
+    headers = {
+        "ETag": '"v1"',
+        "Last-Modified": "Mon, 01 Jan 2001 00:00:00 GMT",
+        "Content-Type": "text/csv",
+        "Link": '<https://creativecommons.org/licenses/by/4.0/>; rel="license"',
+    }
+    answer = sink.get(server.on("/q.csv", reply(headers=headers)))
+    assert (answer.etag, answer.last_modified) == ('"v1"', "Mon, 01 Jan 2001 00:00:00 GMT")
+    assert (answer.content_type, answer.license) == ("text/csv", "https://creativecommons.org/licenses/by/4.0/")
+
+
+def test_the_file_itself_is_asked_for_not_a_compressed_form(server: Any, reply: Any, sink: Sink) -> None:
+    sink.get(server.on("/q.csv", reply()))
+    assert server.asked[0][1]["accept-encoding"] == "identity"
+    assert server.asked[0][1]["user-agent"].startswith("hmp-cache/")
+
+
+def test_redirects_are_followed(server: Any, reply: Any, sink: Sink) -> None:
+    server.on("/new.csv", reply(body=b"moved"))
+    answer = sink.get(server.on("/old.csv", reply(302, b"", {"Location": "/new.csv"})))
+    assert sink.content == b"moved"
+    assert answer.uri == server.address + "/new.csv"
+
+
+def test_without_a_length_the_end_of_the_connection_is_the_end(server: Any, reply: Any, sink: Sink) -> None:
+    sink.get(server.on("/q.csv", reply(body=BODY, announced=-1)))
+    assert sink.content == BODY
+
+
+def test_what_has_not_changed_is_not_sent(server: Any, reply: Any, sink: Sink) -> None:
+    uri = server.on("/q.csv", reply(headers={"ETag": '"v1"'}))
+    answer = sink.get(uri, etag='"v1"', last_modified="Mon, 01 Jan 2001 00:00:00 GMT")
+    assert answer.unchanged
+    assert sink.content == b""
+    assert "if-modified-since" not in server.asked[0][1]
+
+
+def test_without_an_etag_the_date_is_the_condition(server: Any, reply: Any, sink: Sink) -> None:
+    sink.get(server.on("/q.csv", reply()), last_modified="Mon, 01 Jan 2001 00:00:00 GMT")
+    assert server.asked[0][1]["if-modified-since"] == "Mon, 01 Jan 2001 00:00:00 GMT"
+
+
+# ── what is tried again ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again(server: Any, reply: Any, sink: Sink, status: int) -> None:
+    sink.get(server.on("/q.csv", reply(status, b"later"), reply(body=BODY)))
+    assert sink.content == BODY
+    assert [(f.reason, f.status, f.attempt) for f in sink.failures] == [("http", status, 1)]
+
+
+def test_the_server_says_how_long_to_wait(server: Any, reply: Any, sink: Sink) -> None:
+    sink.get(server.on("/q.csv", reply(429, b"", {"Retry-After": "1"}), reply()))
+    assert sink.failures[0].wait == 1.0
+
+
+def test_a_server_that_asks_for_too_long_is_left_alone(server: Any, reply: Any, sink: Sink) -> None:
+    uri = server.on("/q.csv", reply(429, b"", {"Retry-After": "3600"}))
+    with pytest.raises(DownloadFailed, match="asks to wait 3600 s, which is more than 120 s") as caught:
+        sink.get(uri)
+    assert (caught.value.status, caught.value.attempts) == (429, 1)
+
+
+def test_a_body_that_breaks_off_is_taken_from_the_start_again(server: Any, reply: Any, sink: Sink) -> None:
+    short = reply(body=BODY[:1000], announced=len(BODY))
+    sink.get(server.on("/q.csv", short, reply(body=BODY)))
+    assert sink.content == BODY
+    assert [f.reason for f in sink.failures] == ["truncated"]
+
+
+def test_what_keeps_failing_is_given_up(server: Any, reply: Any, sink: Sink) -> None:
+    with pytest.raises(DownloadFailed, match="nothing usable after 3 attempts: 500") as caught:
+        sink.get(server.on("/q.csv", reply(500, b"oh")))
+    assert [f.attempt for f in sink.failures] == [1, 2, 3]
+    assert [f.wait is None for f in sink.failures] == [False, False, True]
+    assert (caught.value.reason, caught.value.status, caught.value.attempts) == ("http", 500, 3)
+
+
+def test_a_transfer_that_stalls_is_given_up(server: Any, sink: Sink) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}/q.csv"
+        with pytest.raises(DownloadFailed, match="no answer in time") as caught:
+            sink.get(uri, Retry(attempts=1, stalled=0.2))
+    assert caught.value.reason == "network"
+
+
+def test_a_server_that_is_not_there(sink: Sink) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(DownloadFailed, match="ConnectError") as caught:
+        sink.get(f"http://127.0.0.1:{port}/q.csv", Retry(attempts=2, first=0.01))
+    assert caught.value.reason == "network"
+    assert len(sink.failures) == 2
+
+
+# ── what is not ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418])
+def test_what_will_not_pass_is_asked_once(server: Any, reply: Any, sink: Sink, status: int) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(server.on("/q.csv", reply(status, b"no")))
+    assert len(server.asked) == 1
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<!DOCTYPE html><html><head><title>Maintenance</title>", "text/csv"),
+        (b"<html><title>Maintenance</title>", "application/octet-stream"),
+        (b"please log in <title>Maintenance</title>", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_web_page_is_no_data(server: Any, reply: Any, sink: Sink, body: bytes, kind: str) -> None:
+    with pytest.raises(DownloadFailed, match="a web page \\('Maintenance'\\) in place of data") as caught:
+        sink.get(server.on("/q.csv", reply(body=body, headers={"Content-Type": kind})))
+    assert caught.value.reason == "content"
+    assert len(server.asked) == 1
+
+
+def test_a_web_page_that_is_asked_for_is_data(server: Any, reply: Any, sink: Sink) -> None:
+    sink.get(server.on("/page.html", reply(body=b"<html>", headers={"Content-Type": "text/html"})))
+    assert sink.content == b"<html>"
+
+
+@pytest.mark.parametrize("status", [204, 206, 304])
+def test_what_is_not_the_whole_is_no_data(server: Any, reply: Any, sink: Sink, status: int) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(server.on("/q.csv", reply(status, b"" if status != 206 else b"part")))
+    assert caught.value.reason == "content"
+
+
+def test_an_empty_body_is_no_data(server: Any, reply: Any, sink: Sink) -> None:
+    with pytest.raises(DownloadFailed, match="empty body"):
+        sink.get(server.on("/q.csv", reply(body=b"")))
+
+
+def test_a_redirect_that_never_ends(server: Any, reply: Any, sink: Sink) -> None:
+    with pytest.raises(DownloadFailed, match="redirects") as caught:
+        sink.get(server.on("/q.csv", reply(302, b"", {"Location": "/q.csv"})))
+    assert caught.value.reason == "http"
+    assert caught.value.attempts == 1
+
+
+def test_a_redirect_to_elsewhere_than_the_web(server: Any, reply: Any, sink: Sink) -> None:
+    with pytest.raises(DownloadFailed):
+        sink.get(server.on("/q.csv", reply(302, b"", {"Location": "file:///etc/passwd"})))
+    assert sink.content == b""
+
+
+def test_an_error_of_the_disk_is_not_one_of_the_network(server: Any, reply: Any) -> None:
+    def full(block: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        http.download(server.on("/q.csv", reply()), full, lambda: None, retry=HASTY, failed=lambda f: None)
+
+
+def test_a_password_is_not_kept(server: Any, reply: Any, sink: Sink) -> None:
+    uri = server.on("/q.csv", reply(404, b"")).replace("http://", "http://me:secret@")
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(uri)
+    assert "secret" not in str(caught.value) + caught.value.uri
+    assert public(uri) == server.address + "/q.csv"
+    assert server.asked[0][1]["authorization"].startswith("Basic ")

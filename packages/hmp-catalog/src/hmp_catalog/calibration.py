@@ -1,0 +1,236 @@
+"""A calibration: every trial on record as it happens, from one process or many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog import queries
+from hmp_catalog.facts import ENDS
+from hmp_catalog.plain import fingerprint, mapping, plain, printable, real, uuid_text, whole, word
+from hmp_core.errors import BusyError, HmpError, InvalidInput, NotFound, NotWritable, SealedError
+from hmp_core.identity import uuid7
+from hmp_core.locks import this_process
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hmp_core.events import EventStore
+
+#: Trials are put on the disk together, at the latest after so many, or so many seconds.
+_BATCH = 64
+_SECONDS = 1.0
+#: How a trial can end.
+_STATUSES = ("completed", "diverged", "timeout", "crashed", "cached")
+
+
+class CalibrationSession:
+    """Records trials; made by `SimulationCatalog.calibration`, used in a ``with`` block.
+
+    The objective is minimised. Trials are flushed in batches of 64, at least once a second while they come, before
+    every question and at the end of the block; `trial` with ``flush=True`` acknowledges one at once.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        method: str,
+        objective: str,
+        config: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        session: str | None = None,
+    ) -> None:
+        self._store = store
+        self._waiting: list[Any] = []
+        self._flushed = time.monotonic()
+        self._began = time.monotonic()
+        self._count = 0
+        self._ended = False
+        self._own = session is None
+        self.session_id = str(uuid7())
+        if session is None:
+            payload = {
+                "session_id": self.session_id,
+                "project": store.path.parent.name,
+                "method": word(method, "method"),
+                "objective": word(objective, "objective"),
+                "config": plain(mapping(config or {}, "config"), "config"),
+                "seed": whole(seed, "seed"),
+                "hostname": this_process().host,
+            }
+            store.append("calibration.opened", payload)
+            return
+        with store.reading() as backend:
+            self.session_id = queries.session_id(backend, session)
+
+    def __repr__(self) -> str:
+        return f"<CalibrationSession {self.session_id}: {self._count} trials here>"
+
+    def trial(
+        self,
+        parameters: Mapping[str, Any],
+        objective: float,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        status: str = "completed",
+        sim_id: str | None = None,
+        flush: bool = False,
+    ) -> str:
+        """Record one trial and return its id.
+
+        Parameters
+        ----------
+        parameters
+            Name -> value.
+        objective
+            What was minimised; NaN for a trial that failed.
+        metrics
+            Name -> value.
+        status
+            completed, diverged, timeout, crashed or cached.
+        sim_id
+            The run that holds its results, if it was recorded as one.
+        flush
+            Put it on the disk before returning.
+
+        Raises
+        ------
+        InvalidInput
+            For a value that cannot be kept; the trial is not recorded.
+        SealedError
+            If the session has ended.
+        """
+        if self._ended:
+            message = f"calibration session {self.session_id} has ended"
+            raise SealedError(message)
+        if status not in _STATUSES:
+            message = f"status is {status!r}, expected one of {', '.join(_STATUSES)}"
+            raise InvalidInput(message)
+        trial_id = str(uuid7())
+        payload = {
+            "session_id": self.session_id,
+            "trial_id": trial_id,
+            "iteration": self._count + 1,
+            "parameters": plain(mapping(parameters, "parameters"), "parameters"),
+            "params_hash": fingerprint(parameters),
+            "objective": plain(real(objective, "objective")),
+            "metrics": plain({k: real(v, f"metric {k}") for k, v in mapping(metrics or {}, "metrics").items()}),
+            "status": status,
+            "sim_id": uuid_text(sim_id, "sim_id"),
+        }
+        self._waiting.append(self._store.prepare("calibration.trial", payload))
+        self._count += 1
+        if flush or len(self._waiting) >= _BATCH or time.monotonic() - self._flushed > _SECONDS:
+            self.flush()
+        return trial_id
+
+    def trials(self, trials: Iterable[tuple[Mapping[str, Any], float, Mapping[str, float]]]) -> list[str]:
+        """Record several (parameters, objective, metrics) and return their ids; they are on the disk then."""
+        made = [self.trial(*one) for one in trials]
+        self.flush()
+        return made
+
+    def flush(self) -> None:
+        """Put the trials that wait on the disk."""
+        waiting, self._waiting = self._waiting, []
+        self._flushed = time.monotonic()
+        try:
+            self._store.commit(waiting)
+        except BaseException:
+            self._waiting = waiting + self._waiting
+            raise
+
+    def best(self) -> dict[str, Any]:
+        """Return the best trial so far: trial_id, objective, parameters, metrics.
+
+        Raises
+        ------
+        NotFound
+            If no trial was completed with a number.
+        """
+        found = self.top(1)
+        if not found:
+            message = f"calibration session {self.session_id} has no completed trial yet"
+            raise NotFound(message, reference=self.session_id, candidates=[])
+        return found[0]
+
+    def top(self, n: int) -> list[dict[str, Any]]:
+        """Return the ``n`` best trials, best (lowest objective) first; NaN never counts."""
+        self.flush()
+        with self._store.reading() as backend:
+            return queries.top_trials(backend, self.session_id, n)
+
+    @property
+    def table(self) -> pa.Table:
+        """All trials, of every process, in the order they were made."""
+        self.flush()
+        with self._store.reading() as backend:
+            return queries.trials(backend, self.session_id)
+
+    def end(self, status: str = "completed", *, error: str | None = None, best_sim_id: str | None = None) -> None:
+        """Close the session; leaving the block does it.
+
+        Parameters
+        ----------
+        status
+            How it ended: completed, partial, failed or aborted.
+        error
+            What went wrong, in a line.
+        best_sim_id
+            The run that holds the best trial, if it was recorded as one.
+        """
+        if self._ended:
+            message = f"calibration session {self.session_id} has ended"
+            raise SealedError(message)
+        if status not in ENDS:
+            message = f"status is {status!r}, expected one of {', '.join(ENDS)}"
+            raise InvalidInput(message)
+        best = uuid_text(best_sim_id, "best_sim_id")
+        self.flush()
+        payload = {
+            "session_id": self.session_id,
+            "status": status,
+            "error": None if error is None else printable(error),
+            **self._outcome(),
+            "best_sim_id": best,
+            "duration_s": round(time.monotonic() - self._began, 6),
+        }
+        self._store.append("calibration.closed", payload)
+        self._ended = True
+
+    def _outcome(self) -> dict[str, Any]:
+        """Return how many trials there are and the best of them; nothing where the database cannot be had now.
+
+        Every trial is on the disk: that a session has ended must not hang on a lock.
+        """
+        try:
+            with self._store.reading() as backend:
+                best, count = queries.top_trials(backend, self.session_id, 1), queries.count(backend, self.session_id)
+                complete = not self._store.notice.unfolded
+        except (BusyError, NotWritable):
+            best, count, complete = [], 0, False
+        return {
+            "n_trials": count if complete else None,
+            "best_objective": plain(best[0]["objective"]) if complete and best else None,
+            "best_params_hash": best[0]["params_hash"] if complete and best else None,
+        }
+
+    def __enter__(self) -> CalibrationSession:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None:
+        if self._ended:
+            return
+        if not self._own:
+            self.flush()
+        elif error is None:
+            self.end()
+        else:
+            status = "failed" if isinstance(error, Exception) else "aborted"
+            try:
+                self.end(status, error=f"{type(error).__name__}: {error}")
+            except (HmpError, OSError) as second:
+                # what went wrong first is what the user must see
+                error.add_note(f"calibration session {self.session_id} could not be ended either: {second}")

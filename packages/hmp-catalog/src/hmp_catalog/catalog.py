@@ -1,0 +1,349 @@
+"""The catalog of a project: record simulations, find them again, read what they left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hmp_catalog import queries, refs
+from hmp_catalog.calibration import CalibrationSession
+from hmp_catalog.errors import DuplicateSimulationName
+from hmp_catalog.fold import FOLD
+from hmp_catalog.group import SimulationGroup
+from hmp_catalog.recorder import Recorder
+from hmp_catalog.records import RunSpec
+from hmp_catalog.run import Run
+from hmp_core.auth import get_auth_backend
+from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
+from hmp_core.events import EventStore
+from hmp_core.events.rebuild import rebuild
+from hmp_core.layout import anchor, catalog_path
+from hmp_core.locks import DEFAULT_TIMEOUT
+from hmp_core.paths import to_local
+from hmp_core.questions import ask
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from upath import UPath
+
+    from hmp_core.events.store import Notice
+    from hmp_core.protocols import AuthBackend, BulkBackend
+
+
+class SimulationCatalog:
+    """The simulations of one project; `hmp_catalog.open` makes it.
+
+    Parameters
+    ----------
+    project
+        The project folder.
+    create
+        Make the database if it is not there; from the run folders and the log, if there are any.
+    read_only, auth, timeout
+        See `hmp_catalog.open`.
+    """
+
+    def __init__(
+        self,
+        project: str | Path | UPath,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        auth: AuthBackend | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        # links followed: what is recorded lies where it really is
+        self.path = Path(os.path.realpath(to_local(project)))
+        self.workspace = anchor(self.path)
+        self._timeout = timeout
+        self._auth = auth or get_auth_backend()
+        self._store = EventStore(
+            catalog_path(self.path),
+            FOLD,
+            auth=self._auth,
+            resource=_resource(self.path),
+            timeout=timeout,
+            read_only=read_only,
+        )
+        self._enter(create=create, read_only=read_only)
+
+    def _enter(self, *, create: bool, read_only: bool) -> None:
+        if self._store.path.exists():
+            self._arrive(read_only=read_only)
+            return
+        if not create or read_only:
+            remedy = "`hmp catalog rebuild` makes it from the runs" if self._has_history() else "pass create=True"
+            message = f"{self.path} has no catalog.duckdb; {remedy}"
+            raise DatabaseNotFound(message, path=str(self._store.path))
+        if self._has_history():
+            rebuild_catalog(self.path, auth=self._auth, timeout=self._timeout)
+        else:
+            self._store.prepare_schema()
+        self._arrive(read_only=read_only)
+
+    def _arrive(self, *, read_only: bool) -> None:
+        """Read once: what cannot be read is refused here, at the door. An older database is brought up to date."""
+        try:
+            with self._store.reading():
+                return
+        except MigrationPending:
+            if read_only:
+                raise
+        self._store.prepare_schema()
+        with self._store.reading():
+            pass
+
+    def _has_history(self) -> bool:
+        return any((self.path / "simulations").glob("*/run.json")) or bool(
+            [*self._store.files.packed(), *self._store.files.segments()]
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a worker of joblib or dask opens the catalog for itself: locks and leases do not travel
+        return _reopened, (str(self.path), self._store.read_only, self._auth, self._timeout)
+
+    def __repr__(self) -> str:
+        return f"<SimulationCatalog {self.path.name}: {self._store.path}>"
+
+    def _repr_html_(self) -> str:
+        return self.find()._repr_html_()
+
+    # ── recording ────────────────────────────────────────────────────────────────────────────────────
+
+    def record(
+        self,
+        solver: str,
+        *,
+        name: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        inputs: Sequence[Any] = (),
+        if_exists: Literal["keep", "fail"] = "keep",
+        **about: Any,
+    ) -> Recorder:
+        """Record a simulation; use it in a ``with`` block.
+
+        Parameters
+        ----------
+        solver
+            What computed it: "gr4j", "modflow6", ...
+        name
+            What people call it; two runs may have the same name, which then means the newest finished one.
+        parameters
+            Name -> value.
+        inputs
+            What it consumed: cache entries, or files of the workspace. Their bytes are hashed now.
+        if_exists
+            "fail" refuses a name that exists already; needs the database at once.
+        **about
+            ``config`` (mapping), ``tags`` (list), ``seed``, ``parent`` (a run, or a reference to one), ``description``,
+            ``scientific_objective``, ``contact_email``, ``study_area``, ``flow_regime``, ``mesh_topology``,
+            ``period`` (first and last time), ``bbox`` (xmin, ymin, xmax, ymax), ``crs``, ``outlet`` (x, y).
+
+        Returns
+        -------
+        Recorder
+            ``rec.metric(...)``, ``rec.timeseries(...)``, ``rec.field(...)``, ``rec.table(...)``; ``rec.sim_id``.
+
+        Raises
+        ------
+        InvalidInput
+            For a value that cannot be kept, or an unknown keyword.
+        InputChanged
+            If an input's bytes are not those that the cache registered.
+        DuplicateSimulationName
+            With ``if_exists="fail"``.
+        NotWritable, StorageError
+            If it cannot be recorded here.
+        """
+        if if_exists not in {"keep", "fail"}:
+            message = f"if_exists is {if_exists!r}, expected 'keep' or 'fail'"
+            raise InvalidInput(message)
+        if about.get("parent") is not None:
+            parent = about["parent"]
+            about["parent"] = parent.sim_id if isinstance(parent, Run) else self[parent].sim_id
+        recorder = Recorder(self._store, self.path, self.workspace, _spec(solver, name, parameters, inputs, about))
+        if if_exists == "keep" and about.get("sim_id") is None:
+            return recorder.begin()
+        # what takes time (hashing the inputs) is done; the lock is held for the question and the answer
+        with self._store.immediate() as backend:
+            if about.get("sim_id") is not None and queries.is_taken(backend, recorder.sim_id):
+                message = f"there is, or was, a simulation {recorder.sim_id} in {self.path.name}"
+                raise DuplicateSimulationName(message, name=name)
+            for known, named, _ in queries.names(backend) if if_exists == "fail" and name is not None else []:
+                if named == name:
+                    message = f"simulation {known} ({name}) exists in {self.path.name}"
+                    raise DuplicateSimulationName(message, name=name)
+            return recorder.begin()
+
+    def calibration(
+        self,
+        method: str,
+        *,
+        objective: str,
+        config: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        session: str | None = None,
+    ) -> CalibrationSession:
+        """Record a calibration; use it in a ``with`` block.
+
+        Parameters
+        ----------
+        method
+            The algorithm, as "sce-ua".
+        objective
+            What is minimised, as "1 - kge".
+        config
+            Bounds, repetitions, ... (plain values).
+        seed
+            Of the random numbers.
+        session
+            The id of an open session to add trials to, from another process.
+        """
+        return CalibrationSession(
+            self._store, method=method, objective=objective, config=config, seed=seed, session=session
+        )
+
+    # ── finding ──────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, **filters: Any) -> SimulationGroup:
+        """Return the simulations that fit, newest first; none is an empty group.
+
+        Parameters
+        ----------
+        **filters
+            Columns (``solver``, ``status``, ``name``, ``study_area_name``, ``created_at``, ...), ``tags`` (one, or a
+            list of which all are needed), metrics (``nse_gt=0.7``), parameters (``**{"param.x1_gt": 300}``), ``text``
+            (words in name, description, objective). Suffixes ``_gt _gte _lt _lte _ne _like``; a list means any of.
+
+        Raises
+        ------
+        UnknownFilter
+            For a key nobody knows; lists the valid ones. It is a ``ValueError``.
+
+        Examples
+        --------
+        ``cat.find(solver="gr4j", nse_gt=0.7, tags="paper").best("nse").parameters``
+        """
+        with self.reading() as backend:
+            return SimulationGroup(self, queries.find(backend, filters))
+
+    def __getitem__(self, reference: str) -> Run:
+        with self.reading() as backend:
+            return Run(self, refs.resolve(backend, reference))
+
+    def __len__(self) -> int:
+        return len(self.find())
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.find())
+
+    def latest(self, **filters: Any) -> Run:
+        """Return the newest finished simulation (that fits the filters)."""
+        return self.find(**({"status": "completed"} | filters))[0] if filters else self["@latest"]
+
+    def best(self, metric: str, **filters: Any) -> Run:
+        """Return the best finished simulation by the metric's own direction; NaN never wins."""
+        return self.find(**filters).best(metric)
+
+    @property
+    def table(self) -> pa.Table:
+        """All simulations as an Arrow table, a row each, newest first; metrics and parameters as columns."""
+        return self.find().table
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All simulations as a pandas DataFrame (see `table`)."""
+        return self.find().frame
+
+    def calibrations(self) -> list[dict[str, Any]]:
+        """Return the calibration sessions, newest first."""
+        with self.reading() as backend:
+            return queries.calibrations(backend)
+
+    def trials(self, session: str) -> pa.Table:
+        """Return the trials of a calibration session, in the order they were made.
+
+        Raises
+        ------
+        NotFound
+            If there is no such session.
+        """
+        with self.reading() as backend:
+            known = queries.session_id(backend, session)
+            return queries.trials(backend, known)
+
+    def sql(self, query: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Return the answer to one SQL question, as ``SELECT`` or ``FROM``; anything that does something is refused."""
+        with self.reading() as backend:
+            return ask(backend, query, params)
+
+    # ── the database ─────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[BulkBackend]:
+        """Hold one lease for several questions, which then see the same state."""
+        with self._store.reading() as backend:
+            yield backend
+
+    @property
+    def notice(self) -> Notice:
+        """What the last answer lacks; false when it was complete."""
+        return self._store.notice
+
+    @property
+    def store(self) -> EventStore:
+        """The database with its log."""
+        return self._store
+
+    def rebuild(self) -> Notice:
+        """Make the database anew from the run folders and the log; return what could not be told.
+
+        Raises
+        ------
+        NotWritable
+            If the catalog was opened read-only.
+        """
+        if self._store.read_only:
+            message = f"{self._store.path} was opened read-only"
+            raise NotWritable(message, path=str(self._store.path))
+        return rebuild_catalog(self.path, auth=self._auth, timeout=self._timeout)
+
+    def close(self) -> None:
+        """Fold what is pending if nobody else is at it, and give everything back."""
+        self._store.close()
+
+    def __enter__(self) -> SimulationCatalog:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def rebuild_catalog(project: Path, *, auth: AuthBackend | None = None, timeout: float = DEFAULT_TIMEOUT) -> Notice:
+    """Make the database of a project anew, whatever is there now; return what could not be told."""
+    auth = auth or get_auth_backend()
+    return rebuild(catalog_path(project), FOLD, timeout=timeout, auth=auth, resource=_resource(project))
+
+
+def _resource(project: Path) -> str:
+    return f"catalog:{anchor(project).name}/{project.name}"
+
+
+def _spec(solver: str, name: str | None, parameters: Any, inputs: Any, about: dict[str, Any]) -> RunSpec:
+    unknown = sorted(about.keys() - {f.name for f in fields(RunSpec)})
+    if unknown:
+        known = sorted({f.name for f in fields(RunSpec)} - {"solver"})
+        message = f"record() knows no {', '.join(unknown)}; it takes {', '.join(known)}"
+        raise InvalidInput(message)
+    return RunSpec(
+        solver=solver, name=name, parameters={} if parameters is None else parameters, inputs=inputs, **about
+    )
+
+
+def _reopened(path: str, read_only: bool, auth: AuthBackend, timeout: float) -> SimulationCatalog:  # noqa: FBT001
+    return SimulationCatalog(path, read_only=read_only, auth=auth, timeout=timeout)

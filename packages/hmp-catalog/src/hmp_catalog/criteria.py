@@ -1,0 +1,173 @@
+"""From what a user asks of simulations to SQL conditions: columns, tags, words, metrics, parameters, status.
+
+Each value is checked here, so that a question that makes no sense is refused as one, and not by the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from hmp_catalog.facts import json_text
+from hmp_catalog.plain import moment, real, time_text
+from hmp_core.errors import InvalidInput
+from hmp_core.filters import OPERATORS, Bound, condition, split_key, unknown
+from hmp_core.protocols import CatalogBackend
+from hmp_core.statements import load_statements
+
+_SQL = load_statements("hmp_catalog")
+
+TEXTS = (
+    "sim_id",
+    "name",
+    "project",
+    "solver",
+    "status",
+    "flow_regime",
+    "mesh_topology",
+    "study_area_name",
+    "scientific_objective",
+    "description",
+    "contact_email",
+    "principal_id",
+    "notes",
+    "doi",
+    "parent_sim_id",
+    "config_hash",
+    "error",
+    "storage_basename",
+)
+NUMBERS = ("seed", "bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax", "duration_s")
+TIMES = ("period_start", "period_end", "created_at", "started_at", "ended_at", "updated_at")
+
+_UUIDS = {"sim_id", "parent_sim_id"}
+_WORDS = ("name", "description", "scientific_objective", "study_area_name", "notes")
+_PARAMETER = re.compile(rf"^param\.(?P<name>.+?)(?:_(?P<suffix>{'|'.join(OPERATORS)}))?$")
+_ALL = (list, tuple, set, frozenset)
+
+
+def column(name: str) -> str:
+    """Return the SQL expression of a column of a simulation ``s``; ids as text."""
+    return f"CAST(s.{name} AS VARCHAR)" if name in _UUIDS else f"s.{name}"
+
+
+def conditions(
+    backend: CatalogBackend, filters: Mapping[str, Any], bound: Bound
+) -> tuple[list[str], list[Callable[[str], bool]]]:
+    """Return what simulations ``s`` must fulfil: in SQL, and of their state, which only the living process knows.
+
+    Raises
+    ------
+    UnknownFilter
+        For a key nobody knows; lists the valid ones.
+    InvalidInput
+        For a value that cannot be compared so.
+    """
+    wanted, states = list[str](), list[Callable[[str], bool]]()
+    for key, value in filters.items():
+        if found := split_key(key, ["status"]):
+            states.append(_state(found[1], value))
+        elif found := split_key(key, [*TEXTS, *NUMBERS, *TIMES]):
+            kept = _each(value, lambda one, name=found[0]: _typed(name, one))  # type: ignore[misc]
+            wanted.append(_test(column(found[0]), found[1], kept, bound, key))
+        else:
+            wanted += _special(backend, key, value, bound)
+    return wanted, states
+
+
+def is_text(key: str) -> bool:
+    """Return whether a filter key compares text."""
+    return key in {"tags", "text"} or split_key(key, TEXTS) is not None
+
+
+def _special(backend: CatalogBackend, key: str, value: Any, bound: Bound) -> list[str]:
+    if key == "tags":
+        return [_tagged(str(tag), bound) for tag in (value if isinstance(value, _ALL) else [value])]
+    if key == "text":
+        return [_says(word, bound) for word in str(value).split()]
+    if match := _PARAMETER.match(key):
+        return [_parameter(match["name"], OPERATORS.get(match["suffix"] or "", "="), value, bound, key)]
+    metrics = [row[0] for row in backend.fetch_all(_SQL["metric_names"].sql)]
+    found = split_key(key, metrics)
+    if found is None:
+        raise unknown(key, [*TEXTS, *NUMBERS, *TIMES, "tags", "text", "param.NAME", *metrics])
+    return [_metric(found[0], found[1], value, bound, key)]
+
+
+def _tagged(tag: str, bound: Bound) -> str:
+    return f"EXISTS (SELECT 1 FROM tags t WHERE t.sim_id = s.sim_id AND t.tag = {bound.add(tag)})"
+
+
+def _says(word: str, bound: Bound) -> str:
+    mark = bound.add("%" + re.sub(r"([\\%_])", r"\\\1", word) + "%")
+    return "(" + " OR ".join(f"coalesce(s.{t}, '') ILIKE {mark} ESCAPE '\\'" for t in _WORDS) + ")"
+
+
+def _metric(name: str, operator: str, value: Any, bound: Bound, key: str) -> str:
+    # NaN is greater than any number in SQL, and is no answer to "greater than"
+    known = f"m.sim_id = s.sim_id AND m.metric_name = {bound.add(name)} AND m.value <> CAST('NaN' AS DOUBLE)"
+    if value is None and operator in {"=", "<>"}:
+        return f"{'NOT ' if operator == '=' else ''}EXISTS (SELECT 1 FROM metrics m WHERE {known})"
+    kept = _each(value, lambda one: real(one, key))
+    return f"EXISTS (SELECT 1 FROM metrics m WHERE {known} AND {_test('m.value', operator, kept, bound, key)})"
+
+
+def _parameter(name: str, operator: str, value: Any, bound: Bound, key: str) -> str:
+    known = f"p.sim_id = s.sim_id AND p.param_name = {bound.add(name)}"
+    if value is None and operator in {"=", "<>"}:
+        said = f"EXISTS (SELECT 1 FROM parameters p WHERE {known} AND p.text_value IS DISTINCT FROM 'null')"
+        return f"NOT {said}" if operator == "=" else said
+    values = list(value) if isinstance(value, _ALL) else [value]
+    if all(isinstance(one, (str, bool)) for one in values):
+        # what is not a number is kept as JSON; a pattern is looked for between its quotes
+        kept = _each(value, json_text)
+        test = _test("p.text_value", operator, kept, bound, key)
+    else:
+        kept = _each(value, lambda one: real(one, key))
+        test = f"p.value <> CAST('NaN' AS DOUBLE) AND {_test('p.value', operator, kept, bound, key)}"
+    return f"EXISTS (SELECT 1 FROM parameters p WHERE {known} AND {test})"
+
+
+def _state(operator: str, value: Any) -> Callable[[str], bool]:
+    if operator not in {"=", "<>"}:
+        message = "a status is compared with status= or status_ne="
+        raise InvalidInput(message)
+    wanted = set(value) if isinstance(value, _ALL) else {value}
+    return (lambda status: status in wanted) if operator == "=" else (lambda status: status not in wanted)
+
+
+# ── values ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _each(value: Any, kept: Callable[[Any], Any]) -> Any:
+    if isinstance(value, _ALL):
+        return [None if one is None else kept(one) for one in value]
+    return None if value is None else kept(value)
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name in NUMBERS:
+        return real(value, name) if not isinstance(value, int) else value
+    if name in TIMES:
+        return moment(time_text(value, name))
+    return str(value).lower() if isinstance(value, UUID) or name in _UUIDS else str(value)
+
+
+def _test(expression: str, operator: str, value: Any, bound: Bound, key: str) -> str:
+    """Return a condition that also answers for what is missing: it differs from any value."""
+    if operator not in {"=", "<>"} and (value is None or isinstance(value, list)):
+        message = f"{key} is compared with one value, not with {'None' if value is None else 'a list'}"
+        raise InvalidInput(message)
+    if operator == "ILIKE" and not isinstance(value, str):
+        message = f"{key}: a pattern is text, as 'base%'; numbers and times are compared with _gt, _lt, ..."
+        raise InvalidInput(message)
+    if value is None or operator not in {"=", "<>"}:
+        return condition(expression, operator, value, bound)
+    values = [one for one in (value if isinstance(value, list) else [value]) if one is not None]
+    tests = [condition(expression, "=", values, bound)] if values else []
+    if isinstance(value, list) and None in value:
+        tests.append(f"{expression} IS NULL")
+    found = " OR ".join(tests) or "FALSE"
+    return f"({found})" if operator == "=" else f"NOT coalesce(({found}), FALSE)"

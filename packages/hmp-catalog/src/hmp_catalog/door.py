@@ -1,0 +1,111 @@
+"""How you get in: from a project folder, a database file or a workspace to its `SimulationCatalog`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hmp_catalog.catalog import SimulationCatalog
+from hmp_core.errors import InvalidInput, PathNotFound
+from hmp_core.layout import (
+    PROJECT_MARKER,
+    WORKSPACE_MARKER,
+    catalog_path,
+    init_project_folder,
+    projects,
+)
+from hmp_core.locks import DEFAULT_TIMEOUT
+from hmp_core.paths import to_local
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from hmp_core.protocols import AuthBackend
+
+
+def open(  # noqa: A001 - the documented name of the door
+    path: str | Path | UPath,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    auth: AuthBackend | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> SimulationCatalog:
+    """Open the catalog of a project.
+
+    Parameters
+    ----------
+    path
+        A project folder, its ``catalog.duckdb``, or a workspace with exactly one project.
+    create
+        Make the project and its catalog if they are not there.
+    read_only
+        Refuse every write.
+    auth
+        Who is asked for the right to read and write; by default `LocalAuthBackend`.
+    timeout
+        Seconds to wait for the database's lock.
+
+    Raises
+    ------
+    PathNotFound, DatabaseNotFound
+        If there is nothing (a ``FileNotFoundError``); nothing is created.
+    InvalidInput
+        If a workspace has no project, or several; they are listed.
+    UnsupportedScheme, NotWritable, CorruptError, SchemaTooNewError, BusyError
+        See `hmp_core.errors`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with open(tempfile.mkdtemp() + "/aare", create=True) as cat:
+    ...     with cat.record(solver="gr4j", name="base", parameters={"x1": 320.0}) as rec:
+    ...         rec.metric("nse", 0.83)
+    ...     cat["base"].metrics
+    {'nse': 0.83}
+    """
+    project = locate(to_local(path), create=create and not read_only)
+    return SimulationCatalog(project, create=create, read_only=read_only, auth=auth, timeout=timeout)
+
+
+def locate(where: Path, *, create: bool = False) -> Path:
+    """Return the project folder that ``where`` means, making it if ``create``.
+
+    Raises
+    ------
+    PathNotFound
+        If there is none.
+    InvalidInput
+        If a workspace has no project, or several.
+    """
+    if where.name == "catalog.duckdb":
+        where = where.parent
+    if (where / PROJECT_MARKER).is_file() or catalog_path(where).is_file():
+        return where
+    if (where / WORKSPACE_MARKER).is_file():
+        return _only_project(where)
+    if create:
+        return init_project_folder(where).path
+    if where.is_dir():
+        kind = "is not a project: it has no project.toml"
+    else:
+        kind = "is a file, not a project folder" if where.exists() else "does not exist"
+    message = f"{where} {kind}; make a project there with create=True (or `hmp init`)"
+    raise PathNotFound(message, path=str(where))
+
+
+def _only_project(workspace: Path) -> Path:
+    found = projects(workspace)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        remedy = (
+            f"make one with `hmp init {workspace} --project NAME`, or open {workspace}/projects/NAME with create=True"
+        )
+        message = f"{workspace} is a workspace without a project yet; {remedy}"
+        raise InvalidInput(message)
+    names = ", ".join(p.name for p in found)
+    message = (
+        f"{workspace} is a workspace with {len(found)} projects ({names}); open one, as <workspace>/projects/<name>"
+    )
+    raise InvalidInput(message)

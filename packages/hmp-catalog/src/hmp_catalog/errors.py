@@ -1,0 +1,37 @@
+"""What only the catalog can refuse; the tree is in `hmp_core.errors`."""
+
+from __future__ import annotations
+
+from hmp_core.errors import AmbiguousReference, InvalidInput, NotFound, SealedError
+
+
+class SimulationNotFound(NotFound):
+    """No simulation goes by that reference; the nearest names are in ``candidates``."""
+
+
+class AmbiguousSimulation(AmbiguousReference):
+    """Several simulations begin with that prefix; ``candidates`` lists them."""
+
+
+class SealedRunError(SealedError):
+    """The run is sealed: its parameters, configuration, inputs and results are what they were."""
+
+
+class DuplicateSimulationName(InvalidInput):
+    """A simulation of that name exists and ``if_exists="fail"`` was asked for."""
+
+    name: str
+
+
+class UnrankedMetric(InvalidInput):
+    """Nobody said whether more or less of this metric is better."""
+
+    metric: str
+
+
+class InputChanged(InvalidInput):
+    """The bytes of an input are no longer those it was registered with."""
+
+    path: str
+    expected: str
+    found: str

@@ -1,0 +1,101 @@
+"""What is kept of a parameter and of a metric: checked where it is said, so that what is acknowledged can be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+from typing import Any
+
+from hmp_catalog.plain import number, period_text, plain, real, text, whole, word
+from hmp_core.errors import InvalidInput
+
+#: Where a metric is measured unless told otherwise, and the zone of a parameter that has none.
+OUTLET = "__outlet__"
+GLOBAL_ZONE = "__global__"
+#: What people call the outlet.
+OUTLETS = frozenset({OUTLET, "outlet"})
+
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+#: How a run can end.
+ENDS = ("completed", "partial", "failed", "aborted")
+
+
+def parameter_facts(name: str, value: Any, *, unit: str | None = None, zone: str = GLOBAL_ZONE) -> dict[str, Any]:
+    """Return what a manifest keeps of a parameter.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is not a number, text, a bool or None, or a name is not text.
+    """
+    kept = plain(value, f"parameter {word(name, 'the name of a parameter')}")
+    if isinstance(kept, (dict, list)):
+        message = f"parameter {name} is a {type(value).__name__}; a parameter is one value, use zone= for several"
+        raise InvalidInput(message)
+    if "::" in name:
+        message = f"the name of a parameter is {name!r}; what follows '::' is a zone, pass it as zone="
+        raise InvalidInput(message)
+    kind = _kind(value, kept)
+    if kind == "number":
+        real(kept if not isinstance(kept, str) else number(kept), f"parameter {name}")
+    return {
+        "name": word(name, "the name of a parameter"),
+        "zone": word(zone, f"zone of parameter {name}"),
+        "type": kind,
+        "value": kept,
+        "unit": text(unit, f"unit of parameter {name}"),
+    }
+
+
+def _kind(value: Any, kept: Any) -> str:
+    if kept is None or isinstance(kept, bool):
+        return "null" if kept is None else "bool"
+    # NaN and infinities are kept as text, and are numbers all the same; so said as text they stay text
+    unfinite = kept in _NOT_FINITE and not isinstance(value, (str, PurePath))
+    return "number" if isinstance(kept, (int, float)) or unfinite else "text"
+
+
+def parameter_values(said: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that hold the value of a parameter.
+
+    A number is in ``value``; what is none, and a whole number that no float is equal to, is JSON in ``text_value``.
+    """
+    value = said["value"]
+    if said["type"] != "number":
+        return {"value": None, "text_value": json_text(value)}
+    found = float(value)
+    exact = isinstance(value, str) or found == value
+    return {"value": found, "text_value": None if exact else json_text(value)}
+
+
+def json_text(value: Any) -> str:
+    """Return JSON as a person would read it in a table."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def metric_facts(
+    name: str,
+    value: float,
+    *,
+    station: str = OUTLET,
+    variable: str = "",
+    period: tuple[Any, Any] | None = None,
+    n_samples: int | None = None,
+) -> dict[str, Any]:
+    """Return what a manifest, or an event, keeps of a metric.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is not a number, or a name is not text.
+    """
+    where = f"metric {word(name, 'the name of a metric')}"
+    return {
+        "name": word(name, "the name of a metric"),
+        "station": word(station, f"station of {where}"),
+        "variable": "" if isinstance(variable, str) and not variable else word(variable, f"variable of {where}"),
+        "value": plain(real(value, where)),
+        "n_samples": whole(n_samples, f"n_samples of {where}"),
+        "period": list(period_text(period, f"period of {where}") or (None, None)),
+    }

@@ -1,0 +1,270 @@
+"""The end of writing a store: coordinates, one root with all metadata, every file on disk, each accounted for.
+
+Until then the root has no consolidated metadata, which tells a store that was never finished from a whole one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.fields import schema
+from hmp_catalog.fields.times import CALENDAR, encode, iso
+from hmp_catalog.fields.values import Coordinate
+from hmp_catalog.fields.writer import StoreWriter, create_array
+from hmp_catalog.records import FileRecord
+from hmp_core.durable import fsync_folder, translated, write_atomic
+from hmp_core.errors import CorruptError, InvalidInput
+from hmp_core.identity import sha256_file
+
+if TYPE_CHECKING:
+    from hmp_catalog.fields.times import Instants
+
+    Documents = dict[str, dict[str, Any]]
+
+ROOT = "zarr.json"
+
+#: NaN as xarray keeps a ``_FillValue`` in Zarr v3, whatever the type: its bytes as a double, in base64.
+_NAN = base64.b64encode(struct.pack("<d", math.nan)).decode()
+
+
+def begin(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Make the folder of a new store and a root that says what it is, and not yet what is in it.
+
+    Raises
+    ------
+    InvalidInput
+        If something is at ``path``.
+    """
+    try:
+        with translated(path):
+            path.mkdir()
+    except FileExistsError as error:
+        message = f"{path}: is there already; a run has one field store, which is written once"
+        raise InvalidInput(message) from error
+    write_atomic(path / ROOT, _json(_group(attributes)))
+
+
+def seal(writer: StoreWriter, attributes: Mapping[str, Any]) -> list[FileRecord]:
+    """Write what is left, flush everything to disk, and return every file of the store.
+
+    Parameters
+    ----------
+    writer : StoreWriter
+        What wrote the fields. It is not used again.
+    attributes : mapping
+        The root attributes; those derived from the coordinates are added.
+
+    Returns
+    -------
+    list of FileRecord
+        Sorted by path, which is relative to the folder the store lies in.
+
+    Raises
+    ------
+    CorruptError
+        If a file that was written is not there; names it.
+    StorageError
+        If the disk is full or fails.
+    """
+    path = writer.path
+    writer.flush()
+    axes = _time_axes(writer)
+    renamed = {name: dim for name, (dim, _) in _lengths_by_axis(writer).items()}
+    for dim, times in axes.items():
+        _write_times(path, dim, times)
+    for name, coordinate in sorted(writer.dimensions.coordinates.items()):
+        _write_coordinate(path, name, coordinate)
+    documents = _documents(path, writer, renamed)
+    derived = _coverage(axes) | _extent(writer.dimensions.coordinates)
+    _write_metadata(path, documents, derived | dict(attributes))
+    lost = missing_files(path, documents)
+    if lost:
+        message = f"{path / lost[0]}: written, and not there; {len(lost)} in all. Is something else using the folder?"
+        raise CorruptError(message, path=str(path / lost[0]))
+    return _settled(path)
+
+
+def missing_files(path: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the chunks and shards that the metadata promises and the disk does not hold.
+
+    A chunk that is lost would read as the fill value, without a word.
+    """
+    promised = [file for name, document in documents.items() for file in schema.chunk_files(name, document)]
+    return [file for file in promised if not _holds_something(path / file)]
+
+
+def _holds_something(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+# ── time axes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _lengths_by_axis(writer: StoreWriter) -> dict[str, tuple[str, int]]:
+    """Return field -> (time axis, steps): a field with fewer steps than its axis gets an axis of its own.
+
+    It stopped early, or was written less often. Nothing is invented to fill it up, and nothing is dropped.
+    """
+    taken = {*writer.dimensions.sizes, *writer.dimensions.coordinates, *writer.dimensions.times}
+    found = {}
+    for name, (dim, steps) in writer.lengths.items():
+        own = f"time_{name}"
+        while own in taken | writer.dimensions.fields:
+            own += "_"
+        short = steps < len(writer.dimensions.times[dim].steps)
+        found[name] = (own if short else dim, steps)
+    return found
+
+
+def _time_axes(writer: StoreWriter) -> dict[str, Instants]:
+    axes = {}
+    for name, (dim, steps) in sorted(_lengths_by_axis(writer).items()):
+        shared = writer.dimensions.times[writer.lengths[name][0]]
+        axes[dim] = shared.instants(steps)
+    return axes
+
+
+def _write_times(path: Path, dim: str, times: Instants) -> None:
+    count, units = encode(times)
+    attributes = {"standard_name": "time", "long_name": "time", "axis": "T", "units": units, "calendar": CALENDAR}
+    _write_numbers(path, dim, Coordinate((dim,), count, attributes))
+
+
+# ── coordinates ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write_coordinate(path: Path, name: str, coordinate: Coordinate) -> None:
+    if coordinate.values.dtype.kind == "U":
+        _write_labels(path, name, coordinate)
+    else:
+        _write_numbers(path, name, coordinate)
+
+
+def _write_numbers(path: Path, name: str, coordinate: Coordinate) -> None:
+    values = coordinate.values
+    cut = schema.layout(values.shape, values.dtype.itemsize, None)
+    target = create_array(
+        path, name, dims=coordinate.dims, shape=values.shape, dtype=values.dtype, cut=cut,
+        attributes=coordinate.attributes,
+    )  # fmt: skip
+    with translated(path / name):
+        target[...] = values
+
+
+def _write_labels(path: Path, name: str, coordinate: Coordinate) -> None:
+    """Write labels as the ``string`` type of Zarr, the one text type with a specification (UTF-8 of any length)."""
+    import numpy as np
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+    from zarr.storage import LocalStore
+
+    with translated(path / name):
+        target = zarr.create_array(
+            LocalStore(path),
+            name=name,
+            shape=coordinate.values.shape,
+            dtype="string",
+            chunks=coordinate.values.shape,
+            compressors=[ZstdCodec(level=5), Crc32cCodec()],
+            fill_value="",
+            attributes=coordinate.attributes,
+            dimension_names=coordinate.dims,
+            zarr_format=3,
+            config={"write_empty_chunks": True},
+        )
+        target[...] = np.array(coordinate.values.tolist(), dtype=object)
+
+
+# ── metadata ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _documents(path: Path, writer: StoreWriter, renamed: Mapping[str, str]) -> Documents:
+    """Return the metadata of every array, with what only the end of writing knows."""
+    names = sorted(file.parent.name for file in path.glob(f"*/{ROOT}"))
+    documents = {name: json.loads((path / name / ROOT).read_text(encoding="utf-8")) for name in names}
+    for document in documents.values():
+        document.setdefault("dimension_names", [])  # zarr leaves it out for a scalar
+    for name, dim in renamed.items():
+        dims = documents[name]["dimension_names"]
+        documents[name]["dimension_names"] = [dim if schema.is_time(old) else old for old in dims]
+    auxiliary = {n: set(c.dims) for n, c in writer.dimensions.coordinates.items() if c.dims != (n,)}
+    for name in writer.dimensions.fields:
+        dims = set(documents[name]["dimension_names"])
+        beside = sorted(each for each, needed in auxiliary.items() if needed <= dims)
+        if beside:
+            documents[name]["attributes"]["coordinates"] = " ".join(beside)
+        if documents[name]["data_type"].startswith("float"):
+            documents[name]["attributes"]["_FillValue"] = _NAN
+    return documents
+
+
+def _write_metadata(path: Path, documents: Documents, attributes: Mapping[str, Any]) -> None:
+    """Write the metadata of each array, and all of it into the root, so that one read opens the store.
+
+    The root is composed here rather than by ``zarr.consolidate_metadata``: that call warns on every store of
+    format 3, and leaves the layout of the JSON to the caller's configuration.
+    """
+    for name, document in documents.items():
+        write_atomic(path / name / ROOT, _json(document))
+    root = _group(attributes)
+    root["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": documents}
+    write_atomic(path / ROOT, _json(root))
+
+
+def _group(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _coverage(axes: Mapping[str, Instants]) -> dict[str, str]:
+    if not axes:
+        return {}
+    first, last = min(times[0] for times in axes.values()), max(times[-1] for times in axes.values())
+    return {"time_coverage_start": iso(first), "time_coverage_end": iso(last)}
+
+
+def _extent(coordinates: Mapping[str, Coordinate]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for coordinate in coordinates.values():
+        side = {"latitude": "lat", "longitude": "lon"}.get(coordinate.attributes.get("standard_name", ""))
+        if side:
+            found[f"geospatial_{side}_min"] = float(coordinate.values.min())
+            found[f"geospatial_{side}_max"] = float(coordinate.values.max())
+    return found
+
+
+# ── onto the disk ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _settled(path: Path) -> list[FileRecord]:
+    """Flush every file, then every folder from the innermost to the one the store lies in."""
+    folders = [path.parent, path, *(each for each in path.rglob("*") if each.is_dir())]
+    files = sorted(each for each in path.rglob("*") if each.is_file())
+    with translated(path):
+        for file in files:
+            descriptor = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+            fsync_folder(folder)
+    return [_record(file, path.parent) for file in files]
+
+
+def _record(file: Path, run: Path) -> FileRecord:
+    return FileRecord(file.relative_to(run).as_posix(), file.stat().st_size, sha256_file(file), "fields")

@@ -1,0 +1,129 @@
+"""``run.json``: all that a sealed run is and produced, in one file that outlives every database.
+
+It ends with a checksum of what it says, so that a changed one is told from a whole one also where the log is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from hmp_catalog.plain import dumps
+from hmp_core.durable import write_atomic
+from hmp_core.errors import CorruptError, SchemaTooNewError
+from hmp_core.events import Event
+from hmp_core.identity import sha256_bytes
+
+NAME = "run.json"
+FORMAT = "hmp-run"
+VERSION = 1
+
+
+def write(folder: Path, content: dict[str, Any]) -> str:
+    """Write the manifest of a run, flushed to disk, and return its SHA-256."""
+    whole = content | {"checksum": _checksum(content)}
+    data = (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    write_atomic(folder / NAME, data)
+    return sha256_bytes(data)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return sha256_bytes(dumps(content).encode())
+
+
+def read(folder: Path, *, verify: bool = True) -> tuple[dict[str, Any], str]:
+    """Return the manifest of a run folder and its SHA-256.
+
+    Without ``verify`` only its form is looked at, and that it names its sealing event.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none: the run was not sealed.
+    CorruptError
+        If it is not a manifest, or not as it was written.
+    SchemaTooNewError
+        If it was written by a newer hmp.
+    """
+    file = folder / NAME
+    try:
+        data = file.read_bytes()
+        content = json.loads(data)
+        version = _version(content)
+        if version <= VERSION:
+            said = content.pop("checksum")
+            if verify and said != _checksum(content):
+                message = "it was changed after it was sealed"
+                raise ValueError(message)
+            sealing_event(content, said)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        message = f"{file}: no such manifest"
+        raise FileNotFoundError(message) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        message = f"{file} is not a manifest of a run as it was sealed ({error}); restore it from a backup"
+        raise CorruptError(message, path=str(file)) from error
+    if version > VERSION:
+        message = f"{file} has version {version}, this hmp reads up to {VERSION}: upgrade hmp-catalog"
+        raise SchemaTooNewError(message, path=str(file), found=version, known=VERSION)
+    return content, sha256_bytes(data)
+
+
+def _version(content: Any) -> int:
+    if content["format"] != FORMAT:
+        message = f"format is {content['format']!r}, expected {FORMAT!r}"
+        raise ValueError(message)
+    return int(content["version"])
+
+
+def sealing_event(content: dict[str, Any], checksum: str) -> Event:
+    """Return the event that sealed the run, as the manifest alone tells it: the one that was (to be) logged."""
+    facts = content["event"]
+    return Event(
+        id=UUID(facts["id"]),
+        component="catalog",
+        v=1,
+        kind="run.sealed",
+        clock=int(facts["clock"]),
+        at=int(facts["at"]),
+        author=str(facts["author"]),
+        payload=sealing_payload(content["run"], checksum),
+    )
+
+
+def sealing_payload(run: dict[str, Any], checksum: str) -> dict[str, Any]:
+    """Return the payload of ``run.sealed``."""
+    return {
+        "sim_id": str(UUID(run["sim_id"])),
+        "project": run["project"],
+        "folder": run["folder"],
+        "sha256": checksum,
+        "status": run["status"],
+    }
+
+
+def event_facts(event: Event) -> dict[str, Any]:
+    """Return what the manifest keeps of its sealing event, so that it can be told without the log."""
+    return {"id": str(event.id), "clock": event.clock, "at": event.at, "author": event.author}
+
+
+def run_folder(project: Path, name: str) -> Path:
+    """Return the folder of a run by its name.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` is not one name: nothing outside is read.
+    """
+    if name in {"", ".", ".."} or "/" in name or "\\" in name:
+        message = f"{name!r} is not the name of a run folder"
+        raise ValueError(message)
+    return project / "simulations" / name
+
+
+def sealed_folders(project: Path) -> Iterator[Path]:
+    """Yield the folders of all runs of a project that were sealed."""
+    for file in sorted((project / "simulations").glob(f"*/{NAME}")):
+        yield file.parent

@@ -1,0 +1,291 @@
+"""One function per question: named statements and filters in, plain rows out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog import criteria
+from hmp_catalog.errors import UnrankedMetric
+from hmp_catalog.facts import GLOBAL_ZONE, OUTLETS
+from hmp_catalog.plain import number, uuid_text
+from hmp_core.errors import InvalidInput, NotFound
+from hmp_core.filters import Bound, condition
+from hmp_core.locks import Owner
+from hmp_core.protocols import CatalogBackend
+from hmp_core.statements import load_statements
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SQL = load_statements("hmp_catalog")
+
+#: What is read of each simulation; also what one may find by, with `tags`, `text`, metrics and parameters.
+SUMMARY = (
+    "sim_id",
+    "name",
+    "project",
+    "solver",
+    "status",
+    "flow_regime",
+    "mesh_topology",
+    "study_area_name",
+    "scientific_objective",
+    "description",
+    "contact_email",
+    "principal_id",
+    "notes",
+    "doi",
+    "seed",
+    "parent_sim_id",
+    "config_hash",
+    "bbox_xmin",
+    "bbox_ymin",
+    "bbox_xmax",
+    "bbox_ymax",
+    "period_start",
+    "period_end",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "updated_at",
+    "duration_s",
+    "error",
+    "storage_basename",
+    "owner",
+)
+
+#: "nse_validation" is ranked as "nse"
+_PERIODS = re.compile(r"_(calibration|validation|cal|val)$")
+_FEW = 200
+_PLACE = "CASE WHEN station_id NOT IN ('__outlet__', 'outlet') THEN 2 WHEN variable <> 'discharge' THEN 1 ELSE 0 END"
+_ORDER = {
+    "parameters": "sim_id, param_name, zone_id",
+    "metrics": f"sim_id, metric_name, {_PLACE}, station_id, variable",
+}
+
+
+def find(backend: CatalogBackend, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the simulations that fit, newest first, as mappings of `SUMMARY`."""
+    bound = Bound()
+    wanted, states = criteria.conditions(backend, filters, bound)
+    selected = ", ".join(f"{criteria.column(name)} AS {name}" for name in SUMMARY)
+    sql = (
+        f"SELECT {selected} FROM simulations s WHERE {' AND '.join(['s.trashed_at IS NULL', *wanted])} "
+        "ORDER BY s.created_at DESC, s.sim_id DESC"
+    )
+    rows = [dict(zip(SUMMARY, row, strict=True)) for row in backend.fetch_all(sql, bound.values)]
+    for row in rows:
+        row["status"] = _state(row["status"], row["owner"])
+    return [row for row in rows if all(fits(row["status"]) for fits in states)]
+
+
+def _state(status: str, owner: str | None) -> str:
+    """Return ``interrupted`` for an open run whose process has died."""
+    return "interrupted" if status == "running" and _lives(owner) is False else status
+
+
+def _lives(owner: str | None) -> bool | None:
+    """Return whether a process still runs; None where nobody can say: on another host, or told by another version."""
+    try:
+        dead = Owner(**json.loads(owner or "{}")).is_dead()
+    except TypeError:
+        return None
+    return None if dead is None else not dead
+
+
+def names(backend: CatalogBackend) -> list[tuple[str, str | None, str]]:
+    """Return (sim_id, name, status) of all simulations, newest first."""
+    return [(sim, name, status) for sim, name, status in backend.fetch_all(_SQL["names"].sql)]
+
+
+def latest(backend: CatalogBackend) -> list[str]:
+    """Return the finished simulations, newest first."""
+    return [row[0] for row in backend.fetch_all(_SQL["finished"].sql)]
+
+
+def running(backend: CatalogBackend) -> list[str]:
+    """Return the open simulations whose process lives, newest first."""
+    rows = backend.fetch_all(_SQL["open_runs"].sql)
+    return [sim for sim, owner, _ in rows if _state("running", owner) == "running"]
+
+
+def is_taken(backend: CatalogBackend, sim_id: str) -> bool:
+    """Return whether a simulation has, or ever had, this id."""
+    return bool(backend.fetch_all(_SQL["taken"].sql, [sim_id]))
+
+
+def unsealed(backend: CatalogBackend) -> list[str]:
+    """Return the folders of the simulations that were opened and not sealed, and that nobody will seal any more."""
+    rows = backend.fetch_all(_SQL["open_runs"].sql)
+    return [folder for _, owner, folder in rows if not _lives(owner)]
+
+
+def waiting_ids(backend: CatalogBackend) -> set[str]:
+    """Return the events that are in the log and cannot be told yet."""
+    return {row[0] for row in backend.fetch_all(_SQL["waiting"].sql)}
+
+
+def reasons(backend: CatalogBackend) -> list[str]:
+    """Return why events wait, each reason once."""
+    return [row[0] for row in backend.fetch_all(_SQL["reasons"].sql)]
+
+
+def ranking(backend: CatalogBackend, metric: str, *, station: str | None = None) -> list[tuple[str, float]]:
+    """Return (sim_id, value) of finished simulations, best first.
+
+    Where a simulation has the metric more than once, discharge at the outlet counts, else what else there is at the
+    outlet, else the best anywhere.
+
+    Raises
+    ------
+    UnrankedMetric
+        If the metric has no direction.
+    """
+    goodness = _goodness(backend, metric)
+    found: dict[str, tuple[tuple[int, float], float]] = {}
+    for sim, where, variable, value in backend.fetch_all(_SQL["metric_of_finished"].sql, [metric]):
+        if value is None or not math.isfinite(value) or (station is not None and not _same_place(where, station)):
+            continue
+        rank = (-_distance(where, variable), goodness(value))
+        if sim not in found or rank > found[sim][0]:
+            found[sim] = (rank, value)
+    ranked = sorted(found.items(), key=lambda item: (-item[1][0][1], item[0]))
+    return [(sim, value) for sim, (_, value) in ranked]
+
+
+def _distance(station: str, variable: str) -> int:
+    """Return how far a score is from that of discharge at the outlet, as ``v_simulation_summary`` has it."""
+    if station not in OUTLETS:
+        return 2
+    return 0 if variable == "discharge" else 1
+
+
+def _same_place(station: str, wanted: str) -> bool:
+    return station == wanted or (station in OUTLETS and wanted in OUTLETS)
+
+
+def _goodness(backend: CatalogBackend, metric: str) -> Callable[[float], float]:
+    known = {name: (higher, best) for name, higher, best in backend.fetch_all(_SQL["directions"].sql)}
+    name = metric if metric in known else _PERIODS.sub("", metric)
+    if name not in known:
+        message = (
+            f"nobody said whether more or less of {metric!r} is better; metrics with a direction: "
+            f"{', '.join(sorted(known))} (also with _calibration, _validation)"
+        )
+        raise UnrankedMetric(message, metric=metric)
+    higher, best = known[name]
+    if higher is None:
+        return lambda value: -abs(value - (best or 0.0))
+    return (lambda value: value) if higher else (lambda value: -value)
+
+
+# ── one simulation ───────────────────────────────────────────────────────────────────────────────────
+
+
+def parameters(backend: CatalogBackend, sim_id: str) -> dict[str, Any]:
+    """Return name (``name::zone``) -> value."""
+    return wide(backend, "parameters", [sim_id]).get(sim_id, {})
+
+
+def metrics(backend: CatalogBackend, sim_id: str) -> dict[str, float]:
+    """Return name (``name@station``) -> value."""
+    return wide(backend, "metrics", [sim_id]).get(sim_id, {})
+
+
+def tags(backend: CatalogBackend, sim_id: str) -> list[str]:
+    """Return the tags, by name."""
+    return [row[0] for row in backend.fetch_all(_SQL["tags_of"].sql, [sim_id])]
+
+
+def provenance(backend: CatalogBackend, sim_id: str) -> pa.Table:
+    """Return what a simulation consumed."""
+    return backend.query(_SQL["provenance_of"].sql, [sim_id])
+
+
+def wide(backend: CatalogBackend, kind: str, sim_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return sim_id -> {key -> value} of the parameters or metrics of some simulations."""
+    sql = _SQL[f"all_{kind}"].sql
+    bound = Bound()
+    if len(sim_ids) <= _FEW:
+        if not sim_ids:
+            return {}
+        sql = f"SELECT * FROM ({sql}) WHERE {condition('sim_id', '=', list(sim_ids), bound)}"
+    # the order is kept: of metrics, what is nearest to discharge at the outlet gets the short name
+    rows = backend.fetch_all(f"{sql} ORDER BY {_ORDER[kind]}", bound.values)
+    read = _parameter_row if kind == "parameters" else _metric_row
+    wanted, found = set(sim_ids), dict[str, dict[str, Any]]()
+    for sim, *rest in rows:
+        if sim in wanted:
+            read(found.setdefault(sim, {}), *rest)
+    return found
+
+
+def _parameter_row(into: dict[str, Any], name: str, zone: str, value: float | None, text: str | None) -> None:
+    key = name if zone == GLOBAL_ZONE else f"{name}::{zone}"
+    into[key] = json.loads(text) if text is not None else value
+
+
+def _metric_row(into: dict[str, Any], name: str, station: str, variable: str, value: float | None) -> None:
+    key = name if station in OUTLETS else f"{name}@{station}"
+    if key in into:  # the same metric of another variable
+        key = f"{variable}.{key}"
+    if key in into:  # the outlet goes by two names
+        key = f"{variable}.{name}@{station}"
+    into[key] = value
+
+
+# ── calibrations ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def calibrations(backend: CatalogBackend) -> list[dict[str, Any]]:
+    """Return the calibration sessions, newest first."""
+    return _dicts(backend.query(_SQL["calibrations"].sql))
+
+
+def session_id(backend: CatalogBackend, session: str) -> str:
+    """Return the id of a calibration session as it is kept.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    try:
+        wanted = uuid_text(session, "session")
+    except InvalidInput:
+        wanted = None
+    if not any(row["session_id"] == wanted for row in calibrations(backend)):
+        message = f"there is no calibration session {session!r} here"
+        raise NotFound(message, reference=str(session), candidates=[])
+    return str(wanted)
+
+
+def trials(backend: CatalogBackend, session: str) -> pa.Table:
+    """Return the trials of a session in the order they were made."""
+    return backend.query(_SQL["trials_of"].sql, [session])
+
+
+def count(backend: CatalogBackend, session: str) -> int:
+    """Return how many trials a session has."""
+    return int(backend.fetch_all(_SQL["count_trials"].sql, [session])[0][0])
+
+
+def top_trials(backend: CatalogBackend, session: str, n: int) -> list[dict[str, Any]]:
+    """Return the best trials of a session, lowest objective first."""
+    rows = _dicts(backend.query(_SQL["top_trials"].sql, [session, n]))
+    for row in rows:
+        row["parameters"] = json.loads(row["parameters"])
+        row["metrics"] = {name: number(value) for name, value in json.loads(row["metrics"] or "{}").items()}
+    return rows
+
+
+def _dicts(table: pa.Table) -> list[dict[str, Any]]:
+    return list(_rows(table.to_pylist()))
+
+
+def _rows(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    return (dict(row) for row in rows)

@@ -1,0 +1,392 @@
+"""A run while it is being made: what is said of it gathers here, and is on the disk before anybody is told.
+
+State of a run: ``opened`` (its event is in the log), then its folder exists, then its files, then ``run.json``, then
+``sealed`` (its event is in the log). A process may die between any two of these. Before ``run.json`` is whole the
+run is open and its owner dead: it shows as interrupted. From then on it is sealed: the fold finds the manifest and
+tells the event that could not be logged any more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog import manifest
+from hmp_catalog.environment import capture
+from hmp_catalog.errors import SealedRunError
+from hmp_catalog.facts import ENDS, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
+from hmp_catalog.inputs import as_inputs, describe
+from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable, word
+from hmp_catalog.records import FileRecord, RunSpec, tag_names
+from hmp_core.durable import fsync_folder, translated
+from hmp_core.errors import HmpError, InvalidInput, NotWritable, PathNotFound
+from hmp_core.identity import random_id, refuse_database, sha256_file, slug
+from hmp_core.locks import this_process
+from hmp_core.paths import to_local, to_relative
+
+if TYPE_CHECKING:
+    from hmp_catalog.fields import SimulationZarr
+    from hmp_catalog.tables import TableSet
+    from hmp_core.events import Event, EventStore
+
+
+class Recorder:
+    """Records one run; made by `SimulationCatalog.record`, used in a ``with`` block.
+
+    Leaving the block seals the run as ``completed``; an exception seals it as ``failed`` with its traceback, and
+    goes on.
+    """
+
+    def __init__(self, store: EventStore, project: Path, workspace: Path, spec: RunSpec) -> None:
+        self._store = store
+        self._project = project
+        self._workspace = workspace
+        self._spec = spec
+        self._began = 0.0
+        self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
+        self._metrics: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._tags: dict[str, None] = dict.fromkeys(spec.tags)
+        self._artifacts: list[FileRecord] = []
+        self._files: list[FileRecord] | None = None
+        self._tables: TableSet | None = None
+        self._fields: SimulationZarr | None = None
+        self._opened: Event | None = None
+        self._seal: Event | None = None
+        self._sealed = False
+        self._process = os.getpid()
+        for name, value in spec.parameters.items():
+            self.parameter(name, value)
+        self._inputs = as_inputs(spec.inputs)
+        self._described = describe(self._inputs, workspace)
+        self._environment = capture()
+        self.sim_id = spec.sim_id or str(random_id())
+        self.folder = self._place()
+        while spec.sim_id is None and self.folder.exists():
+            self.sim_id = str(random_id())
+            self.folder = self._place()
+        self._relative = to_relative(self.folder, workspace)
+
+    def _place(self) -> Path:
+        name = f"{slug(self._spec.name or self._spec.solver)}__{self.sim_id[:8]}"
+        return self._project / "simulations" / name
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self._spec.name or self.sim_id[:8]}: {'sealed' if self._sealed else 'open'}>"
+
+    # ── opening ──────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self) -> Recorder:
+        """Put the run on record as open and make its folder; `SimulationCatalog.record` does it."""
+        self._require_room()
+        spec = self._spec
+        payload = {
+            "sim_id": self.sim_id,
+            "name": spec.name,
+            "project": self._project.name,
+            "solver": spec.solver,
+            "folder": self.folder.name,
+            "path": self._relative,
+            "owner": this_process().as_dict(),
+            "about": spec.about(),
+        }
+        self._began = time.perf_counter()
+        self._opened = self._store.append("run.opened", payload)
+        with translated(self.folder):
+            try:
+                self.folder.mkdir()
+            except FileExistsError:
+                raise self._taken() from None
+        return self
+
+    def _require_room(self) -> None:
+        """What would stop the folder from being made is met before anybody is told of the run."""
+        if self.folder.exists():
+            raise self._taken()
+        home = self.folder.parent
+        if not self._project.is_dir():
+            message = f"{self._project}: no such folder; it was moved or removed, so nothing can be recorded there"
+            raise PathNotFound(message, path=str(self._project))
+        with translated(home):
+            home.mkdir(exist_ok=True)
+        if not os.access(home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            message = f"{home} cannot be written; check who owns the folder"
+            raise NotWritable(message, path=str(home))
+
+    def _taken(self) -> InvalidInput:
+        message = f"{self.folder} exists already: another run has the id {self.sim_id}"
+        return InvalidInput(message)
+
+    # ── what is said of the run ──────────────────────────────────────────────────────────────────────
+
+    def parameter(self, name: str, value: Any, *, unit: str | None = None, zone: str = GLOBAL_ZONE) -> None:
+        """Set a parameter: a number, text, a bool or None; ``zone`` where it differs in space."""
+        self._require_open()
+        self._parameters[name, zone] = parameter_facts(name, value, unit=unit, zone=zone)
+
+    def metric(
+        self,
+        name: str,
+        value: float,
+        *,
+        station: str = OUTLET,
+        variable: str = "",
+        period: tuple[Any, Any] | None = None,
+        n_samples: int | None = None,
+    ) -> None:
+        """Set a metric, as ``rec.metric("nse", 0.83, station="outlet", variable="discharge")``.
+
+        Parameters
+        ----------
+        name
+            As in ``metric_definitions``: "nse", "kge", "rmse", ...; another name is allowed.
+        value
+            A number; NaN means that it could not be computed.
+        station, variable
+            What was compared; one value per name, station and variable.
+        period
+            First and last time compared.
+        n_samples
+            How many pairs were compared.
+        """
+        self._require_open()
+        self._metrics[name, station, variable] = metric_facts(
+            name, value, station=station, variable=variable, period=period, n_samples=n_samples
+        )
+
+    def metrics(self, values: Mapping[str, float], **where: Any) -> None:
+        """Set several metrics measured at the same place (see `metric`)."""
+        for name, value in values.items():
+            self.metric(name, value, **where)
+
+    def input(self, *items: Any) -> None:
+        """Say that the run consumed cache entries, or files of the workspace."""
+        self._require_open()
+        inputs = [*self._inputs, *items]
+        self._described = describe(inputs, self._workspace)
+        self._inputs = inputs
+
+    def tag(self, *tags: str) -> None:
+        """Add tags."""
+        self._require_open()
+        self._tags.update(dict.fromkeys(tag_names(tags)))
+
+    def timeseries(self, variable: str, series: Any, *, station: str = "outlet", unit: str = "") -> None:
+        """Keep a time series in ``tables/timeseries.parquet``.
+
+        Parameters
+        ----------
+        variable
+            What it is: "discharge", "head", ...
+        series
+            A pandas Series with a DatetimeIndex, an xarray DataArray with ``time``, or (times, values).
+        station, unit
+            Where, and in which UDUNITS unit.
+        """
+        self._table_set().timeseries(variable, series, station=station, unit=unit)
+
+    def table(self, kind: str, frame: Any, **more: Any) -> None:
+        """Keep a table in ``tables/<kind>.parquet``; more rows of the same kind go to the same file.
+
+        ``keys=`` and ``units=`` are those of `hmp_catalog.tables.TableSet.add`.
+        """
+        self._table_set().add(kind, frame, **more)
+
+    def field(
+        self, name: str, array: Any, *, dims: tuple[str, ...] | None = None, time: Any = None, **more: Any
+    ) -> None:
+        """Keep a field in ``fields.zarr`` (CF Zarr); see `hmp_catalog.fields.SimulationZarr.write_field`."""
+        self._field_store().write_field(name, array, dims, time=time, **more)
+
+    def artifact(self, path: Any, name: str | None = None) -> None:
+        """Keep a copy of a file in ``artifacts/``.
+
+        Raises
+        ------
+        PathNotFound
+            If ``path`` is no file.
+        InvalidInput
+            If ``name`` (by default that of the file) is not a plain new name, or the file is a database.
+        """
+        self._require_files()
+        source = to_local(path)
+        if not source.is_file():
+            message = f"{source}: no such file"
+            raise PathNotFound(message, path=str(source))
+        refuse_database(source)
+        home = self.folder / "artifacts"
+        target = home / word(source.name if name is None else name, "name of the artifact")
+        if target.parent != home or target.name in {"", ".", ".."} or target.exists():
+            message = f"artifact {target.name!r} is not a plain new file name of this run"
+            raise InvalidInput(message)
+        with translated(target):
+            home.mkdir(exist_ok=True)
+            try:
+                _copy(source, target)
+            except BaseException:
+                target.unlink(missing_ok=True)  # half a copy is none
+                raise
+        relative = target.relative_to(self.folder).as_posix()
+        self._artifacts.append(FileRecord(relative, target.stat().st_size, sha256_file(target), "artifact"))
+
+    # ── sealing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None:
+        if self._sealed or os.getpid() != self._process:  # a forked child leaves the block too: it is not its run
+            return
+        if error is None:
+            self.seal()
+            return
+        status = "failed" if isinstance(error, Exception) else "aborted"
+        try:
+            self.seal(status, error="".join(traceback.format_exception_only(error)).strip(), details=error)
+        except (HmpError, OSError) as second:
+            # what went wrong first is what the user must see
+            error.add_note(f"run {self.sim_id[:8]} could not be sealed either, and stays open: {second}")
+
+    def seal(
+        self, status: str = "completed", *, error: str | None = None, details: BaseException | None = None
+    ) -> None:
+        """Put everything on the disk and on record; afterwards the run does not change.
+
+        Parameters
+        ----------
+        status
+            How it ended: completed, partial, failed or aborted.
+        error, details
+            What went wrong: in a line, and the exception whose traceback is kept.
+
+        Raises
+        ------
+        SealedRunError
+            If it is sealed already.
+        InvalidInput
+            For another status, or from another process.
+        StorageError
+            If the disk is full: the run stays open, nothing is acknowledged; make room and seal again.
+        """
+        self._require_open()
+        if os.getpid() != self._process:
+            message = f"run {self.sim_id[:8]} belongs to process {self._process}, which opened it"
+            raise InvalidInput(message)
+        if status not in ENDS:
+            message = f"status is {status!r}, expected one of {', '.join(ENDS)}"
+            raise InvalidInput(message)
+        if self._seal is None:
+            trace = "".join(traceback.format_exception(details)) if details else None
+            self._seal = self._write(status, {"error": self._portable(error), "traceback": self._portable(trace)})
+        # a manifest that is whole tells its run: when only the log refused, the same seal is tried again
+        self._store.commit([self._seal])
+        self._sealed = True
+
+    def _portable(self, said: str | None) -> str | None:
+        """Errors name files; in a workspace that moves, they lie relative to it."""
+        return None if said is None else printable(said.replace(str(self._workspace), "<workspace>"))
+
+    def _write(self, status: str, ending: dict[str, Any]) -> Event:
+        files = self._close_files()
+        event = self._store.prepare("run.sealed", {})
+        content = self._manifest(event, status, files)
+        content["run"] |= ending
+        with translated(self.folder):
+            checksum = manifest.write(self.folder, content)
+            fsync_folder(self.folder.parent)
+        event.payload.update(manifest.sealing_payload(content["run"], checksum))
+        return event
+
+    def _close_files(self) -> list[FileRecord]:
+        """Put the files in place; each once, also when a full disk interrupts and `seal` is called again."""
+        self._files = self._files or []
+        with translated(self.folder):
+            if self._tables is not None:
+                self._files += self._tables.close()
+                self._tables = None
+            if self._fields is not None:
+                self._files += self._fields.finalize()
+                self._fields = None
+            if self._artifacts:
+                fsync_folder(self.folder / "artifacts")
+        return self._files + self._artifacts
+
+    def _manifest(self, event: Event, status: str, files: list[FileRecord]) -> dict[str, Any]:
+        assert self._opened is not None
+        return {
+            "format": manifest.FORMAT,
+            "version": manifest.VERSION,
+            "event": manifest.event_facts(event),
+            "opened": manifest.event_facts(self._opened),
+            "run": self._facts(event, self._opened, status),
+            "config": self._spec.config,
+            "parameters": list(self._parameters.values()),
+            "metrics": list(self._metrics.values()),
+            "inputs": self._described,
+            "tags": list(self._tags),
+            "environment": self._environment,
+            "files": [f.as_dict() for f in files],
+        }
+
+    def _facts(self, event: Event, opened: Event, status: str) -> dict[str, Any]:
+        spec = self._spec
+        return {
+            "sim_id": self.sim_id,
+            "name": spec.name,
+            "project": self._project.name,
+            "solver": spec.solver,
+            "status": status,
+            "folder": self.folder.name,
+            "path": self._relative,
+            "seed": spec.seed,
+            "parent_sim_id": spec.parent,
+            "config_hash": fingerprint(spec.config) if spec.config else None,
+            "started_at": plain(from_microseconds(opened.at)),
+            "ended_at": plain(from_microseconds(event.at)),
+            "duration_s": round(time.perf_counter() - self._began, 6),
+            "owner": this_process().as_dict(),
+            **spec.about(),
+        }
+
+    # ── rooms of the run ─────────────────────────────────────────────────────────────────────────────
+
+    def _table_set(self) -> TableSet:
+        self._require_files()
+        if self._tables is None:
+            from hmp_catalog.tables import TableSet
+
+            self._tables = TableSet(self.folder, run_id=self.sim_id)
+        return self._tables
+
+    def _field_store(self) -> SimulationZarr:
+        self._require_files()
+        if self._fields is None:
+            from hmp_catalog.fields import SimulationZarr
+
+            self._fields = SimulationZarr.create(
+                self.folder / "fields.zarr", title=self._spec.name or self._spec.solver, run_id=self.sim_id
+            )
+        return self._fields
+
+    def _require_open(self) -> None:
+        if self._sealed:
+            message = (
+                f"run {self.sim_id[:8]} is sealed; add tags, notes or metrics through its Run, or record a new one"
+            )
+            raise SealedRunError(message)
+
+    def _require_files(self) -> None:
+        self._require_open()
+        if self._files is not None:
+            message = f"run {self.sim_id[:8]} was about to be sealed, and its files are closed; call seal() again"
+            raise SealedRunError(message)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,120 @@
+"""From what a user types to one simulation: UUID, hex prefix, name, ``@latest``, ``@best:nse``.
+
+A name means the newest finished run of that name. A prefix has at least four hex digits. ``@latest~2`` is the third
+newest finished run; ``@best:nse`` and ``@worst:rmse@outlet`` rank finished runs by a metric's own direction;
+``@running`` is the newest run that is still open. The station "outlet" is also where a metric was measured that says
+nothing of a station.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from hmp_catalog import queries
+from hmp_catalog.errors import AmbiguousSimulation, SimulationNotFound
+from hmp_core.protocols import CatalogBackend
+
+_SHORTEST = 4
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a reference is resolved against: one simulation."""
+
+    sim_id: str
+    name: str | None
+    status: str
+
+
+def resolve(backend: CatalogBackend, reference: str) -> str:
+    """Return the id of the simulation that ``reference`` means.
+
+    Raises
+    ------
+    SimulationNotFound
+        If there is none; the nearest names are listed.
+    AmbiguousSimulation
+        If a prefix fits several, or fits one while another simulation has it as its name.
+    UnrankedMetric
+        For ``@best`` or ``@worst`` of a metric without a direction.
+    """
+    text = str(reference).strip()
+    if text.startswith("@"):
+        return _special(backend, text)
+    known = [Known(*row) for row in queries.names(backend)]
+    exact = _as_uuid(text)
+    if exact is not None and any(k.sim_id == exact for k in known):
+        return exact
+    named = [k for k in known if k.name in {text, reference}]
+    prefixed = _prefixed(text, known)
+    candidates = {k.sim_id: k for k in [*prefixed, *_newest_finished(named)]}
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    if candidates:
+        raise _ambiguous(text, list(candidates.values()))
+    raise _missing(text, known)
+
+
+def _as_uuid(text: str) -> str | None:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
+
+
+def _prefixed(text: str, known: Sequence[Known]) -> list[Known]:
+    digits = text.replace("-", "").lower()
+    if len(digits) < _SHORTEST or not re.fullmatch(r"[0-9a-f]+", digits):
+        return []
+    return [k for k in known if k.sim_id.replace("-", "").startswith(digits)]
+
+
+def _newest_finished(named: Sequence[Known]) -> list[Known]:
+    """Return the run that a name means; ``known`` comes newest first."""
+    finished = [k for k in named if k.status == "completed"]
+    return (finished or list(named))[:1]
+
+
+def _special(backend: CatalogBackend, text: str) -> str:
+    if match := re.fullmatch(r"@latest(?:~(\d+))?", text):
+        return _nth(queries.latest(backend), int(match[1] or 0), text)
+    if match := re.fullmatch(r"@(best|worst):([A-Za-z_]\w*)(?:@(.+))?", text):
+        ranked = queries.ranking(backend, match[2], station=match[3])
+        return _nth([row[0] for row in ranked], 0 if match[1] == "best" else len(ranked) - 1, text)
+    if text == "@running":
+        return _nth(queries.running(backend), 0, text)
+    message = (
+        f"{text!r} is not a reference; those with @ are @latest, @latest~N, @best:METRIC[@STATION], "
+        "@worst:METRIC[@STATION], @running"
+    )
+    raise SimulationNotFound(message, reference=text, candidates=[])
+
+
+def _nth(found: Sequence[Any], position: int, text: str) -> str:
+    if 0 <= position < len(found):
+        return str(found[position])
+    message = f"{text}: there is no such simulation here" + (f", only {len(found)}" if found else "")
+    raise SimulationNotFound(message, reference=text, candidates=[])
+
+
+def _ambiguous(text: str, candidates: Sequence[Known]) -> AmbiguousSimulation:
+    listed = [f"{k.sim_id} ({k.name or 'no name'}, {k.status})" for k in candidates[:_LISTED]]
+    message = f"{text!r} could be {len(candidates)} simulations; give more digits: {'; '.join(listed)}"
+    return AmbiguousSimulation(message, reference=text, candidates=[k.sim_id for k in candidates])
+
+
+def _missing(text: str, known: Sequence[Known]) -> SimulationNotFound:
+    names = sorted({k.name for k in known if k.name})
+    near = difflib.get_close_matches(text, names, n=3)
+    if len(text) < _SHORTEST and not near:
+        hint = f"; a prefix of an id has at least {_SHORTEST} hex digits"
+    else:
+        hint = f"; the nearest are {', '.join(near)}" if near else f"; this catalog has {len(known)}"
+    message = f"no simulation goes by {text!r}{hint}"
+    return SimulationNotFound(message, reference=text, candidates=near)

@@ -1,0 +1,248 @@
+"""One simulation as a user holds it: what it was, what came out, and what was said of it since."""
+
+from __future__ import annotations
+
+import html
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog import manifest, queries
+from hmp_catalog.errors import SimulationNotFound
+from hmp_catalog.facts import OUTLET, metric_facts
+from hmp_catalog.plain import text, word
+from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import xarray as xr
+
+    from hmp_catalog.catalog import SimulationCatalog
+
+
+class Run:
+    """A simulation of a catalog, by its id; facts are read when asked for, and then kept.
+
+    What was recorded does not change. Tags, notes, the name and further metrics may be added.
+    """
+
+    def __init__(self, catalog: SimulationCatalog, sim_id: str, facts: dict[str, Any] | None = None) -> None:
+        self._catalog = catalog
+        self.sim_id = sim_id
+        self._given = facts
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name or self.sim_id[:8]}: {self.solver}, {self.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.sim_id == self.sim_id
+
+    def __hash__(self) -> int:
+        return hash(self.sim_id)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What is known of it in a line: column -> value, as `hmp_catalog.SimulationGroup.table` has it."""
+        if self._given is not None:
+            return self._given
+        with self._catalog.reading() as backend:
+            found = queries.find(backend, {"sim_id": self.sim_id})
+        if not found:
+            message = f"simulation {self.sim_id} is not in this catalog any more"
+            raise SimulationNotFound(message, reference=self.sim_id, candidates=[])
+        return found[0]
+
+    @property
+    def name(self) -> str | None:
+        """What people call it."""
+        return self.facts["name"]  # type: ignore[no-any-return]
+
+    @property
+    def solver(self) -> str:
+        """What computed it."""
+        return str(self.facts["solver"])
+
+    @property
+    def status(self) -> str:
+        """One of running, interrupted (its process died), completed, partial, failed, aborted."""
+        return str(self.facts["status"])
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run: ``run.json``, ``tables/``, ``fields.zarr``, ``artifacts/``."""
+        return self._catalog.path / "simulations" / str(self.facts["storage_basename"])
+
+    @property
+    def project(self) -> Path:
+        """The folder of the project."""
+        return self._catalog.path
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that the paths of inputs are relative to."""
+        return self._catalog.workspace
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """``run.json`` as it was sealed.
+
+        Raises
+        ------
+        PathNotFound
+            If the run is not sealed, or its folder is gone.
+        """
+        try:
+            return manifest.read(self.folder)[0]
+        except FileNotFoundError as error:
+            message = f"{self.folder} has no {manifest.NAME}: the run is {self.status}, or its folder was removed"
+            raise PathNotFound(message, path=str(self.folder)) from error
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Name -> value; ``name::zone`` where a parameter differs in space."""
+        return self._ask(queries.parameters)  # type: ignore[no-any-return]
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Name -> value at the outlet; ``name@station`` elsewhere, later additions included."""
+        return self._ask(queries.metrics)  # type: ignore[no-any-return]
+
+    @cached_property
+    def tags(self) -> list[str]:
+        """The tags, by name."""
+        return self._ask(queries.tags)  # type: ignore[no-any-return]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration it was run with."""
+        return self.manifest["config"] or {}
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Interpreter, packages, code and host it was run with."""
+        return self.manifest["environment"]  # type: ignore[no-any-return]
+
+    @property
+    def provenance(self) -> pa.Table:
+        """What it consumed, a row per input: entry, version, hash, source, path."""
+        with self._catalog.reading() as backend:
+            return queries.provenance(backend, self.sim_id)
+
+    def _ask(self, question: Any) -> Any:
+        with self._catalog.reading() as backend:
+            return question(backend, self.sim_id)
+
+    # ── what it left behind ──────────────────────────────────────────────────────────────────────────
+
+    def timeseries(
+        self, variable: str, *, station: str | None = None, period: tuple[Any, Any] | None = None
+    ) -> pd.Series:
+        """Return a time series as a pandas Series by time; its unit is in ``attrs["units"]``.
+
+        Raises
+        ------
+        PathNotFound
+            If the run has no time series.
+        NotFound
+            If it has none of that variable and station.
+        """
+        from hmp_catalog.tables import read_timeseries, to_series
+
+        file = self._file("tables/timeseries.parquet")
+        return to_series(read_timeseries(file, variable=variable, station=station, period=period))
+
+    def table(self, kind: str) -> pa.Table:
+        """Return the table that was recorded as ``kind``."""
+        from hmp_catalog.tables import read_table
+
+        return read_table(self._file(f"tables/{kind}.parquet"))
+
+    def dataset(self) -> xr.Dataset:
+        """Return the fields as a lazy xarray Dataset."""
+        from hmp_catalog.fields import SimulationZarr
+
+        return SimulationZarr.open(self._file("fields.zarr")).dataset()
+
+    def files(self) -> list[dict[str, Any]]:
+        """Return what it left behind: path, size, SHA-256, kind."""
+        return list(self.manifest["files"])
+
+    def _file(self, relative: str) -> Path:
+        file = self.folder / relative
+        if not file.exists():
+            kinds = sorted({str(f["kind"]) for f in self.files()}) if self.status != "running" else []
+            message = f"run {self.name or self.sim_id[:8]} has no {relative}; it left {', '.join(kinds) or 'no files'}"
+            raise PathNotFound(message, path=str(file))
+        return file
+
+    def input_entries(self) -> list[Any]:
+        """Return the cache entries that it consumed, each with its state now.
+
+        Raises
+        ------
+        MissingPart
+            If the umbrella, which knows both scopes, is not installed.
+        """
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group="hmp.bridge", name="input_entries"):
+            return point.load()(self)  # type: ignore[no-any-return]
+        message = "the way from a run to the input cache is in the umbrella: install hmp-hydromodpy"
+        raise MissingPart(message, install="hmp-hydromodpy")
+
+    # ── what is said of it later ─────────────────────────────────────────────────────────────────────
+
+    def tag(self, *changes: str) -> Run:
+        """Add tags; ``"-draft"`` removes the tag "draft". All of them, or none if one is no tag."""
+        said = [(word(word(change, "tag").removeprefix("-"), "tag"), change[0] != "-") for change in changes]
+        for name, _ in said:
+            if name.startswith("-"):
+                message = f"tag is {name!r}; a tag does not begin with '-'"
+                raise InvalidInput(message)
+        return self._say(*(("run.tagged", {"tag": name, "on": on}) for name, on in said))
+
+    def rename(self, name: str) -> Run:
+        """Give it another name; its folder stays where it is."""
+        if word(name, "name").startswith("@"):
+            message = f"name is {name!r}, expected text that does not begin with '@'"
+            raise InvalidInput(message)
+        return self._say(("run.renamed", {"name": word(name, "name")}))
+
+    def note(self, words: str | None) -> Run:
+        """Set the note; None takes it away."""
+        return self._say(("run.noted", {"notes": text(words, "note")}))
+
+    def metric(
+        self,
+        name: str,
+        value: float,
+        *,
+        station: str = OUTLET,
+        variable: str = "",
+        period: tuple[Any, Any] | None = None,
+        n_samples: int | None = None,
+    ) -> Run:
+        """Add a metric that was computed after the run was sealed, or correct one."""
+        facts = metric_facts(name, value, station=station, variable=variable, period=period, n_samples=n_samples)
+        return self._say(("run.measured", {"metric": facts}))
+
+    def _say(self, *said: tuple[str, dict[str, Any]]) -> Run:
+        store, about = self._catalog.store, {"sim_id": self.sim_id, "project": self._catalog.path.name}
+        store.commit([store.prepare(kind, about | payload) for kind, payload in said])
+        self._given = None
+        for kept in ("facts", "tags", "metrics"):
+            self.__dict__.pop(kept, None)
+        return self
+
+    def summary(self) -> dict[str, Any]:
+        """Return facts, parameters, metrics and tags as one mapping."""
+        return self.facts | {"parameters": self.parameters, "metrics": self.metrics, "tags": self.tags}
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>"
+            for k, v in self.summary().items()
+            if v not in (None, {}, [], "")
+        )
+        return f"<table><caption>Run {html.escape(self.name or self.sim_id[:8])}</caption>{rows}</table>"

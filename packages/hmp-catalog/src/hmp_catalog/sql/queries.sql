@@ -1,0 +1,144 @@
+-- What the catalog asks. One statement a name; ids leave as text.
+
+-- name: names
+-- Every simulation that is not in the trash: what references are resolved against, newest first.
+SELECT CAST(sim_id AS VARCHAR), name, status
+FROM simulations
+WHERE trashed_at IS NULL
+ORDER BY created_at DESC, sim_id DESC;
+
+-- name: finished
+-- The simulations that @latest counts, newest first.
+SELECT CAST(sim_id AS VARCHAR)
+FROM simulations
+WHERE trashed_at IS NULL AND status = 'completed'
+ORDER BY created_at DESC, sim_id DESC;
+
+-- name: open_runs
+-- The simulations that were opened and not sealed, with the process that opened them and their folder.
+SELECT CAST(sim_id AS VARCHAR), CAST(owner AS VARCHAR), storage_basename
+FROM simulations
+WHERE trashed_at IS NULL AND status = 'running'
+ORDER BY created_at DESC, sim_id DESC;
+
+-- name: taken
+-- Whether a simulation has this id, or had it before it was purged.
+SELECT 1 FROM simulations WHERE sim_id = CAST($1 AS UUID)
+UNION ALL
+SELECT 1 FROM _hmp_purged WHERE subject = $1;
+
+-- name: waiting
+-- The events that are in the log and cannot be told yet.
+SELECT CAST(event_id AS VARCHAR) FROM _hmp_waiting;
+
+-- name: reasons
+-- Why events wait, each reason once.
+SELECT DISTINCT reason FROM _hmp_waiting ORDER BY reason;
+
+-- name: metric_names
+-- The metrics one may find by: those defined and those recorded.
+SELECT metric_name FROM metric_definitions
+UNION
+SELECT DISTINCT metric_name FROM metrics;
+
+-- name: directions
+-- Whether more of a metric is better (NULL: the closer to its best value).
+SELECT metric_name, higher_is_better, best_value FROM metric_definitions;
+
+-- name: metric_of_finished
+-- One metric of every finished simulation, by station and variable.
+SELECT CAST(m.sim_id AS VARCHAR), m.station_id, m.variable, m.value
+FROM metrics m
+JOIN simulations s ON s.sim_id = m.sim_id
+WHERE m.metric_name = $1 AND s.status = 'completed' AND s.trashed_at IS NULL;
+
+-- name: tags_of
+-- The tags of a simulation.
+SELECT tag FROM tags WHERE sim_id = CAST($1 AS UUID) ORDER BY tag;
+
+-- name: provenance_of
+-- What a simulation consumed, a row per input.
+SELECT
+    CAST(entry_id AS VARCHAR) AS entry_id,
+    CAST(artifact_id AS VARCHAR) AS artifact_id,
+    variable,
+    source_ref,
+    source_type,
+    source_sha256,
+    file_path,
+    license,
+    data_provider
+FROM provenance
+WHERE sim_id = CAST($1 AS UUID)
+ORDER BY variable, source_ref;
+
+-- name: all_parameters
+-- Every parameter of every simulation.
+SELECT CAST(sim_id AS VARCHAR) AS sim_id, param_name, zone_id, value, text_value
+FROM parameters;
+
+-- name: all_metrics
+-- Every metric of every simulation.
+SELECT CAST(sim_id AS VARCHAR) AS sim_id, metric_name, station_id, variable, value
+FROM metrics;
+
+-- name: calibrations
+-- The calibration sessions, newest first; trials are counted as they are, also of a session that never ended.
+SELECT
+    CAST(c.session_id AS VARCHAR) AS session_id,
+    c.project,
+    c.method,
+    c.objective_name,
+    c.status,
+    coalesce(i.n, 0) AS n_iterations,
+    i.best AS best_objective,
+    CAST(c.best_sim_id AS VARCHAR) AS best_sim_id,
+    c.seed,
+    c.started_at,
+    c.ended_at,
+    c.duration_s,
+    c.error_message
+FROM calibration_sessions c
+LEFT JOIN (
+    SELECT
+        session_id,
+        count(*) AS n,
+        min(CASE WHEN objective_value <> CAST('NaN' AS DOUBLE) THEN objective_value END) AS best
+    FROM calibration_iterations
+    GROUP BY session_id
+) i ON i.session_id = c.session_id
+ORDER BY c.started_at DESC, c.session_id DESC;
+
+-- name: trials_of
+-- The trials of a session, in the order they were made.
+SELECT
+    CAST(trial_id AS VARCHAR) AS trial_id,
+    iteration,
+    objective_value,
+    status,
+    CAST(parameters AS VARCHAR) AS parameters,
+    CAST(metrics AS VARCHAR) AS metrics,
+    CAST(sim_id AS VARCHAR) AS sim_id
+FROM calibration_iterations
+WHERE session_id = CAST($1 AS UUID)
+ORDER BY _stamp;
+
+-- name: count_trials
+-- How many trials a session has.
+SELECT count(*) FROM calibration_iterations WHERE session_id = CAST($1 AS UUID);
+
+-- name: top_trials
+-- The best trials of a session: completed, with a number, lowest objective first.
+SELECT
+    CAST(trial_id AS VARCHAR) AS trial_id,
+    iteration,
+    objective_value AS objective,
+    params_hash,
+    CAST(parameters AS VARCHAR) AS parameters,
+    CAST(metrics AS VARCHAR) AS metrics
+FROM calibration_iterations
+WHERE session_id = CAST($1 AS UUID)
+    AND status = 'completed'
+    AND objective_value <> CAST('NaN' AS DOUBLE)
+ORDER BY objective_value, _stamp
+LIMIT $2;

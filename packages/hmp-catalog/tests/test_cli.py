@@ -1,0 +1,276 @@
+"""``hmp catalog``, as it is typed: every verb in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import hmp_catalog
+from hmp_core.cli.main import main
+from hmp_core.layout import catalog_path, init_project, init_workspace
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, record):
+    """Return a project with three runs; tests that change it take a copy."""
+    workspace = init_workspace(tmp_path_factory.mktemp("shared") / "workspace").path
+    project = init_project(workspace, "aare").path
+    with hmp_catalog.open(project, create=True) as cat:
+        record(
+            cat,
+            "base",
+            metrics={"nse": 0.8, "rmse": 1.0},
+            parameters={"x1": 300, "kind": "dry", "warm": True},
+            tags=["2020"],
+        )
+        record(cat, "wet", solver="modflow6", metrics={"nse": 0.9, "rmse": float("nan")}, tags=["paper", "2020"])
+        failed = cat.record("gr4j", name="été")
+        failed.metric("nse", float("inf"))
+        failed.seal("failed", error="it did not converge")
+        with cat.calibration("sce-ua", objective="1 - kge") as session:
+            session.trial({"x1": 1}, 0.25)
+    return project
+
+
+@pytest.fixture
+def own(shared, tmp_path):
+    shutil.copytree(shared.parents[1], tmp_path / "own")
+    return tmp_path / "own" / "projects" / shared.name
+
+
+@pytest.fixture
+def catalog(hmp):
+    """Return a function that runs ``hmp catalog`` and expects an exit code."""
+
+    def run(*words, code=0, **options):
+        done = hmp("catalog", *words, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def quickly(capfd):
+    """Return the same without a process of its own, for the many forms of one verb."""
+
+    def run(*words, code=0):
+        returned = main(["catalog", *map(str, words)])
+        out, err = capfd.readouterr()
+        assert returned == code, out + err
+        return subprocess.CompletedProcess(words, returned, out, err)
+
+    return run
+
+
+def rows(done):
+    """Return what was printed with --json, strictly: NaN is no JSON."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    return [json.loads(line, parse_constant=refuse) for line in done.stdout.splitlines()]
+
+
+def test_ls_lists_the_newest_first(shared, catalog):
+    done = catalog("ls", "-p", shared)
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["sim_id", "name", "solver", "status", "created_at", "nse", "rmse"]
+    assert [line.split()[1] for line in lines[1:]] == ["été", "wet", "base"]
+    assert done.stderr == ""
+
+
+def test_ls_as_json(shared, catalog):
+    found = rows(catalog("ls", "--json", "-p", shared))
+    assert [row["name"] for row in found] == ["été", "wet", "base"]
+    assert (found[0]["nse"], found[1]["rmse"], found[2]["nse"]) == (None, None, 0.8)
+    assert len(found[0]["sim_id"]) == 36
+
+
+def test_ls_says_that_there_are_more(shared, catalog):
+    done = catalog("ls", "--limit", 1, "-p", shared)
+    assert len(done.stdout.splitlines()) == 2
+    assert "2 more" in done.stderr
+    assert catalog("ls", "--limit", 0, "-p", shared).stdout == "nothing found\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["nse_gt=0.7", "status=completed", "solver=gr4j"], ["base"]),
+        (["tags=2020"], ["wet", "base"]),
+        (["tags=2020", "tags=paper"], ["wet"]),
+        (["solver=gr4j", "solver=modflow6"], ["été", "wet", "base"]),
+        (["param.x1_gt=299.5"], ["base"]),
+        (["param.kind=dry"], ["base"]),
+        (["param.warm=true"], ["base"]),
+        (["name=2020"], []),
+        (["created_at_gt=2001-01-01"], ["été", "wet", "base"]),
+        ([], ["été", "wet", "base"]),
+    ],
+    ids=str,
+)
+def test_find(shared, quickly, words, names):
+    assert [row["name"] for row in rows(quickly("find", *words, "--json", "-p", shared))] == names
+
+
+def test_find_as_it_is_typed(shared, catalog):
+    assert [row["name"] for row in rows(catalog("find", "solver=gr4j", "nse_gt=0", "--json", "-p", shared))] == [
+        "été",
+        "base",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("colour=red", "param.NAME"), ("solver", "KEY=VALUE"), ("nse_gt=high", "number")]
+)
+def test_find_refuses_what_it_does_not_understand(shared, quickly, word, said):
+    done = quickly("find", word, "-p", shared, code=2)
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_show(shared, catalog):
+    done = catalog("show", "base", "-p", shared)
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert (shown["name"], shown["status"], shown["solver"]) == ("base", "completed", "gr4j")
+    assert json.loads(shown["parameters"]) == {"kind": "dry", "warm": True, "x1": 300.0}
+    assert os.path.isdir(shown["folder"])
+    assert "owner" not in shown
+
+
+def test_show_as_json(shared, catalog):
+    (found,) = rows(catalog("show", "wet", "--json", "-p", shared))
+    assert found["metrics"] == {"nse": 0.9, "rmse": None}
+    assert found["tags"] == ["2020", "paper"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "code", "said"),
+    [("nobody", 10, "has 3"), ("bsae", 10, "base"), ("@best:colour", 2, "rmse"), ("@oldest", 10, "@latest~N")],
+)
+def test_show_says_what_is_wrong_with_a_reference(shared, quickly, reference, code, said):
+    assert said in quickly("show", reference, "-p", shared, code=code).stderr
+
+
+def test_an_ambiguous_reference_has_its_own_exit_code(own, catalog, record):
+    with hmp_catalog.open(own) as cat:
+        for n in (1, 2):
+            record(cat, sim_id=f"abcdef0{n}-0000-4000-8000-000000000001")
+    assert "2 simulations" in catalog("show", "abcdef", "-p", own, code=20).stderr
+
+
+def test_best(shared, catalog, quickly):
+    assert [(row["rank"], row["name"], row["nse"]) for row in rows(catalog("best", "nse", "--json", "-p", shared))] == [
+        (1, "wet", 0.9),
+        (2, "base", 0.8),
+    ]
+    assert len(rows(quickly("best", "nse", "-n", 1, "--json", "-p", shared))) == 1
+    assert quickly("best", "kge", "-p", shared).stdout == "nothing found\n"
+    assert "rmse" in quickly("best", "colour", "-p", shared, code=2).stderr
+
+
+def test_query(shared, catalog):
+    sql = "SELECT name, CAST('NaN' AS DOUBLE) AS gap FROM simulations ORDER BY name"
+    assert rows(catalog("query", sql, "--json", "-p", shared))[0] == {"name": "base", "gap": None}
+    assert catalog("query", "SELECT 1 AS one", "-p", shared).stdout.split() == ["one", "1"]
+    assert "SELEKT" in catalog("query", "SELEKT", "-p", shared, code=1).stderr
+    assert "SELECT" in catalog("query", "DELETE FROM simulations", "-p", shared, code=2).stderr
+    assert len(rows(catalog("ls", "--json", "-p", shared))) == 3
+
+
+def test_calibration(shared, catalog):
+    (found,) = rows(catalog("calibration", "--json", "-p", shared))
+    assert (found["method"], found["status"], found["n_iterations"], found["best_objective"]) == (
+        "sce-ua",
+        "completed",
+        1,
+        0.25,
+    )
+
+
+def test_tag_note_and_rename(own, catalog):
+    assert catalog("tag", "base", "paper", "checked", "-p", own).stdout.strip() == "2020, checked, paper"
+    assert catalog("tag", "-p", own, "base", "--", "-2020", "new").stdout.strip() == "checked, new, paper"
+    catalog("note", "base", "low flows", "-p", own)
+    assert "reference" in catalog("rename", "base", "reference", "-p", own).stdout
+    (found,) = rows(catalog("show", "reference", "--json", "-p", own))
+    assert (found["tags"], found["notes"]) == (["checked", "new", "paper"], "low flows")
+
+
+def test_what_cannot_be_said_of_a_run_is_refused(shared, quickly):
+    quickly("rename", "base", "@best", "-p", shared, code=2)
+    quickly("tag", "nobody", "x", "-p", shared, code=10)
+    quickly("tag", "base", "", "-p", shared, code=2)
+
+
+def test_rebuild(own, catalog):
+    catalog_path(own).unlink()
+    assert "hmp catalog rebuild" in catalog("ls", "-p", own, code=10).stderr
+    assert "3 simulations, complete" in catalog("rebuild", "-p", own).stdout
+    assert len(rows(catalog("ls", "--json", "-p", own))) == 3
+
+
+def test_what_an_answer_lacks_is_in_the_exit_code(own, catalog):
+    code = """
+    import os, sys, hmp_catalog
+    cat = hmp_catalog.open(sys.argv[1])
+    with cat.record("gr4j", name="later"):
+        pass
+    os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", "\n".join(line[4:] for line in code.splitlines()), str(own)], check=True)
+    done = catalog("ls", "--json", "-p", own, code=1, HMP_FOLD="never")
+    assert len(rows(done)) == 3
+    assert "2 unfolded" in done.stderr
+    assert len(rows(catalog("ls", "--json", "-p", own))) == 4
+
+
+# ── which project ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_project_is_the_one_at_or_above(shared, catalog):
+    inside = next((shared / "simulations").iterdir())
+    for where in (shared, inside, shared.parents[1]):
+        assert len(rows(catalog("ls", "--json", cwd=where))) == 3
+
+
+def test_the_project_may_be_in_the_environment(shared, catalog, machine):
+    assert len(rows(catalog("ls", "--json", cwd=machine, HMP_PROJECT=str(shared)))) == 3
+
+
+def test_the_option_comes_before_the_environment(shared, own, catalog, record):
+    with hmp_catalog.open(own) as cat:
+        record(cat)
+    assert len(rows(catalog("ls", "--json", "-p", own, HMP_PROJECT=str(shared)))) == 4
+
+
+def test_without_a_project_nothing_is_made(catalog, machine):
+    assert "--project" in catalog("ls", cwd=machine, code=10).stderr
+    catalog("ls", "-p", machine / "nowhere", code=10)
+    catalog("rebuild", cwd=machine, code=10)
+    assert "s3://bucket" in catalog("ls", "-p", "s3://bucket/a", code=2).stderr
+    assert list(machine.iterdir()) == []
+
+
+def test_a_workspace_with_two_projects_asks_which(own, catalog):
+    init_project(own.parents[1], "emme")
+    assert "aare, emme" in catalog("ls", cwd=own.parents[1], code=2).stderr
+
+
+def test_a_damaged_database_has_its_own_exit_code(own, catalog):
+    catalog_path(own).write_text("no database")
+    assert "rebuild" in catalog("ls", "-p", own, code=22).stderr
+
+
+def test_help_says_what_each_verb_does(catalog):
+    done = catalog("--help")
+    for verb in ("ls", "find", "show", "best", "query", "tag", "note", "rename", "calibration", "rebuild"):
+        assert verb in done.stdout
+    assert "KEY=VALUE" in catalog("find", "--help").stdout

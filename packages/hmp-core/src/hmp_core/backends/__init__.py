@@ -1,0 +1,5 @@
+"""Who keeps the promise of `CatalogBackend`: one adapter a module, each the sole importer of its engine."""
+
+from hmp_core.backends.duckdb import DuckDBBackend
+
+__all__ = ["DuckDBBackend"]

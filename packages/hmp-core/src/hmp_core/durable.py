@@ -1,0 +1,116 @@
+"""Files that are whole or absent: written beside, flushed to disk, then put in place in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from hmp_core.errors import HmpError, NotWritable, PathNotFound, StorageError
+
+
+def fsync_folder(folder: Path) -> None:
+    """Flush a folder, so that the names just made in it survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, and flush the names just made.
+
+    Raises
+    ------
+    NotWritable, StorageError
+        If it cannot be made; a file may be in its place.
+    """
+    if os.path.isdir(folder):
+        return
+    with translated(folder):
+        missing = [folder, *(parent for parent in folder.parents if not parent.exists())]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError) as error:  # /proc says "no such file" to whoever makes one
+            message = f"{folder} cannot be made: {error.strerror}; check the path"
+            raise NotWritable(message, path=str(folder)) from error
+        for made in missing:
+            with contextlib.suppress(PermissionError):  # one may write into a folder that one may not list
+                fsync_folder(made.parent)
+
+
+def write_atomic(path: Path, data: bytes, *, overwrite: bool = True) -> bool:
+    """Write ``data`` to ``path`` so that a reader sees all of it or nothing, and flush it to disk.
+
+    Returns
+    -------
+    bool
+        False if ``overwrite`` is off and the file was already there (it is left as it is).
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or fails; ``path`` keeps its former content.
+    NotWritable
+        If the folder may not be written.
+    PathNotFound
+        If there is no such folder.
+    """
+    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    with translated(path):
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite:
+                os.replace(beside, path)
+            elif not _link(beside, path):
+                return False
+            fsync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+    return True
+
+
+def _link(beside: Path, path: Path) -> bool:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+#: What the operating system means by "there is no room", and by "not here".
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+_NOT_HERE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOLCK, errno.ENOTSUP}
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about writing ``path`` into errors of hmp."""
+    try:
+        yield
+    except HmpError:
+        raise  # some are OSErrors too, and say more than we could
+    except OSError as error:
+        if (ours := _ours(error, path)) is None:
+            raise
+        raise ours from error
+
+
+def _ours(error: OSError, path: Path) -> HmpError | None:
+    if error.errno in _NO_ROOM:
+        message = f"{path} could not be written: {error.strerror}; free some space and try again"
+        return StorageError(message, path=str(path))
+    if isinstance(error, FileNotFoundError):
+        message = f"{error.filename or path}: no such file or folder; it may have been moved or removed"
+        return PathNotFound(message, path=str(error.filename or path))
+    if isinstance(error, PermissionError) or error.errno in _NOT_HERE:
+        message = f"{path} cannot be written: {error.strerror}; check the path and who owns the folder"
+        return NotWritable(message, path=str(path))
+    return None

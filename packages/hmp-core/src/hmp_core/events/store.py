@@ -1,0 +1,398 @@
+"""A database with its log: append without waiting, read what everybody has acknowledged.
+
+Reading folds first: under the lock, what is new becomes rows in one transaction, then the question is asked. Where
+this process may not or cannot fold, the answer comes from the last fold and ``notice`` says what it lacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.durable import translated
+from hmp_core.errors import (
+    BusyError,
+    FoldDisabled,
+    HmpError,
+    InvalidInput,
+    MigrationPending,
+    NotWritable,
+    StatementError,
+    StorageError,
+)
+from hmp_core.events.apply import Folding, apply
+from hmp_core.events.apply import positions as positions_of
+from hmp_core.events.clock import clock
+from hmp_core.events.fold import Fold
+from hmp_core.events.log import EventLog
+from hmp_core.events.pending import LogFiles, Position
+from hmp_core.events.record import Event
+from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
+from hmp_core.migrations.runner import EVENT_TABLES, migrate, require_current
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hmp_core.protocols.auth import AuthBackend
+
+_log = logging.getLogger(__name__)
+
+#: A writer folds now and then, if the lock happens to be free.
+_EVERY_EVENTS = 256
+_EVERY_SECONDS = 5.0
+
+#: Of an event-logged database: how many events wait, the newest clock, and what tells one database from another.
+_STATE = (
+    "SELECT (SELECT count(*) FROM _hmp_waiting), (SELECT max(seen) FROM _hmp_clock), "
+    "(SELECT count(*) FROM schema_migrations), (SELECT max(applied_at) FROM schema_migrations)"
+)
+
+_RECENT = "appended just now"
+
+__all__ = ["EventStore", "Notice", "apply", "components", "folding_is_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What an answer lacks: events not folded, waiting or unreadable, and why. All zero when it is complete."""
+
+    unfolded: int = 0
+    waiting: int = 0
+    rejected: int = 0
+    reason: str = ""
+    #: files of the log that were read before and are gone; known to a rebuild alone
+    lost: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.unfolded or self.waiting or self.rejected or self.lost)
+
+    def __str__(self) -> str:
+        parts = [f"{n} {what}" for n, what in self._parts() if n]
+        return ", ".join(parts) + (f" ({self.reason})" if self.reason else "") if parts else "complete"
+
+    def _parts(self) -> Sequence[tuple[int, str]]:
+        return (
+            (self.unfolded, "unfolded"),
+            (self.waiting, "waiting"),
+            (self.rejected, "unreadable"),
+            (self.lost, "files of the log lost"),
+        )
+
+
+class EventStore:
+    """One event-logged database as a door holds it.
+
+    Parameters
+    ----------
+    database : Path
+        The database file.
+    fold : Fold
+        What the scope declares.
+    auth, resource
+        Who is asked, and for what, at every append and every lease.
+    timeout : float
+        Seconds to wait for the lock.
+    read_only : bool
+        Never append, never fold.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        fold: Fold,
+        *,
+        auth: AuthBackend,
+        resource: str,
+        timeout: float = DEFAULT_TIMEOUT,
+        read_only: bool = False,
+    ) -> None:
+        self.path = Path(os.path.realpath(database))
+        self.fold_spec = fold
+        self.files = LogFiles(self.path)
+        self.read_only = read_only
+        self.notice = Notice()
+        self._auth = auth
+        self._resource = resource
+        self._timeout = timeout
+        self._backend = DuckDBBackend(self.path, auth=auth, resource=resource, timeout=timeout)
+        self._log: EventLog | None = None
+        self._opening = threading.Lock()
+        self._closed = False
+        self._known: dict[str, Position] = {}
+        self._mark: tuple[Any, ...] = ()
+        self._schemas: dict[str, pa.Schema] = {}
+        self._since = 0
+        self._folded_at = time.monotonic()
+        self._here = threading.local()
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def components(self) -> list[tuple[str, Path]]:
+        """The components of the database and where their migrations are."""
+        return components(self.fold_spec)
+
+    def prepare_schema(self) -> None:
+        """Make the database, or bring it up to date.
+
+        Raises
+        ------
+        AccessDenied
+            If there is something to do and the user may not write.
+        """
+        self._require_open()
+        migrate(self.path, self.components, timeout=self._timeout, auth=self._auth, resource=self._resource)
+
+    def close(self) -> None:
+        """Give the segment up; fold what is pending if the lock is free, never waiting for it.
+
+        Closing twice is allowed; any other verb afterwards is `InvalidInput`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._log is not None:
+            self._log.close()
+            self._fold_in_passing()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            message = f"{self.path}: it was closed; open it again"
+            raise InvalidInput(message)
+
+    def _require_writable(self) -> None:
+        self._require_open()
+        if self.read_only:
+            message = f"{self.path} was opened read-only"
+            raise NotWritable(message, path=str(self.path))
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def log(self) -> EventLog:
+        """The log, as this process appends to it."""
+        self._require_writable()
+        with self._opening:
+            if self._log is None:
+                self._log = EventLog(self.path, self.fold_spec.component, auth=self._auth, resource=self._resource)
+            return self._log
+
+    def prepare(self, kind: str, payload: dict[str, Any], *, v: int = 1) -> Event:
+        """See `EventLog.prepare`."""
+        return self.log.prepare(kind, payload, v=v)
+
+    def append(self, kind: str, payload: dict[str, Any], *, v: int = 1) -> Event:
+        """See `EventLog.append`."""
+        event = self.prepare(kind, payload, v=v)
+        self.commit([event])
+        return event
+
+    def commit(self, events: Sequence[Event]) -> None:
+        """See `EventLog.commit`. Now and then folds too, if the lock is free."""
+        self.log.commit(events)
+        if self._since == 0:  # the time counts from the first event that is not folded, not from the last fold
+            self._folded_at = time.monotonic()
+        self._since += len(events)
+        if self._since >= _EVERY_EVENTS or time.monotonic() - self._folded_at > _EVERY_SECONDS:
+            self._fold_in_passing()
+
+    def _fold_in_passing(self) -> None:
+        self._since, self._folded_at = 0, time.monotonic()
+        if folding_is_off() or self._backend.only_reads or not os.path.exists(self.path):
+            return
+        try:
+            self._fold(timeout=0.0)
+        except (BusyError, NotWritable, MigrationPending):
+            return  # somebody else will fold: what was appended is durable
+        except (HmpError, OSError) as error:
+            # the events are safe in the log; whoever reads next meets the same trouble and is told
+            _log.warning("%s was not folded: %s", self.path, error)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[DuckDBBackend]:
+        """Hold one lease for several questions; everything acknowledged before is in the answers.
+
+        Where this process may not or cannot fold, or somebody else holds the lock for too long, the answers are
+        those of the last fold, and ``notice`` counts what they lack.
+
+        Raises
+        ------
+        BusyError
+            If the database could not be had in time.
+        DatabaseNotFound, CorruptError, SchemaTooNewError, MigrationPending
+            If there is nothing to read, or it cannot be read by this hmp.
+        """
+        self._require_open()
+        if self._is_reading:
+            yield self._backend
+            return
+        with self._folded_lease(strict=False):
+            yield self._backend
+
+    @contextlib.contextmanager
+    def immediate(self) -> Iterator[DuckDBBackend]:
+        """Hold the lock with everything folded, so that what is checked and then appended is one step.
+
+        Raises
+        ------
+        FoldDisabled
+            With ``HMP_FOLD=never``: this question cannot be answered here.
+        BusyError, NotWritable, StorageError
+            If everything could not be folded.
+        InvalidInput
+            Inside a block that reads: what was appended since it began would not be seen.
+        """
+        self._require_writable()
+        if folding_is_off():
+            message = f"{self.path}: this needs the database at once, and HMP_FOLD=never forbids folding here"
+            raise FoldDisabled(message)
+        if self._is_reading:
+            message = f"{self.path}: this needs the newest state, and a block that reads is open; leave it first"
+            raise InvalidInput(message)
+        with self._folded_lease(strict=True):
+            yield self._backend
+
+    @property
+    def _is_reading(self) -> bool:
+        return getattr(self._here, "reading", False)
+
+    @contextlib.contextmanager
+    def _folded_lease(self, *, strict: bool) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            lack = self._lock_for_reading(stack, strict=strict)
+            reason = str(lack) if lack else self._catch_up(strict=strict)
+            lease = stack.enter_context(contextlib.ExitStack())
+            self._attach(lease, lack)
+            if not self._observe(reason):
+                # another database took the place of the one we knew: fold into that one
+                lease.close()
+                reason = self._catch_up(strict=strict)
+                self._attach(lease, lack)
+                self._observe(reason or _RECENT)
+            self._here.reading = True
+            try:
+                yield
+            finally:
+                self._here.reading = False
+
+    def _lock_for_reading(self, stack: contextlib.ExitStack, *, strict: bool) -> HmpError | None:
+        """Take the lock for the whole reading; where it cannot be had, return why."""
+        if not os.path.exists(self.path):
+            return None  # the lease says so, and no lock file is made
+        try:
+            stack.enter_context(database_lock(self.path).hold(self._timeout))
+        except (NotWritable, BusyError) as error:
+            if strict:
+                raise
+            return error
+        return None
+
+    def _attach(self, lease: contextlib.ExitStack, lack: HmpError | None) -> None:
+        if lack is None:
+            lease.enter_context(self._backend.lease(write=False))
+            return
+        wait = 0.0 if isinstance(lack, BusyError) else self._timeout  # has been waited for
+        try:
+            lease.enter_context(self._backend.lease(write=False, unlocked=True, timeout=wait))
+        except BusyError as error:
+            # whoever holds the lock is writing; the engine does not know who that is
+            raise (lack if isinstance(lack, BusyError) else error) from None
+
+    def _catch_up(self, *, strict: bool) -> str:
+        """Fold what is new; return why not, where that is not possible."""
+        if folding_is_off():
+            return "HMP_FOLD=never"
+        if self.read_only:
+            return "opened read-only"
+        if not self.files.is_behind(self._known):
+            return ""
+        if self._backend.only_reads:
+            return "the answer is given inside another block that reads"
+        try:
+            self._fold(timeout=self._timeout)
+        except (NotWritable, StorageError, BusyError) as error:
+            if strict:
+                raise
+            return str(error)
+        return ""
+
+    def _observe(self, reason: str) -> bool:
+        """Note what this reading lacks; return False if the database is behind what we thought it had."""
+        waiting, seen, _ = self._state(self._backend)
+        positions = positions_of(self._backend)
+        if not reason and positions != self._known:
+            self._known = positions
+            if self.files.is_behind(positions):
+                return False
+        unfolded = self.files.unread(positions) if reason else 0
+        self.notice = Notice(
+            unfolded=unfolded,
+            waiting=waiting,
+            rejected=self.files.rejected_count(),
+            reason=reason if unfolded else "",
+        )
+        clock.observe(seen)
+        return True
+
+    def _state(self, backend: DuckDBBackend) -> tuple[int, int, bool]:
+        """Return how many events wait, the newest clock, and whether we see this schema for the first time."""
+        try:
+            waiting, seen, *mark = backend.fetch_all(_STATE)[0]
+        except StatementError:
+            require_current(backend, self.components)
+            raise
+        fresh = tuple(mark) != self._mark
+        if fresh:
+            require_current(backend, self.components)
+            self._mark = tuple(mark)
+            self._schemas.clear()
+        return waiting, seen or 0, fresh
+
+    # ── folding ──────────────────────────────────────────────────────────────────────────────────────
+
+    def fold(self, *, timeout: float | None = None) -> Notice:
+        """Turn everything pending into rows now.
+
+        Raises
+        ------
+        BusyError
+            If the lock was not free in time.
+        MigrationPending
+            If the database is older than this hmp: folding never migrates.
+        """
+        self._require_writable()
+        self._fold(timeout=self._timeout if timeout is None else timeout)
+        with self.reading():
+            return self.notice
+
+    def _fold(self, *, timeout: float) -> None:
+        backend = DuckDBBackend(self.path, auth=self._auth, resource=self._resource, timeout=timeout)
+        with backend.lease(write=True, action="read"), translated(self.path):
+            *_, fresh = self._state(backend)
+            harvest = self.files.harvest(positions_of(backend))
+            try:
+                Folding(backend, self.fold_spec, self.path.parent, self._schemas).apply(harvest, retry=fresh)
+                harvest.discard()
+            finally:
+                harvest.release()
+            self._known = harvest.positions
+
+
+def components(fold: Fold) -> list[tuple[str, Path]]:
+    """Return the components of an event-logged database and where their migrations are."""
+    return [("events", EVENT_TABLES), (fold.component, fold.migrations)]
+
+
+def folding_is_off() -> bool:
+    """Return whether this process may not fold (``HMP_FOLD=never``)."""
+    return os.environ.get("HMP_FOLD", "").lower() == "never"

@@ -1,0 +1,36 @@
+"""What the tests of hmp-core stand on: an environment of their own, and the river gauges to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hmp_core.events import EventStore
+from hmp_core.testing.gauges import gauges
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
+    for name in ("HMP_USER", "HMP_FOLD", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with an empty database of gauges."""
+    home = tmp_path / "aare"
+    store = gauges(home)
+    store.prepare_schema()
+    store.close()
+    return home
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[EventStore]:
+    """The store of the gauges in that folder."""
+    store = gauges(folder)
+    yield store
+    store.close()

@@ -1,0 +1,188 @@
+"""The list of workspaces and the file derived from it, kept together: what changes the one is followed by the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from hmp_core.errors import CorruptError, DatabaseNotFound, HmpError
+from hmp_core.layout import WORKSPACE_MARKER, read_root
+from hmp_core.paths import to_local
+from hmp_index import queries, roster
+from hmp_index.book import Book
+from hmp_index.federation import Reader
+from hmp_index.fold import WorkspaceRow
+from hmp_index.records import Notice, Project
+from hmp_index.refresh import Found, State, look_around, settle, tell
+from hmp_index.roster import Listed
+
+if TYPE_CHECKING:
+    from hmp_core.backends.duckdb import DuckDBBackend
+    from hmp_core.protocols import AuthBackend
+
+T = TypeVar("T")
+
+#: Seconds that an answer spends on reading what changed; what is left over is told to be stale.
+BUDGET = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an answer is given from."""
+
+    listed: Sequence[Listed]
+    state: State
+    found: Found
+    notice: Notice
+
+    def projects(self) -> list[Project]:
+        """Return the records of all projects."""
+        lines = {line.id: line for line in self.listed}
+        late = {place.project_id for place, _ in self.found.late}
+        return [
+            queries.project(lines[row.place.workspace_id], row, late=row.place.project_id in late)
+            for row in self.state.projects
+        ]
+
+    def labels(self) -> dict[str, str]:
+        """Return the label of each workspace by its id."""
+        return {str(line.id): line.label for line in self.listed}
+
+
+class Keeper:
+    """Keeps ``workspaces.toml`` and ``index.duckdb`` beside it."""
+
+    def __init__(self, path: Path, *, auth: AuthBackend, timeout: float, read_only: bool) -> None:
+        self.path = Path(os.path.realpath(path))
+        self.file = self.path.with_name(roster.NAME)
+        self.read_only = read_only
+        self._book = Book(self.path, auth=auth, timeout=timeout, read_only=read_only)
+        self._reader = Reader.installed(auth)
+        self._remarks: list[str] = []
+        self._mended(self._book.prepare)
+
+    # ── the list ─────────────────────────────────────────────────────────────────────────────────────
+
+    def listed(self) -> list[Listed]:
+        """Return the list; where the file was lost, as the database remembers it."""
+        found = roster.read(self.file)
+        if found is not None:
+            return found
+        remembered = [_remembered(row) for row in self._book.state().workspaces]
+        if not remembered or self.read_only:
+            return remembered
+        with self._book.locked("read"):
+            found = roster.read(self.file)
+            if found is None:
+                roster.write(self.file, remembered)
+                self._remarks.append(f"{self.file} was missing; it was written again from {self.path.name}")
+        return remembered if found is None else found
+
+    def change(self, how: Callable[[list[Listed]], tuple[list[Listed], T]]) -> T:
+        """Replace the list by what ``how`` makes of it, under the lock; return what else it returns."""
+
+        def work() -> T:
+            with self._book.locked("write"):
+                listed, outcome = how(self.listed())
+                roster.write(self.file, listed)
+            return outcome
+
+        return self._mended(work)
+
+    # ── answers ──────────────────────────────────────────────────────────────────────────────────────
+
+    def answer(
+        self, ask: Callable[[DuckDBBackend, View], T], *, only: Collection[UUID] | None = None
+    ) -> tuple[T, Notice]:
+        """Bring the snapshot up to date, ask, and say what the answer lacks; see `look` for ``only``."""
+
+        def work() -> tuple[T, Notice]:
+            view = self.look(only=only)
+            with self._book.reading() as backend:
+                return ask(backend, view), view.notice
+
+        return self._mended(work)
+
+    def view(self, *, only_stale: bool = True, budget: float | None = BUDGET) -> View:
+        """Look around at everything and return what there is then; see `look`."""
+        return self._mended(lambda: self.look(only_stale=only_stale, budget=budget))
+
+    def look(
+        self, *, only_stale: bool = True, budget: float | None = BUDGET, only: Collection[UUID] | None = None
+    ) -> View:
+        """Look around and write down what changed.
+
+        Parameters
+        ----------
+        only_stale
+            Leave alone the catalogs whose files are as they were.
+        budget
+            Seconds after which no further catalog is read; None reads all.
+        only
+            The workspaces to look at, of the others what is known counts; by default all.
+        """
+        listed, state = self.listed(), self._book.state()
+        chosen = [line for line in listed if only is None or line.id in only]
+        budget = 0.0 if self.read_only else budget
+        found = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget)
+        settled = settle(state, listed, found)
+        state = settled.state
+        if not self.read_only and (settled.differs or not only_stale):
+            listed, state = self._store(found)
+        remarks, self._remarks = self._remarks, []
+        return View(listed, state, found, tell(state, listed, found, remarks))
+
+    def drop(self, projects: Sequence[UUID]) -> None:
+        """Forget projects whose folders are gone."""
+        self._store(Found(datetime.now(UTC).replace(tzinfo=None), superseded=list(projects)))
+
+    def _store(self, found: Found) -> tuple[list[Listed], State]:
+        with self._book.locked("read"):
+            listed = self.listed()
+            return listed, self._book.store(listed, found)
+
+    # ── mending ──────────────────────────────────────────────────────────────────────────────────────
+
+    def rebuild(self) -> View:
+        """Make the database anew from the list and the workspaces; snapshots of what is out of reach are kept."""
+        self._book.begin_anew()
+        return self.view(only_stale=False, budget=None)
+
+    def close(self) -> None:
+        """Refuse every further use."""
+        self._book.close()
+
+    def _mended(self, work: Callable[[], T]) -> T:
+        """Do something; if the database turns out to be damaged or gone, make it anew and do it again."""
+        try:
+            return work()
+        except (CorruptError, DatabaseNotFound) as error:
+            if self.read_only or error.path != str(self.path):
+                raise
+            self._mend(error)
+            return work()
+
+    def _mend(self, error: HmpError) -> None:
+        with self._book.locked("read"):
+            if isinstance(error, CorruptError) and self._book.is_damaged():
+                self._book.set_aside()
+                self._remarks.append(
+                    f"{self.path} was damaged; it was set aside and is made anew from {roster.NAME} and the workspaces"
+                )
+            else:
+                self._book.prepare()
+
+
+def _remembered(row: WorkspaceRow) -> Listed:
+    """Return the line of the list that a row was derived from."""
+    path = to_local(row.uri)
+    try:
+        own = read_root(path, WORKSPACE_MARKER).id
+    except HmpError:
+        own = row.id
+    return Listed(row.id, path, row.label, row.registered_at, copy_of=None if own == row.id else own)

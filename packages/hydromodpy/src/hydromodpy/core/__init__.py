@@ -1,0 +1,1 @@
+"""Documented import paths of what the scopes share; nothing here but re-exports."""

@@ -1,0 +1,1 @@
+"""Documented import path of the migrations; nothing here but re-exports."""

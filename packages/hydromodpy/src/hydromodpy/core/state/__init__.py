@@ -1,0 +1,1 @@
+"""Documented import path of the machine index; nothing here but re-exports."""

@@ -1,0 +1,1 @@
+"""Documented import path of the input cache; nothing here but re-exports."""

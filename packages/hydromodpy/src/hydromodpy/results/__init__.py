@@ -1,0 +1,1 @@
+"""Documented import paths of the project catalog; nothing here but re-exports."""

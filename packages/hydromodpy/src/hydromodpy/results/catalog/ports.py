@@ -1,0 +1,5 @@
+"""``hydromodpy.results.catalog.ports``: see `hmp_core.protocols`."""
+
+from hmp_core.protocols import CatalogBackend
+
+__all__ = ["CatalogBackend"]
