@@ -63,7 +63,9 @@ def test_the_code_is_that_of_the_folder_one_is_in(repository):
     assert (first["git_commit"], first["git_dirty"]) == (git(repository, "rev-parse", "HEAD"), False)
 
 
-def test_outside_a_repository_there_is_none(machine):
+def test_outside_a_repository_there_is_none(machine, monkeypatch):
+    # the folder for temporary files may itself lie inside a repository
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(machine.parent))
     found = capture()
     assert (found["git_commit"], found["git_dirty"]) == (None, None)
 
