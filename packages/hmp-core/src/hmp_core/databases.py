@@ -1,0 +1,130 @@
+"""The databases that can be found from a folder: whose each one is, and how it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hmp_core.errors import MissingPart, NotWritable, PathNotFound
+from hmp_core.layout import (
+    anchor,
+    cache_path,
+    catalog_path,
+    index_path,
+    project_root,
+    projects,
+    workspace_root,
+)
+from hmp_core.paths import to_local
+
+if TYPE_CHECKING:
+    from hmp_core.backends.duckdb import DuckDBBackend
+    from hmp_core.events.fold import Fold
+    from hmp_core.events.store import EventStore
+    from hmp_core.protocols.auth import AuthBackend
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of hmp, there or not: the scope it belongs to (``component``), and where it lies."""
+
+    component: str
+    path: Path
+
+    @property
+    def resource(self) -> str:
+        """What an authority is asked about: ``index``, ``cache:<workspace>``, ``catalog:<workspace>/<project>``."""
+        home = self.path.parent
+        match self.component:
+            case "index":
+                return "index"
+            case "cache":
+                return f"cache:{home.parent.name}"
+        return f"catalog:{anchor(home).name}/{home.name}"
+
+    def auth(self) -> AuthBackend:
+        """Return the authority that is asked."""
+        from hmp_core.auth.gate import get_auth_backend
+
+        return get_auth_backend()
+
+    def fold(self) -> Fold | None:
+        """Return what its scope declares about its events; None for a database without a log (the index).
+
+        Raises
+        ------
+        MissingPart
+            If the scope is not installed.
+        """
+        for point in entry_points(group="hmp.folds", name=self.component):
+            loaded: Fold = point.load()
+            return loaded
+        if any(entry_points(group="hmp.schemas", name=self.component)):
+            return None
+        message = f"a {self.component} database needs hmp-{self.component}: install it"
+        raise MissingPart(message, install=f"hmp-{self.component}")
+
+    def components(self) -> list[tuple[str, Path]]:
+        """Return the components of its schema, the scope's own last, and where their migrations are.
+
+        Raises
+        ------
+        MissingPart
+            If the scope is not installed.
+        """
+        from hmp_core.events.store import components
+
+        fold = self.fold()
+        if fold is not None:
+            return components(fold)
+        return [point.load() for point in entry_points(group="hmp.schemas", name=self.component)]
+
+    def backend(self) -> DuckDBBackend:
+        """Return a backend of the file as it is, with the authority asked at each lease."""
+        from hmp_core.backends.duckdb import DuckDBBackend
+
+        return DuckDBBackend(self.path, auth=self.auth(), resource=self.resource)
+
+    def store(self) -> EventStore | None:
+        """Return the event-logged database, to be closed by the caller; None for one without a log."""
+        from hmp_core.events.store import EventStore
+
+        fold = self.fold()
+        return None if fold is None else EventStore(self.path, fold, auth=self.auth(), resource=self.resource)
+
+
+def databases(path: str) -> Iterator[Database]:
+    """Return the machine index and the databases of the workspace, else the project, that ``path`` lies in.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no such folder.
+    """
+    start = to_local(path)
+    if not start.exists():
+        message = f"{start}: no such folder"
+        raise PathNotFound(message, path=str(start))
+    yield Database("index", index_path())
+    workspace = workspace_root(start)
+    if workspace is not None:
+        yield Database("cache", cache_path(workspace))
+        for project in projects(workspace):
+            yield Database("catalog", catalog_path(project))
+    elif (project_here := project_root(start)) is not None:
+        yield Database("catalog", catalog_path(project_here))
+
+
+@contextlib.contextmanager
+def read_lease(backend: DuckDBBackend) -> Iterator[None]:
+    """Hold a lease that reads; without the lock file where this user may make none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(backend.lease(write=False))
+        except NotWritable:
+            stack.enter_context(backend.lease(write=False, unlocked=True))
+        yield
