@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,14 @@ def _docstring_examples_lie_elsewhere(
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
         monkeypatch.chdir(tmp_path)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many processes were killed: what a reliability figure is worth depends on it."""
+    children = sys.modules.get("hmp_core.testing.children")
+    if children is None or not children.deaths:
+        return
+    terminalreporter.section("processes killed by SIGKILL")
+    for test, count in sorted(children.deaths.items()):
+        terminalreporter.line(f"{count:6d}  {test}")
+    terminalreporter.line(f"{children.deaths.total():6d}  in all")

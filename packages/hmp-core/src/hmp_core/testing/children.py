@@ -18,12 +18,16 @@ import sys
 import textwrap
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 _LENGTH = struct.Struct("!Q")
 _STATUS = struct.Struct("!i")
+
+#: How many children died by SIGKILL, by the test that watched them die.
+deaths: Counter[str] = Counter()
 
 
 class Child:
@@ -83,6 +87,8 @@ class Child:
                     message = f"child {self.pid} still runs after {timeout} s; it said: {self.said}"
                     raise AssertionError(message)
                 time.sleep(0.002)
+            if self._exit == -signal.SIGKILL:
+                deaths[_current_test()] += 1
         return self._exit
 
     def rest(self, timeout: float = 60.0) -> list[Any]:
@@ -107,6 +113,11 @@ class Child:
         finally:
             self._pipe.close()
             os.close(self._status)
+
+
+def _current_test() -> str:
+    """Return the test that runs, as pytest names it."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
 
 
 def start(code: str, *, env: Mapping[str, str] | None = None, die_at: int = 0, **names: Any) -> Child:
