@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from hmp_core.errors import BusyError, NotWritable, PathNotFound
+from hmp_core.filesystem import warn_of_network
 
 #: Seconds a door waits for a lock unless told otherwise.
 DEFAULT_TIMEOUT = 30.0
@@ -178,6 +179,7 @@ class DatabaseLock:
         if not self.path.parent.is_dir():  # filelock would make the folder
             message = f"{self.path.parent}: no such folder"
             raise PathNotFound(message, path=str(self.path.parent))
+        warn_of_network(self.path.parent)
         import filelock
 
         left = max(0.0, timeout - (time.monotonic() - began))

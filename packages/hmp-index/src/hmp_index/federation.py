@@ -125,7 +125,7 @@ class Reader:
             before = mark(catalog)
             facts, odd = _facts(backend)
             unread = LogFiles(catalog).unread(_positions(backend))
-            may_fold = fold is not None and not folding_is_off() and os.access(catalog.parent, os.W_OK)
+            may_fold = fold is not None and not folding_is_off(catalog) and os.access(catalog.parent, os.W_OK)
             settled = before == mark(catalog) and not (unread and may_fold)
         if unread and fold is None:
             lack = "hmp-catalog is not installed" if self.fold is None else "an older catalog is not folded"

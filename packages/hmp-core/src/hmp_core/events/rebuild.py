@@ -17,8 +17,10 @@ from hmp_core.durable import fsync_folder, make_folder, translated
 from hmp_core.errors import FoldDisabled, HmpError, InvalidInput, PathNotFound
 from hmp_core.events.apply import Folding, positions
 from hmp_core.events.fold import Fold
+from hmp_core.events.host import why_not_fold
 from hmp_core.events.pending import Harvest, LogFiles
-from hmp_core.events.store import Notice, components, folding_is_off
+from hmp_core.events.segment import SUFFIX
+from hmp_core.events.store import Notice, components
 from hmp_core.layout import internal_folder
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 from hmp_core.migrations.runner import create_database
@@ -64,7 +66,7 @@ def rebuild(
     InvalidInput
         Inside a block that reads the database: leave it first.
     FoldDisabled
-        With ``HMP_FOLD=never``: this machine is not the one that opens databases.
+        Where folding is off (see `hmp_core.events.host`): this machine is not the one that opens databases.
 
     Returns
     -------
@@ -72,8 +74,8 @@ def rebuild(
         What the new database lacks. Files of the log that the former database had read and that are gone count as
         ``lost``, and ``reason`` says where that database is kept.
     """
-    if folding_is_off():
-        message = f"{database}: HMP_FOLD=never forbids opening databases here; rebuild on the machine that may"
+    if lack := why_not_fold(database):
+        message = f"{database}: databases are not opened here ({lack}); rebuild on the machine that may"
         raise FoldDisabled(message)
     home = Path(os.path.realpath(database)).parent
     database = home / database.name
@@ -87,12 +89,13 @@ def rebuild(
         if lock.nested:
             message = f"{database}: it is being read; leave the block before rebuilding it"
             raise InvalidInput(message)
-        return _rebuild(database, fold)
+        return rebuild_locked(database, fold)
 
 
-def _rebuild(database: Path, fold: Fold) -> Notice:
+def rebuild_locked(database: Path, fold: Fold) -> Notice:
+    """Make a database anew, as `rebuild` does, for a caller that holds its lock and no lease on it."""
     files = LogFiles(database)
-    lost = _lost(database, files)
+    lost = lost_files(database)
     _sweep(database)
     beside = database.with_name(f".{database.name}.{secrets.token_hex(4)}.rebuilt")
     with translated(database):
@@ -112,8 +115,8 @@ def _rebuild(database: Path, fold: Fold) -> Notice:
     return Notice(waiting=waiting, rejected=files.rejected_count(), reason=reason, lost=len(lost))
 
 
-def _lost(database: Path, files: LogFiles) -> list[str]:
-    """Return the files of the log that the former database had read and that are gone, or shorter, now."""
+def lost_files(database: Path) -> list[str]:
+    """Return the files of the log that a database had read and that are gone, or shorter, now."""
     if not database.is_file():
         return []
     try:
@@ -124,8 +127,14 @@ def _lost(database: Path, files: LogFiles) -> list[str]:
         # it is damaged, or somebody else's: what it had read cannot be known
         _log.info("%s tells nothing of its log: %s", database, error)
         return []
+    files = LogFiles(database)
     sizes = {path.name: path.stat().st_size for path in (*files.packed(), *files.segments())}
-    return sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
+    short = sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
+    if any(name not in sizes for name in short):
+        # what a fold did that is not in this state of the database any more: it packed the segment and removed it
+        told = {f"{event.writer}{SUFFIX}" for event in files.everything().events}
+        short = [name for name in short if name in sizes or name not in told]
+    return short
 
 
 def _fill(beside: Path, fold: Fold, harvest: Harvest, home: Path) -> int:

@@ -32,6 +32,7 @@ from hmp_core.events.apply import Folding, apply
 from hmp_core.events.apply import positions as positions_of
 from hmp_core.events.clock import clock
 from hmp_core.events.fold import Fold
+from hmp_core.events.host import why_not_fold
 from hmp_core.events.log import EventLog
 from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.record import Event
@@ -206,7 +207,7 @@ class EventStore:
 
     def _fold_in_passing(self) -> None:
         self._since, self._folded_at = 0, time.monotonic()
-        if folding_is_off() or self._backend.only_reads or not os.path.exists(self.path):
+        if folding_is_off(self.path) or self._backend.only_reads or not os.path.exists(self.path):
             return
         try:
             self._fold(timeout=0.0)
@@ -246,15 +247,15 @@ class EventStore:
         Raises
         ------
         FoldDisabled
-            With ``HMP_FOLD=never``: this question cannot be answered here.
+            Where this process may not fold (see `hmp_core.events.host`): this question cannot be answered here.
         BusyError, NotWritable, StorageError
             If everything could not be folded.
         InvalidInput
             Inside a block that reads: what was appended since it began would not be seen.
         """
         self._require_writable()
-        if folding_is_off():
-            message = f"{self.path}: this needs the database at once, and HMP_FOLD=never forbids folding here"
+        if lack := why_not_fold(self.path):
+            message = f"{self.path}: this needs the database at once, and folding is off here: {lack}"
             raise FoldDisabled(message)
         if self._is_reading:
             message = f"{self.path}: this needs the newest state, and a block that reads is open; leave it first"
@@ -310,8 +311,8 @@ class EventStore:
 
     def _catch_up(self, *, strict: bool) -> str:
         """Fold what is new; return why not, where that is not possible."""
-        if folding_is_off():
-            return "HMP_FOLD=never"
+        if lack := why_not_fold(self.path):
+            return lack
         if self.read_only:
             return "opened read-only"
         if not self.files.is_behind(self._known):
@@ -393,6 +394,6 @@ def components(fold: Fold) -> list[tuple[str, Path]]:
     return [("events", EVENT_TABLES), (fold.component, fold.migrations)]
 
 
-def folding_is_off() -> bool:
-    """Return whether this process may not fold (``HMP_FOLD=never``)."""
-    return os.environ.get("HMP_FOLD", "").lower() == "never"
+def folding_is_off(database: Path | None = None) -> bool:
+    """Return whether this process may not fold ``database`` (see `hmp_core.events.host`)."""
+    return bool(why_not_fold(database))
