@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -269,39 +269,39 @@ class DuckDBBackend:
             raise self._only_reads()
         yield file
 
-    def _run(self, file: OpenFile, sql: str, params: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+    def _run(self, file: OpenFile, sql: str, params: Sequence[Any] = (), *, arrow: bool = False) -> Any:
         if file.connection is None or file.inherited:
             message = f"{self._path}: a lease does not outlive a fork"
             raise InvalidInput(message)
         with self._translated():
-            result: duckdb.DuckDBPyConnection | None = self._bound(file.connection, sql, params)
+            result = self._bound(_arrow(file.connection) if arrow else file.connection.execute, file, sql, params)
         if result is None:
             message = f"{self._path}: {sql!r} is not a statement"
             raise InvalidInput(message)
         return result
 
-    def _bound(self, connection: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any]) -> Any:
+    def _bound(self, run: Callable[..., Any], file: OpenFile, sql: str, params: Sequence[Any]) -> Any:
         if not params:
-            return connection.execute(sql)
-        if ";" in sql and len(connection.extract_statements(sql)) > 1:
+            return run(sql)
+        if ";" in sql and len(file.connection.extract_statements(sql)) > 1:
             message = f"{self._path}: one statement at a time when values are bound"
             raise InvalidInput(message)
         said = literals(params)
-        if said is None or not _prepared(connection, sql):
-            return connection.execute(sql, list(params))
-        return connection.execute(f"EXECUTE {_PREPARED}({said})")
+        if said is None or not _prepared(file.connection, sql):
+            return run(sql, list(params))
+        return run(f"EXECUTE {_PREPARED}({said})")
 
     # ── the eight verbs ──────────────────────────────────────────────────────────────────────────────
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """See `CatalogBackend.execute`."""
-        with self._leased(write=True) as file:
-            self._run(file, sql, params)
+        with self._leased(write=True) as file, self._translated():
+            _to_its_end(self._run(file, sql, params))
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
         """See `CatalogBackend.query`."""
         with self._leased(write=False) as file, self._translated():
-            return self._run(file, sql, params).to_arrow_table()
+            return self._run(file, sql, params, arrow=True).to_arrow_table()
 
     def fetch_one(self, sql: str, params: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """See `CatalogBackend.fetch_one`."""
@@ -311,7 +311,8 @@ class DuckDBBackend:
     def fetch_all(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `CatalogBackend.fetch_all`."""
         with self._leased(write=False) as file, self._translated():
-            return self._run(file, sql, params).fetchall()
+            rows: list[tuple[Any, ...]] = self._run(file, sql, params).fetchall()
+            return rows
 
     def insert(self, table: str, row: Mapping[str, Any]) -> None:
         """See `CatalogBackend.insert`."""
@@ -409,6 +410,23 @@ def _stage(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) ->
         connection.execute(f"CREATE TEMP TABLE {identifier(name)} AS SELECT * FROM {identifier(stream)}")
     finally:
         connection.unregister(stream)
+
+
+def _arrow(connection: Any) -> Callable[..., Any]:
+    """Return what runs a statement whose rows are wanted in Arrow.
+
+    2.0 warns of a result of `execute` that is asked for Arrow; in 1.5 `sql` runs no statement that changes something.
+    """
+    if not hasattr(connection, "complete"):
+        run: Callable[..., Any] = connection.execute
+        return run
+    return lambda sql, params=None: connection.sql(sql, params=params)
+
+
+def _to_its_end(result: Any) -> None:
+    """Let the connection go on: in 2.0 a result that nobody read keeps it from the next statement."""
+    if hasattr(result, "complete"):
+        result.complete()
 
 
 def _prepared(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:

@@ -17,8 +17,8 @@ from hmp_core.errors import (
     StorageError,
 )
 
-#: Kinds of exceptions that speak of files; all others speak of a statement.
-_OF_FILES = {"IOException", "SerializationException", "TransactionException"}
+#: Kinds of exceptions that speak of files; all others speak of a statement. 2.0 tells of a wrong checksum by ``Error``.
+_OF_FILES = {"IOException", "SerializationException", "TransactionException", "Error"}
 _FATAL = {"FatalException", "InternalException"}
 
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
