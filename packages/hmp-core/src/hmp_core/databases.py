@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hmp_core.errors import MissingPart, NotWritable, PathNotFound
 from hmp_core.layout import (
@@ -37,8 +38,11 @@ class Database:
 
     @property
     def resource(self) -> str:
-        """What an authority is asked about: ``index``, ``cache:<workspace>``, ``catalog:<workspace>/<project>``."""
-        home = self.path.parent
+        """What an authority is asked about: ``index``, ``cache:<workspace>``, ``catalog:<workspace>/<project>``.
+
+        The names are those of the folders, links followed: by another way in it is no other resource.
+        """
+        home = Path(os.path.realpath(self.path)).parent
         match self.component:
             case "index":
                 return "index"
@@ -47,10 +51,22 @@ class Database:
         return f"catalog:{anchor(home).name}/{home.name}"
 
     def auth(self) -> AuthBackend:
-        """Return the authority that is asked."""
-        from hmp_core.auth.gate import get_auth_backend
+        """Return the authority that is asked, that of its workspace or of the environment; see `get_auth_backend`."""
+        from hmp_core.auth.choice import get_auth_backend
 
-        return get_auth_backend()
+        return get_auth_backend(folder=None if self.component == "index" else Path(os.path.realpath(self.path)).parent)
+
+    def authorize(self, action: Literal["read", "write"], auth: AuthBackend | None = None, *, what: str = "") -> None:
+        """Return if the current user may do ``action`` here, by ``auth`` or else the authority that is asked.
+
+        Raises
+        ------
+        AccessDenied
+            If not.
+        """
+        from hmp_core.auth.gate import authorize
+
+        authorize(self.auth() if auth is None else auth, action, self.resource, database=self.path, what=what)
 
     def fold(self) -> Fold | None:
         """Return what its scope declares about its events; None for a database without a log (the index).

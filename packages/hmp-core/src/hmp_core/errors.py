@@ -19,6 +19,7 @@
     ├── wait, or ask for permission
     │   ├── BusyError (TimeoutError)                     12  somebody else holds the lock; names the holder
     │   ├── AccessDenied (PermissionError)               13  the policy says no
+    │   │   └── PolicyUnreadable                         13  nobody can read the policy, so it says no to everything
     │   ├── NotWritable (PermissionError)                13  the file system says no
     │   └── FoldDisabled (RuntimeError)                  13  an immediate answer needs a fold, and folding is off
     ├── upgrade
@@ -158,6 +159,12 @@ class AccessDenied(HmpError, PermissionError):
     user: str
     action: str
     resource: str
+
+
+class PolicyUnreadable(AccessDenied):
+    """The policy at ``path`` is missing or malformed: nobody is allowed anything until it is mended."""
+
+    path: str
 
 
 class NotWritable(HmpError, PermissionError):

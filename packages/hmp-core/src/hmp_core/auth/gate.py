@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import logging
-import os
+from pathlib import Path
 from typing import Literal
 
-from hmp_core.auth.local import LocalAuthBackend
-from hmp_core.errors import AccessDenied, InvalidInput
+from hmp_core.auth import refusals
+from hmp_core.errors import AccessDenied, HmpError
 from hmp_core.protocols.auth import AuthBackend
 
 _log = logging.getLogger(__name__)
 
 
-def authorize(auth: AuthBackend, action: Literal["read", "write"], resource: str) -> None:
+def authorize(
+    auth: AuthBackend,
+    action: Literal["read", "write"],
+    resource: str,
+    *,
+    database: Path | None = None,
+    what: str = "",
+) -> None:
     """Return if the current user may do ``action`` on ``resource``.
+
+    Parameters
+    ----------
+    auth
+        Who is asked.
+    action, resource
+        For what.
+    database
+        The database that is concerned: a refused write is kept beside it, see `hmp_core.auth.refusals`.
+    what
+        What was about to be done, for the record.
 
     Raises
     ------
     AccessDenied
-        If not; the refusal is logged.
+        If not; the refusal is logged, that of a write is also on record.
+    PolicyUnreadable
+        If the authority cannot read its policy: then nobody may do anything.
     """
-    allowed = auth.can_write(resource) if action == "write" else auth.can_read(resource)
+    try:
+        # anything but True is a refusal, whatever an authority of somebody else returns
+        allowed = (auth.can_write(resource) if action == "write" else auth.can_read(resource)) is True
+    except HmpError as error:
+        _on_record(auth, action, resource, database, f"{what}: {error}" if what else str(error))
+        raise
     if allowed:
         return
-    user = auth.current_user()
+    user = _on_record(auth, action, resource, database, what)
     message = f"{user} may not {action} {resource}; ask whoever keeps the policy of this workspace"
-    _log.warning("refused: %s", message)
     raise AccessDenied(message, user=user, action=action, resource=resource)
 
 
-def get_auth_backend(name: str | None = None) -> AuthBackend:
-    """Return the authority called ``name``, else the one ``HMP_AUTH_BACKEND`` names, else the local one.
-
-    Raises
-    ------
-    InvalidInput
-        If nobody goes by that name.
-    """
-    wanted = name or os.environ.get("HMP_AUTH_BACKEND") or "local"
-    if wanted == "local":
-        return LocalAuthBackend()
-    message = f"auth backend {wanted!r} is not known; expected 'local' (see HMP_AUTH_BACKEND)"
-    raise InvalidInput(message)
+def _on_record(auth: AuthBackend, action: str, resource: str, database: Path | None, what: str) -> str:
+    """Say that a user was refused, and return who it is."""
+    user = auth.current_user()
+    _log.warning("refused: %s may not %s %s%s", user, action, resource, f" ({what})" if what else "")
+    if action == "write" and database is not None:
+        refusals.keep(database, user=user, action=action, resource=resource, what=what)
+    return user

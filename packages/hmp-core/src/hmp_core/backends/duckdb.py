@@ -166,7 +166,8 @@ class DuckDBBackend:
         """
         self._require_open(write=write)
         if self._auth is not None:
-            authorize(self._auth, action or ("write" if write else "read"), self._resource)
+            asked = action or ("write" if write else "read")
+            authorize(self._auth, asked, self._resource, database=self._path, what=f"open it to {asked}")
         self._require_there(write=write)
         wait = self._timeout if timeout is None else timeout
         lock = database_lock(self._path)

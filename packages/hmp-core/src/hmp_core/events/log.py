@@ -41,6 +41,7 @@ class EventLog:
         self.pending = internal_folder(database) / "pending"
         self._auth = auth
         self._resource = resource
+        self._database = database
         self._writer = _writer(self.pending)
         self._open = True
 
@@ -54,7 +55,7 @@ class EventLog:
         AccessDenied
             If the user may not write.
         """
-        authorize(self._auth, "write", self._resource)
+        authorize(self._auth, "write", self._resource, database=self._database, what=f"record {kind}")
         tick = clock.tick()
         return Event(
             id=uuid7(tick // 1000),
@@ -87,7 +88,8 @@ class EventLog:
             message = f"the log of {self.pending.parent} is closed"
             raise InvalidInput(message)
         if events:
-            authorize(self._auth, "write", self._resource)
+            kinds = " ".join(sorted({event.kind for event in events}))
+            authorize(self._auth, "write", self._resource, database=self._database, what=f"record {kinds}")
             self._writer.write(events)
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ def rebuild(
         message = f"{home}: no such folder; there is nothing to rebuild from"
         raise PathNotFound(message, path=str(home))
     if auth is not None:
-        authorize(auth, "write", resource)
+        authorize(auth, "write", resource, database=database, what="rebuild it")
     lock = database_lock(database)
     with lock.hold(timeout):
         if lock.nested:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import translated
 from hmp_core.errors import (
@@ -133,6 +134,16 @@ class EventStore:
         self._since = 0
         self._folded_at = time.monotonic()
         self._here = threading.local()
+
+    def authorize(self, *, write: bool, what: str = "") -> None:
+        """Return if the current user may read or write here: asked before anything is touched, files beside it too.
+
+        Raises
+        ------
+        AccessDenied
+            If not; a refused write is on record, with ``what`` was about to be done.
+        """
+        authorize(self._auth, "write" if write else "read", self._resource, database=self.path, what=what)
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,6 +271,7 @@ class EventStore:
         if self._is_reading:
             message = f"{self.path}: this needs the newest state, and a block that reads is open; leave it first"
             raise InvalidInput(message)
+        self.authorize(write=True, what="record what needs an answer at once")
         with self._folded_lease(strict=True):
             yield self._backend
 
@@ -269,6 +281,7 @@ class EventStore:
 
     @contextlib.contextmanager
     def _folded_lease(self, *, strict: bool) -> Iterator[None]:
+        self.authorize(write=False)
         with contextlib.ExitStack() as stack:
             lack = self._lock_for_reading(stack, strict=strict)
             reason = str(lack) if lack else self._catch_up(strict=strict)

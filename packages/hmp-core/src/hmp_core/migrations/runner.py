@@ -97,8 +97,9 @@ def migrate(
     ``auth`` is asked for the right to write to ``resource`` if there is something to do.
     """
     plans = [(component, discover_migrations(folder)) for component, folder in components]
-    if auth is not None and not os.path.exists(database):
-        authorize(auth, "write", resource)
+    if auth is not None:  # before the lock file and the folder: whoever is refused leaves nothing
+        writes = requested or not os.path.exists(database)
+        authorize(auth, "write" if writes else "read", resource, database=database, what="migrate it")
     make_folder(database.parent)
     with contextlib.ExitStack() as stack:
         try:
