@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hmp_core.auth.gate import authorize
 from hmp_core.backends import settings
+from hmp_core.backends.answers import for_arrow, to_its_end
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
 from hmp_core.backends.leases import Leases, OpenFile, never_free
-from hmp_core.backends.literals import literals
+from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.errors import DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
@@ -36,9 +37,6 @@ _log = logging.getLogger(__name__)
 
 #: Read by DuckDB 1.5 and 2.x alike; blocks of 16 KiB make a small catalog ten times smaller (measured).
 _CREATE_OPTIONS = "TYPE duckdb, STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 16384"
-
-
-_PREPARED = "hmp_prepared"
 
 
 class _Instance:
@@ -275,7 +273,7 @@ class DuckDBBackend:
             message = f"{self._path}: a lease does not outlive a fork"
             raise InvalidInput(message)
         with self._translated():
-            result = self._bound(_arrow(file.connection) if arrow else file.connection.execute, file, sql, params)
+            result = self._bound(for_arrow(file.connection) if arrow else file.connection.execute, file, sql, params)
         if result is None:
             message = f"{self._path}: {sql!r} is not a statement"
             raise InvalidInput(message)
@@ -288,16 +286,16 @@ class DuckDBBackend:
             message = f"{self._path}: one statement at a time when values are bound"
             raise InvalidInput(message)
         said = literals(params)
-        if said is None or not _prepared(file.connection, sql):
+        if said is None or not prepared(file.connection, sql, refusal=engine_error()):
             return run(sql, list(params))
-        return run(f"EXECUTE {_PREPARED}({said})")
+        return run(f"EXECUTE {PREPARED}({said})")
 
     # ── the eight verbs ──────────────────────────────────────────────────────────────────────────────
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """See `CatalogBackend.execute`."""
         with self._leased(write=True) as file, self._translated():
-            _to_its_end(self._run(file, sql, params))
+            to_its_end(self._run(file, sql, params))
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
         """See `CatalogBackend.query`."""
@@ -411,31 +409,6 @@ def _stage(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) ->
         connection.execute(f"CREATE TEMP TABLE {identifier(name)} AS SELECT * FROM {identifier(stream)}")
     finally:
         connection.unregister(stream)
-
-
-def _arrow(connection: Any) -> Callable[..., Any]:
-    """Return what runs a statement whose rows are wanted in Arrow.
-
-    2.0 warns of a result of `execute` that is asked for Arrow; in 1.5 `sql` runs no statement that changes something.
-    """
-    if not hasattr(connection, "complete"):
-        run: Callable[..., Any] = connection.execute
-        return run
-    return lambda sql, params=None: connection.sql(sql, params=params)
-
-
-def _to_its_end(result: Any) -> None:
-    """Let the connection go on: in 2.0 a result that nobody read keeps it from the next statement."""
-    if hasattr(result, "complete"):
-        result.complete()
-
-
-def _prepared(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    try:
-        connection.execute(f"PREPARE {_PREPARED} AS {sql}")
-    except engine_error():
-        return False  # of a kind that cannot be prepared, or wrong: said as it stands, it says why
-    return True
 
 
 def engine_error() -> type[Exception]:

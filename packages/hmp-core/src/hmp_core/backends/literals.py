@@ -9,8 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+if TYPE_CHECKING:
+    import duckdb  # noqa: TID251 - a type, nothing is opened here
+
+#: What the statement is called that values are given to.
+PREPARED = "hmp_prepared"
+
+
+def prepared(connection: duckdb.DuckDBPyConnection, sql: str, *, refusal: type[Exception]) -> bool:
+    """Prepare a statement, if the engine does not refuse it."""
+    try:
+        connection.execute(f"PREPARE {PREPARED} AS {sql}")
+    except refusal:
+        return False  # of a kind that cannot be prepared, or wrong: said as it stands, it says why
+    return True
 
 
 def literals(values: Sequence[Any]) -> str | None:
