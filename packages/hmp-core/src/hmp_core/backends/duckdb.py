@@ -24,6 +24,7 @@ from hmp_core.backends.identifiers import identifier, insert_statement, upsert_s
 from hmp_core.backends.leases import Leases, OpenFile, never_free
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
+from hmp_core.backends.staging import stage
 from hmp_core.errors import DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 
@@ -139,6 +140,11 @@ class DuckDBBackend:
         """Whether the present thread holds a lease on the file, of this or another backend, that only reads."""
         file = _leases.on(str(self._path))
         return file is not None and not file.writing
+
+    @property
+    def leased(self) -> bool:
+        """Whether the present thread holds a lease on the file, of this or another backend."""
+        return _leases.on(str(self._path)) is not None
 
     @contextlib.contextmanager
     def lease(
@@ -357,7 +363,7 @@ class DuckDBBackend:
             raise InvalidInput(message)
         connection = file.connection
         with self._translated():
-            _stage(connection, name, table)
+            stage(connection, name, table)
         try:
             yield
         finally:
@@ -365,6 +371,21 @@ class DuckDBBackend:
             if not file.inherited:
                 with contextlib.suppress(engine_error()):
                     connection.execute(f"DROP TABLE IF EXISTS temp.{identifier(name)}")
+
+    def copy_to(self, other: DuckDBBackend) -> None:
+        """Write everything that is here into ``other``, which is empty and on which this thread has a write lease.
+
+        Raises
+        ------
+        InvalidInput
+            Inside a transaction: one that fails would take the caller's changes with it.
+        """
+        with self._leased(write=False) as here, other._leased(write=True) as there:
+            if here.in_transaction:
+                message = f"{self._path}: a copy is not made inside a transaction; leave it first"
+                raise InvalidInput(message)
+            with self._translated():
+                to_its_end(self._run(here, f"COPY FROM DATABASE {here.alias} TO {there.alias}"))
 
     def statements(self, script: str) -> list[str]:
         """See `BulkBackend.statements`."""
@@ -395,20 +416,6 @@ class DuckDBBackend:
             # a value or a text that cannot even be handed to the engine, as a lone surrogate
             message = f"{self._path}: {type(error).__name__}: {error}"
             raise StatementError(message) from error
-
-
-def _stage(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    """Copy rows into a temporary table, once.
-
-    From a table or reader of pyarrow DuckDB would import pyarrow.dataset, and that pandas: 0.4 to 2 s (measured on
-    1.5.6). A bare stream it takes as it is, but only once.
-    """
-    stream = f"{name}_stream"
-    connection.register(stream, table.__arrow_c_stream__())
-    try:
-        connection.execute(f"CREATE TEMP TABLE {identifier(name)} AS SELECT * FROM {identifier(stream)}")
-    finally:
-        connection.unregister(stream)
 
 
 def engine_error() -> type[Exception]:

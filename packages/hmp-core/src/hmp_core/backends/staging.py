@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hmp_core.backends.identifiers import identifier
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
 
-def stage(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+def stage(connection: Any, name: str, table: pa.Table) -> None:
     """Copy rows into a temporary table, once.
 
     From a table or reader of pyarrow DuckDB would import pyarrow.dataset, and that pandas: 0.4 to 2 s (measured on
