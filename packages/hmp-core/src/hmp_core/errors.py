@@ -27,6 +27,7 @@
     │   └── MigrationPending (RuntimeError)              11  written by an older hmp
     ├── repair
     │   ├── CorruptError (RuntimeError)                  22  bytes that are not what they should be
+    │   │   └── WalCorrupt                               22  what the engine wrote ahead cannot be replayed
     │   ├── SchemaIntegrityError (RuntimeError)          19  an applied migration was edited
     │   ├── MigrationDiscoveryError (ValueError)         19  misnamed, missing or duplicate migration files
     │   ├── MigrationExecutionError (RuntimeError)       19  a migration failed and was rolled back
@@ -209,6 +210,12 @@ class CorruptError(HmpError, RuntimeError):
 
     exit_code = 22
     path: str
+
+
+class WalCorrupt(CorruptError):
+    """The WAL beside a database cannot be replayed, ``wal`` is where it lies; what it held is in files and log too."""
+
+    wal: str
 
 
 class SchemaIntegrityError(HmpError, RuntimeError):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hmp_core import wal
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import translated
@@ -122,13 +123,25 @@ class Book:
             return True
         return False
 
+    def set_wal_aside(self) -> str:
+        """Move a WAL that cannot be replayed out of the way, keeping it, and make the database anew. The lock is held.
+
+        Return what the WAL is called now; empty where another process has been here. The snapshots of the last
+        checkpoint stay, which are all there is of a workspace out of reach.
+        """
+        if wal.damage(self.path) is None:
+            return ""
+        kept = wal.set_aside(self.path)
+        self._begin_anew()
+        return ", ".join(path.name for path in kept)
+
     def set_aside(self) -> None:
         """Move the database out of the way, keeping it, and make an empty one. The lock is held."""
         folder = internal_folder(self.path) / "replaced"
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         with translated(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            for file in (self.path, self.path.with_name(f"{self.path.name}.wal")):
+            for file in (self.path, *wal.files(self.path)):
                 if file.exists():
                     os.replace(file, folder / f"{moment}-{file.name}")
             moments = sorted({kept.name.split("-")[0] for kept in folder.iterdir()})
@@ -143,11 +156,15 @@ class Book:
         Every project is marked as to be read again. A damaged database keeps nothing.
         """
         with self.locked("write"):
-            kept = self._kept()
-            self.set_aside()
-            if kept is not None:
-                with self._backend.transaction():
-                    queries.write(self._backend, kept, datetime.now(UTC).replace(tzinfo=None))
+            if not self.set_wal_aside():
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        kept = self._kept()
+        self.set_aside()
+        if kept is not None:
+            with self._backend.transaction():
+                queries.write(self._backend, kept, datetime.now(UTC).replace(tzinfo=None))
 
     def _kept(self) -> Settled | None:
         try:

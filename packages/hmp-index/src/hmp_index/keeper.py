@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from hmp_core.errors import CorruptError, DatabaseNotFound, HmpError
+from hmp_core.auth import get_auth_backend
+from hmp_core.errors import CorruptError, DatabaseNotFound, HmpError, WalCorrupt
 from hmp_core.layout import WORKSPACE_MARKER, read_root
 from hmp_core.paths import to_local
 from hmp_index import queries, roster
@@ -170,6 +171,10 @@ class Keeper:
     def _mend(self, error: HmpError) -> None:
         with self._book.locked("read"):
             if isinstance(error, CorruptError) and self._book.is_damaged():
+            if isinstance(error, WalCorrupt) and (kept := self._book.set_wal_aside()):
+                self._remarks.append(
+                    f"{error.wal} could not be replayed and is kept as {kept}; the workspaces are read anew"
+                )
                 self._book.set_aside()
                 self._remarks.append(
                     f"{self.path} was damaged; it was set aside and is made anew from {roster.NAME} and the workspaces"

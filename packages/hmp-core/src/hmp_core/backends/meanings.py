@@ -6,6 +6,8 @@ DuckDB gives no error codes, so kinds and texts of its exceptions are read here,
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 
 from hmp_core.errors import (
     BusyError,
@@ -15,6 +17,7 @@ from hmp_core.errors import (
     SchemaTooNewError,
     StatementError,
     StorageError,
+    WalCorrupt,
 )
 
 #: Kinds of exceptions that speak of files; all others speak of a statement. 2.0 tells of a wrong checksum by ``Error``.
@@ -37,6 +40,18 @@ _DAMAGED = (
 #: These may as well speak of a file that a statement names.
 _DAMAGED_IF_OURS = ("Could not read enough bytes", "Input/output error", "Is a directory")
 
+#: The engine, on the WAL of the file that is attached.
+_OF_WAL = ("replaying WAL", "replaying checkpoint WAL", "This WAL was created for")
+#: What it could not get while replaying says nothing about the WAL.
+_SCARCE = ("Out of Memory", "INTERRUPT", "Interrupted")
+
+#: Name of a database -> the verb that makes it anew, and how that verb is told where.
+_REMEDIES = {
+    "catalog.duckdb": "hmp catalog rebuild --project {project}",
+    "cache.duckdb": "hmp data rebuild --workspace {workspace}",
+    "index.duckdb": "hmp index rebuild",
+}
+
 #: Every other lease of the process hears this after one of them met a fatal error.
 _AFTERMATH = "has been invalidated because of a previous fatal error"
 
@@ -58,6 +73,8 @@ def meaning(error: Exception, where: str, *, opening: bool = False) -> HmpError:
     if _AFTERMATH in text.partition("Original error")[0]:
         message = f"{where}: the engine gave up because of damage it met in this process; try again ({text})"
         return StatementError(message)
+    if opening and _says(text, _OF_WAL) and not _says(text, (*_FULL, *_FORBIDDEN, *_HELD, *_SCARCE)):
+        return _unplayable(where, text)
     if kind in _FATAL:
         return _corrupt(where, text)
     if opening or kind in _OF_FILES:
@@ -92,9 +109,27 @@ def _statement(where: str, text: str) -> StatementError:
 
 
 def _corrupt(where: str, text: str) -> CorruptError:
-    remedy = "rebuild it from its files with the `rebuild` verb of its scope"
-    message = f"{where} is damaged or not a database; it was left as it is: {remedy} ({text})"
+    message = f"{where} is damaged or not a database; it was left as it is: {remedy(where)} ({text})"
     return CorruptError(message, path=where)
+
+
+def _unplayable(where: str, text: str) -> WalCorrupt:
+    wal = f"{where}.wal"
+    message = (
+        f"{wal} cannot be replayed; it was left as it is: open the database where it may be written and folded, "
+        f"and the WAL is set aside and what it held made anew from the files; or {remedy(where)} ({text})"
+    )
+    return WalCorrupt(message, path=where, wal=wal)
+
+
+def remedy(database: str) -> str:
+    """Return what to do about a database that is damaged: the very command, where its scope is known by its name."""
+    path = Path(database)
+    verb = _REMEDIES.get(path.name)
+    if verb is None:
+        return "rebuild it from its files with the `rebuild` verb of its scope"
+    said = verb.format(project=shlex.quote(str(path.parent)), workspace=shlex.quote(str(path.parent.parent)))
+    return f"rebuild it from its files with `{said}`"
 
 
 def _busy(where: str, text: str) -> BusyError:

@@ -11,10 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
@@ -28,6 +28,7 @@ from hmp_core.errors import (
     NotWritable,
     StatementError,
     StorageError,
+    WalCorrupt,
 )
 from hmp_core.events.apply import Folding, apply
 from hmp_core.events.apply import positions as positions_of
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: A writer folds now and then, if the lock happens to be free.
 _EVERY_EVENTS = 256
@@ -72,13 +75,16 @@ class Notice:
     reason: str = ""
     #: files of the log that were read before and are gone; known to a rebuild alone
     lost: int = 0
+    #: what was done to the database on the way to the answer, which lacks nothing by it
+    remark: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.unfolded or self.waiting or self.rejected or self.lost)
 
     def __str__(self) -> str:
         parts = [f"{n} {what}" for n, what in self._parts() if n]
-        return ", ".join(parts) + (f" ({self.reason})" if self.reason else "") if parts else "complete"
+        told = ", ".join(parts) + (f" ({self.reason})" if self.reason else "") if parts else "complete"
+        return f"{told}; {self.remark}" if self.remark else told
 
     def _parts(self) -> Sequence[tuple[int, str]]:
         return (
@@ -129,6 +135,7 @@ class EventStore:
         self._opening = threading.Lock()
         self._closed = False
         self._known: dict[str, Position] = {}
+        self._remark = ""
         self._mark: tuple[Any, ...] = ()
         self._schemas: dict[str, pa.Schema] = {}
         self._since = 0
@@ -161,7 +168,8 @@ class EventStore:
             If there is something to do and the user may not write.
         """
         self._require_open()
-        migrate(self.path, self.components, timeout=self._timeout, auth=self._auth, resource=self._resource)
+        auth, resource, timeout = self._auth, self._resource, self._timeout
+        self._mended(lambda: migrate(self.path, self.components, timeout=timeout, auth=auth, resource=resource))
 
     def close(self) -> None:
         """Give the segment up; fold what is pending if the lock is free, never waiting for it.
@@ -313,7 +321,7 @@ class EventStore:
 
     def _attach(self, lease: contextlib.ExitStack, lack: HmpError | None) -> None:
         if lack is None:
-            lease.enter_context(self._backend.lease(write=False))
+            self._mended(lambda: lease.enter_context(self._backend.lease(write=False)))
             return
         wait = 0.0 if isinstance(lack, BusyError) else self._timeout  # has been waited for
         try:
@@ -333,7 +341,7 @@ class EventStore:
         if self._backend.only_reads:
             return "the answer is given inside another block that reads"
         try:
-            self._fold(timeout=self._timeout)
+            self._mended(lambda: self._fold(timeout=self._timeout))
         except (NotWritable, StorageError, BusyError) as error:
             if strict:
                 raise
@@ -354,6 +362,7 @@ class EventStore:
             waiting=waiting,
             rejected=self.files.rejected_count(),
             reason=reason if unfolded else "",
+            remark=self._remark,
         )
         clock.observe(seen)
         return True
@@ -385,9 +394,26 @@ class EventStore:
             If the database is older than this hmp: folding never migrates.
         """
         self._require_writable()
-        self._fold(timeout=self._timeout if timeout is None else timeout)
+        wait = self._timeout if timeout is None else timeout
+        self._mended(lambda: self._fold(timeout=wait))
         with self.reading():
             return self.notice
+
+    def _mended(self, act: Callable[[], T]) -> T:
+        """Do something; where a WAL that cannot be replayed is in the way, and may be put aside, do it again."""
+        try:
+            return act()
+        except WalCorrupt as error:
+            if self.read_only or folding_is_off(self.path) or error.path != str(self.path):
+                raise
+            from hmp_core.events.mending import mend
+
+            try:
+                self._remark = mend(self.path, self.fold_spec, timeout=self._timeout) or self._remark
+            except NotWritable:
+                raise error from None
+            self._known = {}
+        return act()
 
     def _fold(self, *, timeout: float) -> None:
         backend = DuckDBBackend(self.path, auth=self._auth, resource=self._resource, timeout=timeout)

@@ -1,0 +1,63 @@
+"""A WAL that cannot be replayed: it is kept, the database comes back from its files, and the user is told."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hmp_core import wal
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.errors import MigrationPending, SchemaTooNewError
+from hmp_core.events.fold import Fold
+from hmp_core.events.rebuild import lost_files, rebuild_locked
+from hmp_core.events.store import components
+from hmp_core.locks import database_lock
+from hmp_core.migrations.runner import require_current
+
+_log = logging.getLogger(__name__)
+
+
+def mend(database: Path, fold: Fold, *, timeout: float) -> str:
+    """Set a WAL that cannot be replayed aside and make the database anew; return what to tell the user.
+
+    The database itself stays where the new one could hold less: where files of the log that it had read are gone, and
+    where it is of another schema (folding never migrates). It is then at its last checkpoint, and the next fold adds
+    what is newer.
+
+    Returns
+    -------
+    str
+        Empty if there is nothing to mend: somebody else has been here.
+
+    Raises
+    ------
+    CorruptError
+        If the database itself is damaged too; it is left as it is.
+    BusyError, NotWritable, StorageError
+        If it cannot be done here.
+    """
+    with database_lock(database).hold(timeout):
+        damage = wal.damage(database)
+        if damage is None:
+            return ""
+        kept = wal.set_aside(database)
+        said = f"{damage.wal} could not be replayed and is kept as {', '.join(path.name for path in kept)}"
+        if why := _why_left(database, fold):
+            said += f"; {why}, so {database.name} is as it was before and what is newer comes from the log"
+        else:
+            lack = rebuild_locked(database, fold)
+            said += f"; {database.name} was rebuilt from its files: {lack or 'nothing that was acknowledged is lost'}"
+    _log.warning("%s (%s)", said, damage)
+    return said
+
+
+def _why_left(database: Path, fold: Fold) -> str:
+    """Return why the database must not be made anew; empty if it may. The WAL is out of the way."""
+    backend = DuckDBBackend(database)
+    try:
+        with backend.lease(write=False):
+            require_current(backend, components(fold))
+    except (MigrationPending, SchemaTooNewError) as other:
+        return f"it has another schema ({other})"
+    lost = lost_files(database)
+    return f"the log has lost {', '.join(lost)}" if lost else ""
