@@ -101,7 +101,16 @@ def test_where_databases_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "id = 5", "name = 'x'", "id = 'no uuid'", "id = [1]", "not toml", "\x00", f"id = '{uuid4()}'\nid = 'twice'"],
+    [
+        "",
+        "id = 5",
+        "name = 'x'",
+        "id = 'no uuid'",
+        "id = [1]",
+        "not toml",
+        "\x00",
+        "id = '5f0c1e2a-9b1d-4c53-8f7e-0d3a6b2c4e11'\nid = 'twice'",
+    ],
 )
 def test_a_marker_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / WORKSPACE_MARKER).write_text(text)

@@ -37,6 +37,8 @@ from hmp_core.errors import (
 from hmp_core.layout import catalog_path, init_project
 from hmp_index.errors import OtherWorkspace, WorkspaceListCorrupt
 
+ELSEWHERE = "5f0c1e2a-9b1d-4c53-8f7e-0d3a6b2c4e11"
+
 TABLES = {
     "workspaces": {"last_scanned_at"},
     "projects": {"last_refreshed_at"},
@@ -228,7 +230,7 @@ def test_what_is_forgotten_is_told_and_gone(machine, index, make_sim):
     assert catalog_path(aare / "projects" / "base").is_file()
 
 
-@pytest.mark.parametrize("reference", ["nothing", "/nowhere", str(uuid.uuid4()), uuid.uuid4()])
+@pytest.mark.parametrize("reference", ["nothing", "/nowhere", ELSEWHERE, uuid.UUID(ELSEWHERE)])
 def test_forgetting_nothing_is_refused(machine, index, reference):
     index.register(machine.workspace("aare"))
     with pytest.raises(NotFound, match="aare"):
