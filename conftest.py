@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -38,12 +40,32 @@ def _docstring_examples_lie_elsewhere(
         monkeypatch.chdir(tmp_path)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand on what a worker counted, where tests run side by side."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["deaths"] = dict(_deaths())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what the workers counted."""
+    _elsewhere.update(getattr(node, "workeroutput", {}).get("deaths", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many processes were killed: what a reliability figure is worth depends on it."""
+    deaths = _deaths() + _elsewhere
+    if deaths:
+        terminalreporter.section("processes killed by SIGKILL")
+        for test, count in sorted(deaths.items()):
+            terminalreporter.line(f"{count:6d}  {test}")
+        terminalreporter.line(f"{deaths.total():6d}  in all")
+
+
+_elsewhere: Counter[str] = Counter()
+
+
+def _deaths() -> Counter[str]:
     children = sys.modules.get("hmp_core.testing.children")
-    if children is None or not children.deaths:
-        return
-    terminalreporter.section("processes killed by SIGKILL")
-    for test, count in sorted(children.deaths.items()):
-        terminalreporter.line(f"{count:6d}  {test}")
-    terminalreporter.line(f"{children.deaths.total():6d}  in all")
+    return Counter(children.deaths) if children is not None else Counter()

@@ -22,6 +22,8 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("hmp-core", "hmp-index", "hmp-cache", "hmp-catalog", "hydromodpy")
 PYTHONS = ("3.11", "3.12", "3.13")
+#: Most tests wait for processes of their own: one worker a core.
+SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal")
 OTHERS = ("pandas", "xarray", "zarr", "pytest", "hypothesis")
 
 #: What installing a package alone must not bring along (import names).
@@ -199,6 +201,8 @@ def _integration(session: nox.Session, *arguments: str) -> None:
 def _pytest(session: nox.Session, paths: tuple[str, ...], *arguments: str, profile: str = "default") -> None:
     """Run pytest with a machine state of its own; ``arguments`` may name other paths."""
     chosen = () if "-m" in arguments else ("-m", "not soak")
+    # what is measured must be alone, and what is watched must not be hidden by a worker
+    chosen += () if {"-s", "-n", "--pdb"} & set(arguments) else SIDE_BY_SIDE
     named = any(argument.startswith(("packages/", "tests-integration")) for argument in arguments)
     state = _empty(_scratch(session) / "state")
     environment = {"HMP_STATE_HOME": str(state), "HYPOTHESIS_PROFILE": profile, "PYTHONPATH": None}
@@ -262,7 +266,7 @@ def _tests_on_wheel(session: nox.Session, package: str, python: str, folder: Pat
     shutil.copytree(ROOT / "packages" / package / "tests", copy / "tests")
     shutil.copy(ROOT / "conftest.py", copy)
     settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(copy), "-p", "no:cacheprovider")
-    command = (python, "-m", "pytest", *settings, "-m", "not soak", *arguments, "tests")
+    command = (python, "-m", "pytest", *settings, *SIDE_BY_SIDE, "-m", "not soak", *arguments, "tests")
     with session.chdir(copy):
         session.run(*command, env={"HMP_STATE_HOME": str(copy / "state"), "PYTHONPATH": None}, external=True)
 
