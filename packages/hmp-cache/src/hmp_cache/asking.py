@@ -25,7 +25,7 @@ class Asking:
 
     def find(self, filters: Mapping[str, Any]) -> list[Entry]:
         """Return the current version of each input that fits."""
-        return queries.entries(self.table(filters), self._shelf.workspace)
+        return queries.entries(self.table(filters), self._shelf)
 
     def table(self, filters: Mapping[str, Any], *, limit: int | None = None, offset: int = 0) -> pa.Table:
         """Return the current version of each input that fits, as rows."""
@@ -41,7 +41,7 @@ class Asking:
         """Return every version of an input, the newest first."""
         with self._store.reading() as backend:
             identity = str(entry.id) if isinstance(entry, Entry) else references.resolve(backend, entry)
-            return queries.entries(queries.versions(backend, "id", identity), self._shelf.workspace)
+            return queries.entries(queries.versions(backend, "id", identity), self._shelf)
 
     def artifact(self, reference: str) -> Entry:
         """Return one version; see `checking.artifact`."""

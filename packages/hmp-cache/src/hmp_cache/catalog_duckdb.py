@@ -169,7 +169,13 @@ class DataCatalogDuckDB:
         """
         from hmp_cache.registering import resolve_path
 
+        self._rooms.store.authorize(write=False)
         return resolve_path(self._rooms.shelf, file_path, variable)
+
+    @property
+    def auth(self) -> AuthBackend | None:
+        """The authority that was given; None where the workspace or the environment names it."""
+        return self._rooms.shelf.auth
 
     def close(self) -> None:
         """Fold what is pending if nobody else is at it, and give everything back."""

@@ -19,7 +19,7 @@ from hmp_core.protocols import CatalogBackend
 
 def check(backend: CatalogBackend, shelf: Shelf, filters: Mapping[str, Any]) -> list[Entry]:
     """Return the inputs that fit, each with its state: current, modified, missing or purged."""
-    found = queries.entries(queries.find(backend, filters), shelf.workspace)
+    found = queries.entries(queries.find(backend, filters), shelf)
     return [_checked(entry, shelf) for entry in found]
 
 
@@ -47,7 +47,7 @@ def artifact(backend: CatalogBackend, shelf: Shelf, reference: str) -> Entry:
     if column == "artifact_id" and not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
         message = f"{reference!r} is neither the id of an artifact nor a SHA-256 (64 hex digits)"
         raise InvalidInput(message)
-    found = queries.entries(queries.versions(backend, column, text), shelf.workspace)
+    found = queries.entries(queries.versions(backend, column, text), shelf)
     if not found:
         message = f"no input has ever had the version {text}"
         raise EntryNotFound(message, reference=text, candidates=[])
@@ -75,7 +75,7 @@ def _places(backend: CatalogBackend, shelf: Shelf, sha256: str) -> Iterator[Path
     kept = shelf.version(sha256)
     if kept.exists():
         yield kept
-    for entry in queries.entries(queries.versions(backend, "sha256", sha256), shelf.workspace):
+    for entry in queries.entries(queries.versions(backend, "sha256", sha256), shelf):
         path = shelf.local(entry.relative_path)
         if Bytes(sha256, entry.size, entry.mtime).are_in(path):
             yield path

@@ -33,7 +33,7 @@ def open(  # noqa: A001 - the documented name of the door
     read_only
         Refuse every write.
     auth
-        Who is asked for the right to read and write; by default `LocalAuthBackend`.
+        Who is asked for the right to read and write; by default whom the workspace or ``HMP_AUTH_BACKEND`` names.
     timeout
         Seconds to wait for locks: of the database, of a folder another process writes, of an input it fetches.
 

@@ -310,6 +310,11 @@ class InputsNamespace:
         return self._rooms.store.notice
 
     @property
+    def auth(self) -> AuthBackend | None:
+        """The authority that was given; None where the workspace or the environment names it."""
+        return self._rooms.shelf.auth
+
+    @property
     def store(self) -> EventStore:
         """The database with its log."""
         return self._rooms.store

@@ -20,7 +20,7 @@ from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
 from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, Shelf
-from hmp_core.auth import authorize, get_auth_backend
+from hmp_core.databases import Database
 from hmp_core.durable import make_folder
 from hmp_core.errors import CorruptError, DatabaseNotFound, InvalidInput, NotWritable, PathNotFound, SchemaTooNewError
 from hmp_core.events import Event, EventStore
@@ -45,6 +45,7 @@ def rooms_of(
     """Open the cache of a workspace; see `hmp_cache.open`."""
     local = to_local(workspace)
     if create and not read_only and not (local / WORKSPACE_MARKER).is_file():
+        Database("cache", cache_path(local)).authorize("write", auth, what="make the workspace")
         init_workspace(local)
     return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout)
 
@@ -67,8 +68,10 @@ def rebuild_cache(
         See `hmp_core.errors`.
     """
     root = _root(to_local(workspace))
+    rooms = Rooms.furnished(root, read_only=False, auth=auth, timeout=timeout)
+    rooms.may_write("rebuild it")
     make_folder(cache_path(root).parent)
-    return Rooms.furnished(root, read_only=False, auth=auth, timeout=timeout).rebuild()
+    return rooms.rebuild()
 
 
 def _root(local: Path) -> Path:
@@ -118,15 +121,17 @@ class Rooms:
     @classmethod
     def furnished(cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float) -> Rooms:
         """Return the rooms of a workspace; nothing is opened yet."""
-        authority, resource = auth or get_auth_backend(), f"cache:{workspace.name}"
         database = cache_path(workspace)
+        known = Database("cache", database)
+        authority, resource = known.auth() if auth is None else auth, known.resource
         store = EventStore(database, FOLD, auth=authority, resource=resource, timeout=timeout, read_only=read_only)
-        shelf = Shelf(workspace)
+        shelf = Shelf(workspace, auth)
         intake = Intake(store, shelf, timeout=timeout)
         fetcher = Fetcher(store, shelf, intake, timeout=timeout)
         return cls(store, shelf, intake, fetcher, Asking(store, shelf), authority, resource, timeout)
 
     def _enter(self) -> None:
+        self.store.authorize(write=not (self.store.read_only or self.store.path.exists()), what="make the database")
         if self.store.read_only:
             if not self.store.path.exists():
                 message = (
@@ -157,7 +162,7 @@ class Rooms:
         self, path: str | Path | UPath, said: Mapping[str, Any], parents: Sequence[Entry | UUID | str] = ()
     ) -> Entry:
         """Copy a file in; see `InputsNamespace.add`."""
-        self.may_write()
+        self.may_write(f"add {path}")
         label = Label(**said, parents=self._parents(parents))
         source = self.user_file(path)
         arrival = Arrival(label, source.name, stand_in=source.name, uri=self._origin(source, label))
@@ -174,12 +179,12 @@ class Rooms:
 
     def fetch(self, uri: str, said: Mapping[str, Any], *, refresh: bool, retry: Retry | None) -> Entry:
         """Obtain what lies under a URI; see `InputsNamespace.fetch`."""
-        self.may_write()
+        self.may_write(f"fetch {said['variable']}")
         return self.entry(self.fetcher.fetch(uri, Label(**said), refresh=refresh, retry=retry))
 
     def entry(self, event: Event) -> Entry:
         """Return what a stored event says."""
-        return queries.entry_of(event, self.shelf.workspace)
+        return queries.entry_of(event, self.shelf)
 
     def user_file(self, path: str | Path | UPath) -> Path:
         """Return a user's file, links followed.
@@ -213,7 +218,7 @@ class Rooms:
 
     def rebuild(self) -> Notice:
         """Make the database anew; see `InputsNamespace.rebuild`."""
-        self.may_write()
+        self.may_write("rebuild it")
         self.intake.settle_all()
         self.shelf.sweep()
         unreadable = self._unreadable()
@@ -235,12 +240,12 @@ class Rooms:
                 found.append(str(error))
         return found
 
-    def may_write(self) -> None:
-        """Return if the user may write here; asked before anything is touched."""
+    def may_write(self, what: str) -> None:
+        """Return if the user may write here; asked before anything is touched, and on record if not."""
         if self.store.read_only:
             message = f"{self.store.path} was opened read-only"
             raise NotWritable(message, path=str(self.store.path))
-        authorize(self.auth, "write", self.resource)
+        self.store.authorize(write=True, what=what)
 
     def _origin(self, source: Path, label: Label) -> str | None:
         """Return where a user's file came from: relative if it lies in the workspace, so that copies agree.

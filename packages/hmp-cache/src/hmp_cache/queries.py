@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +19,8 @@ from hmp_core.statements import load_statements
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from hmp_cache.shelf import Shelf
 
 _TEXTS = (
     "id", "name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "sha256",
@@ -196,12 +197,12 @@ def _plain(key: str, value: Any) -> str:
 # ── rows and records ─────────────────────────────────────────────────────────────────────────────────
 
 
-def entries(table: pa.Table, workspace: Path) -> list[Entry]:
+def entries(table: pa.Table, shelf: Shelf) -> list[Entry]:
     """Return the rows of `find` or `versions` as records."""
-    return [entry(row, workspace) for row in table.to_pylist()]
+    return [entry(row, shelf) for row in table.to_pylist()]
 
 
-def entry(row: Mapping[str, Any], workspace: Path) -> Entry:
+def entry(row: Mapping[str, Any], shelf: Shelf) -> Entry:
     """Return one row as a record; a version whose file is not there is ``missing``."""
     box = tuple(row[f"bbox_{edge}"] for edge in ("xmin", "ymin", "xmax", "ymax"))
     period = (row["date_start"], row["date_end"])
@@ -213,18 +214,19 @@ def entry(row: Mapping[str, Any], workspace: Path) -> Entry:
         period=None if period == (None, None) else period,
         state=row["state"],
         mtime=row["file_mtime"],
-        workspace=workspace,
+        workspace=shelf.workspace,
+        auth=shelf.auth,
     )
     # only looked at, a thousand at a time: whoever opens it goes through `from_relative`
-    if found.state != "purged" and not os.path.exists(f"{workspace}/{found.relative_path}"):
+    if found.state != "purged" and not os.path.exists(f"{shelf.workspace}/{found.relative_path}"):
         return replace(found, state="missing")
     return found
 
 
-def entry_of(event: Event, workspace: Path) -> Entry:
+def entry_of(event: Event, shelf: Shelf) -> Entry:
     """Return what a stored event says, as the database will say it once it is folded."""
     told: dict[str, Any] = {}
-    for row in rows_of(event, workspace / "data"):
+    for row in rows_of(event, shelf.data):
         values = dict(row.values or {})
         if row.table == "artifacts" and row.key == (event.payload["artifact"]["id"],):
             values |= {"size": values["size_bytes"], "relative_path": values["path"], "artifact_id": row.key[0]}
@@ -235,4 +237,4 @@ def entry_of(event: Event, workspace: Path) -> Entry:
             continue
         told |= values
     told["name"] = event.payload["entry"]["name"]
-    return entry(told, workspace)
+    return entry(told, shelf)

@@ -13,12 +13,16 @@ from uuid import UUID
 from hmp_cache import formats, tabular
 from hmp_cache.errors import ArtifactGone
 from hmp_cache.signature import Bytes
+from hmp_core.databases import Database
 from hmp_core.errors import CorruptError, MissingPart
+from hmp_core.layout import cache_path
 from hmp_core.paths import from_relative
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from hmp_core.protocols import AuthBackend
 
 #: Where superseded versions lie, relative to the workspace; see `hmp_cache.shelf`.
 _VERSIONS = "data/.versions"
@@ -77,6 +81,8 @@ class Entry:
     workspace: Path = field(default=Path(), compare=False, repr=False)
     #: modification time of the current file, in seconds since 1970: tells at a glance whether it is this version
     mtime: float = field(default=0.0, compare=False, repr=False)
+    #: who was given at the door; None where the workspace or the environment names the authority
+    auth: AuthBackend | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -102,7 +108,10 @@ class Entry:
             If they are not here any more (a ``FileNotFoundError``).
         CorruptError
             If the file has another size than what was registered. What `check` finds beyond that is not looked for.
+        AccessDenied
+            If the user may not read the cache any more.
         """
+        Database("cache", cache_path(self.workspace)).authorize("read", self.auth)
         file = self._opened()
         if not self._bytes.fit(os.fstat(file.fileno())) and self._kept.exists():
             # a newer version came between looking and opening: what was kept is ours
@@ -195,4 +204,4 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas()
 
 
-_SHOWN = tuple(name for name in Entry.__dataclass_fields__ if name not in {"workspace", "mtime"})
+_SHOWN = tuple(name for name in Entry.__dataclass_fields__ if name not in {"workspace", "mtime", "auth"})

@@ -35,7 +35,7 @@ def register(
     expected
         Modification time and SHA-256 that the caller believes the file to have.
     """
-    rooms.may_write()
+    rooms.may_write(f"register {file_path}")
     path = rooms.user_file(_in_workspace(rooms.shelf, file_path))
     kept = rooms.shelf.relative(path)
     checked_parameters("fetch_metadata", metadata)

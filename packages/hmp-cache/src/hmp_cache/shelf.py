@@ -23,6 +23,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hmp_cache.incoming import Incoming
@@ -30,6 +31,9 @@ from hmp_cache.signature import Bytes
 from hmp_core.durable import fsync_folder, make_folder, translated
 from hmp_core.identity import sha256_file, slug
 from hmp_core.paths import from_relative, to_relative
+
+if TYPE_CHECKING:
+    from hmp_core.protocols import AuthBackend
 
 #: What a sidecar's name ends in.
 SIDECAR = ".hmp.json"
@@ -40,9 +44,18 @@ _PLAIN = re.compile(r"^[^\x00-\x1f\x7f/\\:*?\"<>|]+$")
 
 
 class Shelf:
-    """The ``data`` folder of a workspace."""
+    """The ``data`` folder of a workspace.
 
-    def __init__(self, workspace: Path) -> None:
+    Parameters
+    ----------
+    workspace : Path
+        The workspace folder.
+    auth : AuthBackend, optional
+        Who was given at the door; the records of what lies here take it with them.
+    """
+
+    def __init__(self, workspace: Path, auth: AuthBackend | None = None) -> None:
+        self.auth = auth
         self.workspace = Path(os.path.realpath(workspace))
         self.data = self.workspace / "data"
         self.versions = self.data / ".versions"

@@ -17,7 +17,7 @@ from hmp_catalog.group import SimulationGroup
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
-from hmp_core.auth import get_auth_backend
+from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
 from hmp_core.events.rebuild import rebuild
@@ -61,12 +61,14 @@ class SimulationCatalog:
         self.path = Path(os.path.realpath(to_local(project)))
         self.workspace = anchor(self.path)
         self._timeout = timeout
-        self._auth = auth or get_auth_backend()
+        #: the authority that was given; None where the workspace or the environment names it
+        self.auth = auth
+        database = Database("catalog", catalog_path(self.path))
         self._store = EventStore(
-            catalog_path(self.path),
+            database.path,
             FOLD,
-            auth=self._auth,
-            resource=_resource(self.path),
+            auth=database.auth() if auth is None else auth,
+            resource=database.resource,
             timeout=timeout,
             read_only=read_only,
         )
@@ -81,7 +83,7 @@ class SimulationCatalog:
             message = f"{self.path} has no catalog.duckdb; {remedy}"
             raise DatabaseNotFound(message, path=str(self._store.path))
         if self._has_history():
-            rebuild_catalog(self.path, auth=self._auth, timeout=self._timeout)
+            rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout)
         else:
             self._store.prepare_schema()
         self._arrive(read_only=read_only)
@@ -105,7 +107,7 @@ class SimulationCatalog:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a worker of joblib or dask opens the catalog for itself: locks and leases do not travel
-        return _reopened, (str(self.path), self._store.read_only, self._auth, self._timeout)
+        return _reopened, (str(self.path), self._store.read_only, self.auth, self._timeout)
 
     def __repr__(self) -> str:
         return f"<SimulationCatalog {self.path.name}: {self._store.path}>"
@@ -163,6 +165,7 @@ class SimulationCatalog:
         if if_exists not in {"keep", "fail"}:
             message = f"if_exists is {if_exists!r}, expected 'keep' or 'fail'"
             raise InvalidInput(message)
+        self._store.authorize(write=True, what=f"record {name or solver}")
         if about.get("parent") is not None:
             parent = about["parent"]
             about["parent"] = parent.sim_id if isinstance(parent, Run) else self[parent].sim_id
@@ -311,7 +314,7 @@ class SimulationCatalog:
         if self._store.read_only:
             message = f"{self._store.path} was opened read-only"
             raise NotWritable(message, path=str(self._store.path))
-        return rebuild_catalog(self.path, auth=self._auth, timeout=self._timeout)
+        return rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout)
 
     def close(self) -> None:
         """Fold what is pending if nobody else is at it, and give everything back."""
@@ -326,12 +329,9 @@ class SimulationCatalog:
 
 def rebuild_catalog(project: Path, *, auth: AuthBackend | None = None, timeout: float = DEFAULT_TIMEOUT) -> Notice:
     """Make the database of a project anew, whatever is there now; return what could not be told."""
-    auth = auth or get_auth_backend()
-    return rebuild(catalog_path(project), FOLD, timeout=timeout, auth=auth, resource=_resource(project))
-
-
-def _resource(project: Path) -> str:
-    return f"catalog:{anchor(project).name}/{project.name}"
+    database = Database("catalog", catalog_path(project))
+    authority = database.auth() if auth is None else auth
+    return rebuild(database.path, FOLD, timeout=timeout, auth=authority, resource=database.resource)
 
 
 def _spec(solver: str, name: str | None, parameters: Any, inputs: Any, about: dict[str, Any]) -> RunSpec:
@@ -345,5 +345,5 @@ def _spec(solver: str, name: str | None, parameters: Any, inputs: Any, about: di
     )
 
 
-def _reopened(path: str, read_only: bool, auth: AuthBackend, timeout: float) -> SimulationCatalog:  # noqa: FBT001
+def _reopened(path: str, read_only: bool, auth: AuthBackend | None, timeout: float) -> SimulationCatalog:  # noqa: FBT001
     return SimulationCatalog(path, read_only=read_only, auth=auth, timeout=timeout)

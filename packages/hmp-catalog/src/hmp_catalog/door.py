@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hmp_catalog.catalog import SimulationCatalog
+from hmp_core.databases import Database
 from hmp_core.errors import InvalidInput, PathNotFound
 from hmp_core.layout import (
     PROJECT_MARKER,
@@ -42,7 +43,7 @@ def open(  # noqa: A001 - the documented name of the door
     read_only
         Refuse every write.
     auth
-        Who is asked for the right to read and write; by default `LocalAuthBackend`.
+        Who is asked for the right to read and write; by default whom the workspace or ``HMP_AUTH_BACKEND`` names.
     timeout
         Seconds to wait for the database's lock.
 
@@ -64,11 +65,11 @@ def open(  # noqa: A001 - the documented name of the door
     ...     cat["base"].metrics
     {'nse': 0.83}
     """
-    project = locate(to_local(path), create=create and not read_only)
+    project = locate(to_local(path), create=create and not read_only, auth=auth)
     return SimulationCatalog(project, create=create, read_only=read_only, auth=auth, timeout=timeout)
 
 
-def locate(where: Path, *, create: bool = False) -> Path:
+def locate(where: Path, *, create: bool = False, auth: AuthBackend | None = None) -> Path:
     """Return the project folder that ``where`` means, making it if ``create``.
 
     Raises
@@ -85,6 +86,7 @@ def locate(where: Path, *, create: bool = False) -> Path:
     if (where / WORKSPACE_MARKER).is_file():
         return _only_project(where)
     if create:
+        Database("catalog", catalog_path(where)).authorize("write", auth, what="make the project")
         return init_project_folder(where).path
     if where.is_dir():
         kind = "is not a project: it has no project.toml"

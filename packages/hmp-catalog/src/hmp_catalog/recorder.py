@@ -82,6 +82,7 @@ class Recorder:
 
     def begin(self) -> Recorder:
         """Put the run on record as open and make its folder; `SimulationCatalog.record` does it."""
+        self._may_write()
         self._require_room()
         spec = self._spec
         payload = {
@@ -279,6 +280,7 @@ class Recorder:
         if status not in ENDS:
             message = f"status is {status!r}, expected one of {', '.join(ENDS)}"
             raise InvalidInput(message)
+        self._may_write()
         if self._seal is None:
             trace = "".join(traceback.format_exception(details)) if details else None
             self._seal = self._write(status, {"error": self._portable(error), "traceback": self._portable(trace)})
@@ -379,8 +381,13 @@ class Recorder:
             )
             raise SealedRunError(message)
 
+    def _may_write(self) -> None:
+        """Files of a run are changed on the word of the authority too, before any of them is touched."""
+        self._store.authorize(write=True, what=f"write run {self.sim_id[:8]}")
+
     def _require_files(self) -> None:
         self._require_open()
+        self._may_write()
         if self._files is not None:
             message = f"run {self.sim_id[:8]} was about to be sealed, and its files are closed; call seal() again"
             raise SealedRunError(message)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hmp_catalog.catalog import SimulationCatalog
+    from hmp_core.protocols import AuthBackend
 
 
 class Run:
@@ -83,6 +84,11 @@ class Run:
         """The folder that the paths of inputs are relative to."""
         return self._catalog.workspace
 
+    @property
+    def auth(self) -> AuthBackend | None:
+        """The authority that was given to its catalog; None where the workspace or the environment names it."""
+        return self._catalog.auth
+
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """``run.json`` as it was sealed.
@@ -92,6 +98,7 @@ class Run:
         PathNotFound
             If the run is not sealed, or its folder is gone.
         """
+        self._catalog.store.authorize(write=False)
         try:
             return manifest.read(self.folder)[0]
         except FileNotFoundError as error:
@@ -169,6 +176,7 @@ class Run:
         return list(self.manifest["files"])
 
     def _file(self, relative: str) -> Path:
+        self._catalog.store.authorize(write=False)
         file = self.folder / relative
         if not file.exists():
             kinds = sorted({str(f["kind"]) for f in self.files()}) if self.status != "running" else []

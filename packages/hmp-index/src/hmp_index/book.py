@@ -94,7 +94,7 @@ class Book:
         action
             What the authority is asked for: a refresh writes on behalf of a reader.
         """
-        authorize(self._auth, action, RESOURCE)
+        authorize(self._auth, action, RESOURCE, database=self.path, what="change the list of workspaces")
         if self.read_only:
             message = f"{self.path} was opened read-only"
             raise NotWritable(message, path=str(self.path))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hmp_core.auth import get_auth_backend
 from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
 from hmp_core.layout import WORKSPACE_MARKER, Root, index_path, read_root, workspace_root
 from hmp_core.locks import DEFAULT_TIMEOUT
@@ -53,7 +52,8 @@ def index(
     read_only
         Change nothing: answer from the snapshot as it is, and say what changed since.
     auth
-        Who is asked for the right to read and write; by default the one that ``HMP_AUTH_BACKEND`` names.
+        Who is asked for the right to read and write; by default whom ``HMP_AUTH_BACKEND`` names, and before a catalog
+        is read whom its workspace names.
     timeout
         Seconds to wait for the lock of the index.
 
@@ -102,7 +102,7 @@ class GlobalIndex:
         if where.is_dir():
             message = f"{where} is a folder; pass the database in it, as {where / 'index.duckdb'}"
             raise InvalidInput(message)
-        self._keeper = Keeper(where, auth=auth or get_auth_backend(), timeout=timeout, read_only=read_only)
+        self._keeper = Keeper(where, auth=auth, timeout=timeout, read_only=read_only)
         self.path = self._keeper.path
         self.notice = Notice()
 

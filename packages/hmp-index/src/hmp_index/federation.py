@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backends.identifiers import identifier
+from hmp_core.databases import Database
 from hmp_core.errors import (
     BusyError,
     CorruptError,
@@ -30,7 +31,7 @@ from hmp_core.errors import (
 )
 from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.store import EventStore, folding_is_off
-from hmp_core.layout import anchor, catalog_path
+from hmp_core.layout import catalog_path
 from hmp_core.statements import load_statements
 from hmp_index.fold import TOLD, VIEW, Facts, Place, Reading, snapshot
 from hmp_index.survey import SeenProject, mark
@@ -57,20 +58,20 @@ class Reader:
 
     Parameters
     ----------
-    auth : AuthBackend
-        Who is asked before each catalog is read.
+    auth : AuthBackend, optional
+        Who is asked before each catalog is read; by default whom its workspace or the environment names.
     point : EntryPoint, optional
         Where the fold of catalogs is, if a scope that folds them is installed; it is loaded when it is needed.
     """
 
-    def __init__(self, auth: AuthBackend, point: EntryPoint | None = None) -> None:
+    def __init__(self, auth: AuthBackend | None, point: EntryPoint | None = None) -> None:
         self.auth = auth
         self._point = point
         #: tells apart what another installation might read otherwise
         self.version = f"{point.value} {point.dist.version if point.dist else ''}" if point else ""
 
     @classmethod
-    def installed(cls, auth: AuthBackend) -> Reader:
+    def installed(cls, auth: AuthBackend | None) -> Reader:
         """Return a reader that folds with the scope that is installed, if one is."""
         from importlib.metadata import entry_points
 
@@ -137,13 +138,14 @@ class Reader:
     def _opened(self, catalog: Path, timeout: float, fold: Fold | None) -> Iterator[tuple[DuckDBBackend, str]]:
         """Hold a lease on the catalog, folded if there is a fold; also tell what it lacks nevertheless."""
         real = Path(os.path.realpath(catalog))
-        resource = f"catalog:{anchor(real.parent).name}/{real.parent.name}"
+        known = Database("catalog", real)
+        auth, resource = known.auth() if self.auth is None else self.auth, known.resource
         if fold is not None:
-            store = EventStore(real, fold, auth=self.auth, resource=resource, timeout=timeout)
+            store = EventStore(real, fold, auth=auth, resource=resource, timeout=timeout)
             with store.reading() as backend:
                 yield backend, str(store.notice) if store.notice else ""
             return
-        backend = DuckDBBackend(real, auth=self.auth, resource=resource, timeout=timeout)
+        backend = DuckDBBackend(real, auth=auth, resource=resource, timeout=timeout)
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(backend.lease(write=False))

@@ -58,11 +58,12 @@ class View:
 class Keeper:
     """Keeps ``workspaces.toml`` and ``index.duckdb`` beside it."""
 
-    def __init__(self, path: Path, *, auth: AuthBackend, timeout: float, read_only: bool) -> None:
+    def __init__(self, path: Path, *, auth: AuthBackend | None, timeout: float, read_only: bool) -> None:
         self.path = Path(os.path.realpath(path))
         self.file = self.path.with_name(roster.NAME)
         self.read_only = read_only
-        self._book = Book(self.path, auth=auth, timeout=timeout, read_only=read_only)
+        authority = get_auth_backend() if auth is None else auth
+        self._book = Book(self.path, auth=authority, timeout=timeout, read_only=read_only)
         self._reader = Reader.installed(auth)
         self._remarks: list[str] = []
         self._mended(self._book.prepare)

@@ -93,7 +93,7 @@ def input_entries(run: Run) -> list[Consumed]:
         return [_plain(row, run.workspace) for row in rows]
     from hmp_cache import InputsNamespace
 
-    with InputsNamespace(run.workspace) as cache:
+    with InputsNamespace(run.workspace, auth=run.auth) as cache:
         return [_consumed(row, run.workspace, cache) for row in rows]
 
 
@@ -149,25 +149,25 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     home = entry.workspace
     from hmp_cache import InputsNamespace
 
-    with InputsNamespace(home) as cache:
+    with InputsNamespace(home, auth=entry.auth) as cache:
         hashes = {v.sha256 for v in cache.versions(entry)} | {entry.sha256}
     if version == "current":
         hashes = {entry.sha256}
     found: list[Use] = []
     skipped: dict[str, str] = {}
-    for workspace in _workspaces(home, skipped) if everywhere else [home]:
+    for workspace in _workspaces(entry, skipped) if everywhere else [home]:
         ask = _by_entry(entry, hashes) if workspace == home else _by_bytes(hashes)
         for project in projects(workspace):
             found += _ask(workspace, project, entry, ask, skipped)
     return Uses(found, skipped)
 
 
-def _workspaces(home: Path, skipped: dict[str, str]) -> list[Path]:
+def _workspaces(entry: Entry, skipped: dict[str, str]) -> list[Path]:
     from hmp_index.door import index
 
-    known = [home]
+    known = [entry.workspace]
     try:
-        with index() as machine:
+        with index(auth=entry.auth) as machine:
             for workspace in machine.workspaces():
                 if not workspace.path.is_dir():
                     skipped[str(workspace.path)] = "the workspace is not there"
@@ -200,7 +200,7 @@ def _ask(workspace: Path, project: Path, entry: Entry, question: _Question, skip
     from hmp_catalog.door import open as open_catalog
 
     try:
-        with open_catalog(project) as catalog:
+        with open_catalog(project, auth=entry.auth) as catalog:
             sql = (
                 "SELECT CAST(s.sim_id AS VARCHAR) AS sim_id, p.source_sha256 FROM provenance p "
                 f"JOIN simulations s ON s.sim_id = p.sim_id WHERE s.trashed_at IS NULL AND {question[0]} "

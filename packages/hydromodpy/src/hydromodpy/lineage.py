@@ -120,7 +120,7 @@ def of_run(run: Run) -> Graph:
             node = graph.add(Node(f"file:{one.path}", "file", one.path, one.state, one.sha256))
             graph.link(node, root.id)
         return graph
-    with InputsNamespace(run.workspace) as cache:
+    with InputsNamespace(run.workspace, auth=run.auth) as cache:
         for one in consumed:
             kind = "file" if one.entry is None else "input"
             label = one.path if one.entry is None else f"{one.variable} from {one.source} ({one.path})"

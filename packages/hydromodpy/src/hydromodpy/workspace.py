@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from hmp_core.databases import Database
 from hmp_core.errors import HmpError, PathTaken
 from hmp_core.layout import (
     PROJECT_MARKER,
     WORKSPACE_MARKER,
+    cache_path,
+    catalog_path,
     init_project,
     init_workspace,
     project_folder,
@@ -61,6 +64,9 @@ def init(path: str | Path | UPath, *, name: str | None = None, force: bool = Fal
     """
     if not force:
         _require_free(to_local(path))
+    here = to_local(path)
+    there = (here / WORKSPACE_MARKER).is_file()
+    Database("cache", cache_path(here)).authorize("read" if there else "write", what="make the workspace")
     root = init_workspace(path, name=name)
     register(root.path)
     workspace = Workspace(root.path)
@@ -147,6 +153,9 @@ class Workspace:
             With ``create=False``, if it is not there.
         """
         if create:
+            home = self.path / "projects" / project_folder(name)
+            if not (home / PROJECT_MARKER).is_file():
+                Database("catalog", catalog_path(home)).authorize("write", what=f"make project {home.name}")
             return Project(init_project(self.path, name).path)
         here = [p for p in self.projects() if name in {p.name, p.path.name}]
         return here[0] if here else Project(self.path / "projects" / project_folder(name))
