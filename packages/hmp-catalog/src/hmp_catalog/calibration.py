@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BATCH = 64
 _SECONDS = 1.0
 #: How a trial can end.
-_STATUSES = ("completed", "diverged", "timeout", "crashed", "cached")
+STATUSES = ("completed", "diverged", "timeout", "crashed", "cached")
 
 
 class CalibrationSession:
@@ -105,8 +105,8 @@ class CalibrationSession:
         if self._ended:
             message = f"calibration session {self.session_id} has ended"
             raise SealedError(message)
-        if status not in _STATUSES:
-            message = f"status is {status!r}, expected one of {', '.join(_STATUSES)}"
+        if status not in STATUSES:
+            message = f"status is {status!r}, expected one of {', '.join(STATUSES)}"
             raise InvalidInput(message)
         trial_id = str(uuid7())
         payload = {

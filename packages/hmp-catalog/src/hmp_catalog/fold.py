@@ -20,7 +20,7 @@ from hmp_core.identity import derived_id
 from hmp_core.protocols import CatalogBackend
 
 #: Kinds of event that are on the audit trail, and what they are called there.
-_AUDITED = {
+AUDITED = {
     "run.opened": "sim.register",
     "run.sealed": "sim.finalize",
     "run.tagged": "sim.tag_add",
@@ -48,7 +48,7 @@ def _rows(event: Event, project: Path) -> list[Row]:
         # one number that is too great must not keep everything else from being read
         message = f"its facts are not understood: {error}"
         raise NotYet(message) from error
-    if event.kind in _AUDITED:
+    if event.kind in AUDITED:
         found.append(_audit(event, project))
     strange = next((row for row in found if not all(isinstance(part, str) for part in row.key)), None)
     if strange is not None:
@@ -171,7 +171,7 @@ def _calibration_closed(event: Event, project: Path) -> Iterator[Row]:  # noqa: 
 
 
 def _audit(event: Event, project: Path) -> Row:
-    kind = _AUDITED[event.kind]
+    kind = AUDITED[event.kind]
     if event.kind == "run.tagged" and not event.payload["on"]:
         kind = "sim.tag_remove"
     values = {

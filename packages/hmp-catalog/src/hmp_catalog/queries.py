@@ -79,11 +79,11 @@ def find(backend: CatalogBackend, filters: Mapping[str, Any]) -> list[dict[str, 
     )
     rows = [dict(zip(SUMMARY, row, strict=True)) for row in backend.fetch_all(sql, bound.values)]
     for row in rows:
-        row["status"] = _state(row["status"], row["owner"])
+        row["status"] = state(row["status"], row["owner"])
     return [row for row in rows if all(fits(row["status"]) for fits in states)]
 
 
-def _state(status: str, owner: str | None) -> str:
+def state(status: str, owner: str | None) -> str:
     """Return ``interrupted`` for an open run whose process has died."""
     return "interrupted" if status == "running" and _lives(owner) is False else status
 
@@ -102,6 +102,11 @@ def names(backend: CatalogBackend) -> list[tuple[str, str | None, str]]:
     return [(sim, name, status) for sim, name, status in backend.fetch_all(_SQL["names"].sql)]
 
 
+def folders(backend: CatalogBackend) -> list[tuple[Any, ...]]:
+    """Return (sim_id, name, status, folder, SHA-256 of the manifest, owner, whether trashed) of every simulation."""
+    return backend.fetch_all(_SQL["folders"].sql)
+
+
 def latest(backend: CatalogBackend) -> list[str]:
     """Return the finished simulations, newest first."""
     return [row[0] for row in backend.fetch_all(_SQL["finished"].sql)]
@@ -110,7 +115,7 @@ def latest(backend: CatalogBackend) -> list[str]:
 def running(backend: CatalogBackend) -> list[str]:
     """Return the open simulations whose process lives, newest first."""
     rows = backend.fetch_all(_SQL["open_runs"].sql)
-    return [sim for sim, owner, _ in rows if _state("running", owner) == "running"]
+    return [sim for sim, owner, _ in rows if state("running", owner) == "running"]
 
 
 def is_taken(backend: CatalogBackend, sim_id: str) -> bool:

@@ -142,3 +142,16 @@ WHERE session_id = CAST($1 AS UUID)
     AND objective_value <> CAST('NaN' AS DOUBLE)
 ORDER BY objective_value, _stamp
 LIMIT $2;
+
+-- name: folders
+-- Every simulation with its folder, its manifest as it was folded, and who opened it: what the folders are compared with.
+SELECT
+    CAST(sim_id AS VARCHAR),
+    name,
+    status,
+    storage_basename,
+    manifest_sha256,
+    CAST(owner AS VARCHAR),
+    trashed_at IS NOT NULL
+FROM simulations
+ORDER BY storage_basename, sim_id;

@@ -11,6 +11,7 @@ from hmp_core.errors import MissingPart
 #: What to install for a verb that is not there.
 _HOME = {
     "db": "hmp-core",
+    "doctor": "hmp-core",
     "index": "hmp-index",
     "data": "hmp-cache",
     "catalog": "hmp-catalog",
@@ -21,6 +22,7 @@ _HOME = {
 
 _SUMMARY = {
     "db": "The databases: status, fold, waiting, upgrade.",
+    "doctor": "What is wrong with the databases and this machine, and what to do.",
     "index": "The machine index: find workspaces and simulations anywhere.",
     "data": "The input cache of a workspace: add, fetch, find.",
     "catalog": "The simulations of a project: list, show, find, tag.",

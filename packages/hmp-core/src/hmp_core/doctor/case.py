@@ -1,0 +1,100 @@
+"""One database as it is examined: where it is, what its log holds, and how a finding about it is made."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from hmp_core.databases import Database
+from hmp_core.doctor.findings import Code, Finding
+from hmp_core.events.pending import LogFiles
+from hmp_core.events.record import Event, Line, decode, is_torn
+from hmp_core.layout import internal_folder
+
+#: What the verbs of a scope are called, where it is not what the scope is called.
+_VERBS = {"cache": "data"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file of the log as it was read: its events, and the pieces that are none."""
+
+    path: Path
+    events: Sequence[Event]
+    damaged: Sequence[Line]
+
+
+@dataclass
+class Case:
+    """A database that is examined.
+
+    Parameters
+    ----------
+    database
+        Which one.
+    start
+        Where the user stands.
+    wait
+        Seconds to wait for it, where somebody else uses it.
+    """
+
+    database: Database
+    start: Path
+    wait: float = 2.0
+    #: seconds since 1970
+    now: float = field(default_factory=time.time)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the database lies, links followed."""
+        return Path(os.path.realpath(self.database.path))
+
+    @property
+    def home(self) -> Path:
+        """The folder of the database."""
+        return self.path.parent
+
+    @property
+    def internal(self) -> Path:
+        """The folder of the database's own files."""
+        return internal_folder(self.path)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether a log belongs to it: the index has none."""
+        return self.database.component != "index"
+
+    @cached_property
+    def files(self) -> LogFiles:
+        """The files of its log."""
+        return LogFiles(self.path)
+
+    @cached_property
+    def log(self) -> Sequence[LogFile]:
+        """Every file of the log, read once."""
+        if not self.is_logged:
+            return ()
+        return [_read(path) for path in (*self.files.packed(), *self.files.segments())]
+
+    def finding(self, code: Code, what: str, where: Path | None = None, *, remedy: str = "") -> Finding:
+        """Return a finding about the database, or a file of it."""
+        component = self.database.component
+        verb = _VERBS.get(component, component)
+        return code.at(where or self.database.path, what, verb=verb, remedy=remedy)
+
+
+def _read(path: Path) -> LogFile:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # packed and removed meanwhile: its events are in a pack
+        return LogFile(path, (), ())
+    lines = list(decode(data))
+    # the last line may still be being written; cut short, it was never acknowledged
+    if lines and lines[-1].event is None and (is_torn(lines[-1]) or not lines[-1].raw.endswith(b"\n")):
+        lines.pop()
+    events = [line.event for line in lines if line.event is not None]
+    return LogFile(path, events, [line for line in lines if line.event is None])

@@ -1,0 +1,145 @@
+"""Everything that can be found from a folder: each database with what lies around it, and the machine itself."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.databases import Database, databases
+from hmp_core.doctor import backups, codes, content, file, holding, log, machine, refusals
+from hmp_core.doctor.case import Case
+from hmp_core.doctor.checks import checks_of
+from hmp_core.doctor.findings import SEVERITIES, Code, Finding
+from hmp_core.errors import (
+    AccessDenied,
+    BusyError,
+    CorruptError,
+    HmpError,
+    MigrationPending,
+    MissingPart,
+    NotWritable,
+    SchemaIntegrityError,
+    SchemaTooNewError,
+    WalCorrupt,
+)
+from hmp_core.paths import to_local
+
+#: What an error says about a database, most special first.
+_MEANINGS: tuple[tuple[type[HmpError], Code], ...] = (
+    (BusyError, codes.BUSY),
+    (WalCorrupt, codes.WAL_DAMAGED),
+    (CorruptError, codes.DAMAGED),
+    (SchemaTooNewError, codes.NEWER),
+    (SchemaIntegrityError, codes.EDITED),
+    (MigrationPending, codes.OLDER),
+    (AccessDenied, codes.DENIED),
+    (NotWritable, codes.NOT_READABLE),
+    (MissingPart, codes.SCOPE_MISSING),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A database that was examined, and what was found about it, worst first."""
+
+    database: Database
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, and what was looked at."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    #: of the machine, and of the file systems
+    machine: tuple[Finding, ...] = ()
+    databases: tuple[Looked, ...] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Everything that was found."""
+        return [*self.machine, *(finding for looked in self.databases for finding in looked.findings)]
+
+
+def examine(path: str | Path, *, wait: float = 2.0) -> Report:
+    """Return what is wrong with the databases found from ``path``, and with the machine; nothing is changed.
+
+    Parameters
+    ----------
+    path
+        A workspace, a project, or anything in one.
+    wait
+        Seconds to wait for a database that somebody uses.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no such folder.
+    """
+    now = time.time()
+    start = to_local(path)
+    cases = [Case(found, start, wait, now) for found in databases(str(path))]
+    looked = tuple(Looked(case.database, _ordered(_database(case))) for case in cases)
+    around = _ordered([*machine.look(start, now), *machine.grounds(cases)])
+    return Report(machine.versions(), around, looked)
+
+
+def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def _database(case: Case) -> list[Finding]:
+    found: list[Finding] = []
+    for look in (file.look, holding.look, log.look, backups.look, refusals.look):
+        _carefully(case, found, look)
+    checks = checks_of(case.database.component)
+    told: Any = None
+
+    def ask(case: Case) -> tuple[()]:
+        nonlocal told
+        with reading(case) as backend:
+            told = content.ask(case, backend, checks, found)
+        return ()
+
+    if file.is_there(case):
+        _carefully(case, found, ask)
+    _carefully(case, found, lambda case: checks.look(case, told))
+    return found
+
+
+@contextlib.contextmanager
+def reading(case: Case) -> Iterator[DuckDBBackend]:
+    """Hold a lease that reads and leaves no trace.
+
+    Raises
+    ------
+    BusyError
+        If somebody else holds the database for longer than the case waits.
+    CorruptError, NotWritable, AccessDenied
+        If it cannot be read.
+    """
+    backend = case.database.backend()
+    with holding.quietly(case.path, case.wait), backend.lease(write=False, unlocked=True, timeout=case.wait):
+        yield backend
+
+
+def _carefully(case: Case, found: list[Finding], look: Callable[[Case], Iterable[Finding]]) -> None:
+    """Take what a check finds; what keeps it from being made is a finding too, and keeps no other check out."""
+    try:
+        found.extend(look(case))
+    except HmpError as error:
+        found.append(from_error(case, error))
+    except OSError as error:
+        where = Path(error.filename) if isinstance(error.filename, str) else None
+        found.append(case.finding(codes.FAILED, f"{type(error).__name__}: {error}", where))
+
+
+def from_error(case: Case, error: HmpError) -> Finding:
+    """Return the finding that an error stands for."""
+    code = next((code for kind, code in _MEANINGS if isinstance(error, kind)), codes.FAILED)
+    return case.finding(code, str(error))

@@ -1,0 +1,109 @@
+"""Who holds the lock of a database, told and waited for without a trace: no lock file is made, no note is signed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hmp_core.doctor import codes
+from hmp_core.doctor.case import Case
+from hmp_core.doctor.findings import Finding
+from hmp_core.errors import BusyError
+from hmp_core.locks import Owner, database_lock, this_process, try_flock
+
+#: Seconds after which somebody who holds the lock is to be looked at: a fold takes seconds.
+_LONG = 600.0
+_POLL = 0.01
+
+
+def look(case: Case) -> Iterator[Finding]:
+    """Yield who holds the lock now, if somebody does."""
+    with _descriptor(case.path) as descriptor:
+        if descriptor is None or _taken(descriptor):
+            return
+    note, since = _note(case.path)
+    seconds = None if since is None else max(0.0, case.now - since)
+    who = _who(note)
+    when = "" if since is None else f" since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    known = note is not None and note.is_dead() is not True
+    code = codes.HELD if known and seconds is not None and seconds < _LONG else codes.HELD_LONG
+    yield case.finding(code, f"the lock is held by {who}{when}", _lock_file(case.path))
+
+
+def _who(note: Owner | None) -> str:
+    """Say who signed the note, and whether that process lives."""
+    if note is None:
+        return "somebody who has left no note"
+    named = f"process {note.pid} on {note.host}"
+    here = this_process()
+    if note == here:
+        return f"{named}, this very process"
+    match note.is_dead():
+        case False:
+            return f"{named}, which lives"
+        case True:
+            return f"somebody; the note names {named}, which has ended: a child of it, or one who may not sign"
+    if note.host != here.host:
+        return f"{named}, another host: whether it lives cannot be told here"
+    return f"{named}, in another container or pid namespace: whether it lives cannot be told here"
+
+
+def _note(database: Path) -> tuple[Owner | None, float | None]:
+    try:
+        said = json.loads(database.with_name(f"{database.name}.lock.json").read_bytes())
+        return Owner(**{f.name: said[f.name] for f in fields(Owner)}), float(said["since"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None, None
+
+
+def _lock_file(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")
+
+
+@contextlib.contextmanager
+def quietly(database: Path, wait: float) -> Iterator[None]:
+    """Keep every other process of hmp out for the block; where there is no lock file nobody is kept out.
+
+    Raises
+    ------
+    BusyError
+        If the lock was not free within ``wait`` seconds; names the holder.
+    """
+    with _descriptor(database) as descriptor:
+        until = time.monotonic() + wait
+        # a lock that this process holds already is not ours to wait for: threads wait for one another elsewhere
+        while descriptor is not None and not database_lock(database).held and not _taken(descriptor):
+            if time.monotonic() > until:
+                holder = _who(_note(database)[0])
+                message = f"{database} is held by {holder}; waited {wait:.1f} s"
+                raise BusyError(message, path=str(_lock_file(database)), holder=holder, waited=wait)
+            time.sleep(_POLL)
+        yield
+
+
+@contextlib.contextmanager
+def _descriptor(database: Path) -> Iterator[int | None]:
+    """Give a descriptor of the lock file that is there; None where there is none, or it may not be read."""
+    try:
+        descriptor = os.open(_lock_file(database), os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock without waiting; True too where the file system cannot lock what is only read (NFS)."""
+    try:
+        return try_flock(descriptor)
+    except OSError:
+        return True
