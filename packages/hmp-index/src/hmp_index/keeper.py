@@ -171,11 +171,11 @@ class Keeper:
 
     def _mend(self, error: HmpError) -> None:
         with self._book.locked("read"):
-            if isinstance(error, CorruptError) and self._book.is_damaged():
             if isinstance(error, WalCorrupt) and (kept := self._book.set_wal_aside()):
                 self._remarks.append(
                     f"{error.wal} could not be replayed and is kept as {kept}; the workspaces are read anew"
                 )
+            if isinstance(error, CorruptError) and self._book.is_damaged():
                 self._book.set_aside()
                 self._remarks.append(
                     f"{self.path} was damaged; it was set aside and is made anew from {roster.NAME} and the workspaces"
