@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from hmp_core.auth import refusals
+from hmp_core.auth import refused
 from hmp_core.errors import AccessDenied, HmpError
 from hmp_core.protocols.auth import AuthBackend
 
@@ -30,7 +30,7 @@ def authorize(
     action, resource
         For what.
     database
-        The database that is concerned: a refused write is kept beside it, see `hmp_core.auth.refusals`.
+        The database that is concerned: a refused write is kept beside it, see `hmp_core.auth.refused`.
     what
         What was about to be done, for the record.
 
@@ -59,5 +59,5 @@ def _on_record(auth: AuthBackend, action: str, resource: str, database: Path | N
     user = auth.current_user()
     _log.warning("refused: %s may not %s %s%s", user, action, resource, f" ({what})" if what else "")
     if action == "write" and database is not None:
-        refusals.keep(database, user=user, action=action, resource=resource, what=what)
+        refused.keep(database, user=user, action=action, resource=resource, what=what)
     return user

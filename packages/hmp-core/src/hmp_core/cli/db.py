@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hmp_core.cli.each import AS_JSON, WHERE, each
+from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
 from hmp_core.databases import Database, databases, read_lease
 from hmp_core.errors import HmpError
@@ -51,6 +52,9 @@ def waiting(path: str, as_json: bool) -> None:  # noqa: FBT001
 def upgrade(path: str, as_json: bool) -> None:  # noqa: FBT001
     """Bring the databases below PATH up to date."""
     each(path, _upgraded, ["component", "path", "version", "state"], as_json=as_json)
+
+
+group.add_command(refused)
 
 
 def _folded(found: Database) -> list[dict[str, Any]]:

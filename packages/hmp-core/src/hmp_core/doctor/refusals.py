@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hmp_core.auth.refusals import refusals
+from hmp_core.auth.refused import refusals
 from hmp_core.doctor import codes
 from hmp_core.doctor.case import Case
 from hmp_core.doctor.findings import Finding, some

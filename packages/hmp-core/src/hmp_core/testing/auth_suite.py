@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hmp_core.auth import LocalAuthBackend, refusals
-from hmp_core.auth.refusals import NAME
+from hmp_core.auth.refused import NAME
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.errors import AccessDenied
 from hmp_core.events import EventStore

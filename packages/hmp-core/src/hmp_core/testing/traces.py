@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from hmp_core.auth.refusals import NAME
+from hmp_core.auth.refused import NAME
 from hmp_core.identity import sha256_file
 
 Trace = dict[str, tuple[object, ...]]
