@@ -84,6 +84,11 @@ def places(backend: CatalogBackend, variable: str, source: str) -> list[tuple[st
     return [(str(row[0]), str(row[1])) for row in backend.fetch_all(_sql("places"), [variable, source])]
 
 
+def held(backend: CatalogBackend) -> list[tuple[Any, ...]]:
+    """Return (entry id, name, state, mtime, path, SHA-256, size, whether current) of every version of every input."""
+    return backend.fetch_all(_sql("held"))
+
+
 def fitting(backend: CatalogBackend, text: str, digits: str) -> list[tuple[str, str, str]]:
     """Return (id, name, path) of the inputs with this id, name or path, or whose id begins with ``digits``."""
     return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("fitting"), [text, digits])]

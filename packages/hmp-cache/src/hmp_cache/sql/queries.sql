@@ -97,3 +97,18 @@ FROM information_schema.tables
 WHERE table_type = 'BASE TABLE' AND table_catalog = current_database()
     AND table_name NOT LIKE '\_hmp%' ESCAPE '\' AND table_name <> 'schema_migrations'
 ORDER BY table_name;
+
+-- name: held
+-- Every version of every input, with where it lies and whether it is current: what the files are compared with.
+SELECT
+    CAST(e.id AS VARCHAR),
+    e.fetch_metadata ->> 'name',
+    e.state,
+    e.file_mtime,
+    a.path,
+    a.sha256,
+    a.size_bytes,
+    a.id = e.artifact_id
+FROM entries e
+LEFT JOIN artifacts a ON a.entry_id = e.id
+ORDER BY a.path, a.created_at, a.id;

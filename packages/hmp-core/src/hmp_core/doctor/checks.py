@@ -12,6 +12,7 @@ from typing import Any
 
 from hmp_core.doctor.case import Case
 from hmp_core.doctor.findings import Code, Finding
+from hmp_core.errors import MissingPart
 from hmp_core.protocols.backend import CatalogBackend
 
 
@@ -85,8 +86,18 @@ class Checks:
 
 
 def checks_of(component: str) -> Checks:
-    """Return what the scope declares; nothing, where it is not installed or declares nothing."""
+    """Return what the scope declares; nothing, where it is not installed or declares nothing.
+
+    Raises
+    ------
+    MissingPart
+        If it is installed and cannot be loaded.
+    """
     for point in entry_points(group="hmp.checks", name=component):
-        loaded: Checks = point.load()
+        try:
+            loaded: Checks = point.load()
+        except (ImportError, AttributeError) as error:
+            message = f"{point.value} cannot be loaded ({error}): install hmp-{component} again"
+            raise MissingPart(message, install=f"hmp-{component}") from error
         return loaded
     return Checks(component)

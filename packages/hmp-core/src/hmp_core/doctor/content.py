@@ -76,17 +76,16 @@ def _orphans(case: Case, backend: DuckDBBackend, relation: Relation, *, logged: 
         f"NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.{key} = c.{column})",
         *([f"({relation.where})"] if relation.where else []),
     ]
+    values = []
     if logged:
         # a parent that was deleted was known, and that is all that an event waits for
-        conditions.append(
-            f"CAST(c.{column} AS VARCHAR) NOT IN (SELECT row_key FROM _hmp_tombstones WHERE table_name = '{parent}')"
-        )
+        deleted = "SELECT row_key FROM _hmp_tombstones WHERE table_name = $1"
+        conditions.append(f"CAST(c.{column} AS VARCHAR) NOT IN ({deleted})")
+        values = [relation.parent.partition(".")[0]]
         if not relation.required:
             conditions.append(f"CAST(c.{column} AS VARCHAR) NOT IN (SELECT subject FROM _hmp_purged)")
-    rows = backend.fetch_all(
-        f"SELECT CAST(c.{column} AS VARCHAR), count(*) FROM {child} c WHERE {' AND '.join(conditions)} "
-        "GROUP BY 1 ORDER BY 1"
-    )
+    sql = f"SELECT CAST(c.{column} AS VARCHAR), count(*) FROM {child} c WHERE {' AND '.join(conditions)} GROUP BY 1"
+    rows = sorted(backend.fetch_all(sql, values))
     if rows:
         code = codes.ORPHAN_ROWS if relation.required else codes.ELSEWHERE
         total = sum(count for _, count in rows)

@@ -13,7 +13,7 @@ from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database, databases
 from hmp_core.doctor import backups, codes, content, file, holding, log, machine, refusals
 from hmp_core.doctor.case import Case
-from hmp_core.doctor.checks import checks_of
+from hmp_core.doctor.checks import Checks, checks_of
 from hmp_core.doctor.findings import SEVERITIES, Code, Finding
 from hmp_core.errors import (
     AccessDenied,
@@ -90,14 +90,19 @@ def examine(path: str | Path, *, wait: float = 2.0) -> Report:
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+    """Return findings, each once, worst first: what is shut is met by several checks."""
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def _database(case: Case) -> list[Finding]:
     found: list[Finding] = []
     for look in (file.look, holding.look, log.look, backups.look, refusals.look):
         _carefully(case, found, look)
-    checks = checks_of(case.database.component)
+    checks = Checks(case.database.component)
+    try:
+        checks = checks_of(case.database.component)
+    except MissingPart as error:
+        found.append(from_error(case, error))
     told: Any = None
 
     def ask(case: Case) -> tuple[()]:
@@ -136,7 +141,8 @@ def _carefully(case: Case, found: list[Finding], look: Callable[[Case], Iterable
         found.append(from_error(case, error))
     except OSError as error:
         where = Path(error.filename) if isinstance(error.filename, str) else None
-        found.append(case.finding(codes.FAILED, f"{type(error).__name__}: {error}", where))
+        shut = isinstance(error, PermissionError)
+        found.append(case.finding(codes.NOT_READABLE if shut else codes.FAILED, error.strerror or str(error), where))
 
 
 def from_error(case: Case, error: HmpError) -> Finding:

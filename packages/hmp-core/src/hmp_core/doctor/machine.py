@@ -132,8 +132,8 @@ def grounds(cases: Sequence[Case]) -> Iterator[Finding]:
     """Yield what is to be said of the file systems that the databases lie on, each once."""
     told: set[Path] = set()
     for case in cases:
-        if not case.home.is_dir():
-            continue
+        if not os.access(case.home, os.R_OK | os.X_OK):
+            continue  # not there, or shut: who looks at the database says so
         marker = anchor(case.home) / WORKSPACE_MARKER
         lack = why_not_fold(case.path)
         if "workspace.toml" in lack and " says that " not in lack and marker not in told:
