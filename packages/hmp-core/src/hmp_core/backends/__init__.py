@@ -1,5 +1,6 @@
 """Who keeps the promise of `CatalogBackend`: one adapter a module, each the sole importer of its engine."""
 
 from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.backends.sqlite import SQLiteBackend
 
-__all__ = ["DuckDBBackend"]
+__all__ = ["DuckDBBackend", "SQLiteBackend"]

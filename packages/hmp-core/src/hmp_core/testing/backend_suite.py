@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,12 +23,7 @@ import pytest
 
 from hmp_core.errors import CorruptError, DatabaseNotFound, InvalidInput, NotWritable, StatementError
 from hmp_core.protocols import BulkBackend, CatalogBackend
-
-#: What must not pass as a name.
-NOT_NAMES = ("", "a b", 'a"b', "a;b", "1a", "é", "a.b", "a--", "a" * 64)
-
-#: What interrupts a block, and is no `Exception` for the most part.
-INTERRUPTS = (ValueError, KeyboardInterrupt, SystemExit, GeneratorExit)
+from hmp_core.testing.backend_values import ARROW, INTERRUPTS, KINDS, NOT_NAMES
 
 
 class MakeBackend(Protocol):
@@ -101,6 +97,53 @@ class BackendSuite:
     def test_numbers_are_bound_to_the_last_bit(self, backend: CatalogBackend, value: float | None) -> None:
         backend.insert("gauges", {"code": "x", "area": value})
         assert repr(backend.fetch_all("SELECT area FROM gauges")[0][0]) == repr(value)
+
+    @pytest.mark.parametrize(("kind", "value"), KINDS, ids=[f"{kind} {value!r}" for kind, value in KINDS])
+    def test_a_value_comes_back_as_what_it_was(self, backend: CatalogBackend, kind: str, value: Any) -> None:
+        backend.execute(f"CREATE TABLE kept (id INTEGER, v {kind})")
+        backend.execute("INSERT INTO kept VALUES ($1, $2), (2, NULL)", [1, value])
+        found = backend.fetch_all("SELECT v FROM kept ORDER BY id")
+        assert repr(found) == repr([(value,), (None,)])
+        if kind != "JSON":  # what is equal in JSON is a question of its own
+            assert backend.fetch_all("SELECT id FROM kept WHERE v = $1", [value]) == [(1,)]
+
+    def test_arrow_knows_the_types_also_where_nothing_is(self, backend: CatalogBackend) -> None:
+        columns = ", ".join(f"c{n} {kind}" for n, kind in enumerate(ARROW))
+        backend.execute(f"CREATE TABLE kept ({columns})")
+        found = backend.query("SELECT * FROM kept")
+        assert [str(field.type) for field in found.schema] == list(ARROW.values())
+
+    def test_a_time_with_a_zone_is_kept_in_utc(self, backend: CatalogBackend) -> None:
+        backend.execute("CREATE TABLE kept (v TIMESTAMP)")
+        noon = datetime(2001, 2, 3, 12, tzinfo=timezone(timedelta(hours=2)))
+        backend.insert("kept", {"v": noon})
+        assert backend.fetch_all("SELECT v FROM kept") == [(datetime(2001, 2, 3, 10),)]
+
+    def test_times_are_in_order(self, backend: CatalogBackend) -> None:
+        backend.execute("CREATE TABLE kept (v TIMESTAMP)")
+        moments = [datetime(999, 1, 1), datetime(2001, 2, 3), datetime(2001, 2, 3, 0, 0, 0, 5), datetime(2001, 2, 3, 1)]
+        for moment in reversed(moments):
+            backend.insert("kept", {"v": moment})
+        assert [v for (v,) in backend.fetch_all("SELECT v FROM kept ORDER BY v")] == moments
+        assert backend.fetch_all("SELECT count(*) FROM kept WHERE v > $1", [moments[1]]) == [(2,)]
+
+    @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**64, 2**200])
+    def test_an_integer_that_does_not_fit_is_refused(self, backend: CatalogBackend, value: int) -> None:
+        """And never becomes a number with fewer digits."""
+        backend.execute("CREATE TABLE kept (v BIGINT)")
+        with pytest.raises(StatementError):
+            backend.insert("kept", {"v": value})
+        assert backend.fetch_all("SELECT v FROM kept") == []
+
+    def test_parameters_go_by_their_number(self, backend: CatalogBackend) -> None:
+        _fill(backend)
+        found = backend.fetch_all("SELECT code FROM gauges WHERE area > $2 AND river = $1", ["Aare", 5000.0])
+        assert found == [("brugg",)]
+
+    @pytest.mark.parametrize("values", [[], ["Aare"], ["Aare", 1.0, 2.0]])
+    def test_every_parameter_has_its_value(self, backend: CatalogBackend, values: list[Any]) -> None:
+        with pytest.raises(StatementError):
+            backend.fetch_all("SELECT code FROM gauges WHERE river = $1 AND area > $2", values)
 
     def test_a_parameter_may_be_used_twice(self, backend: CatalogBackend) -> None:
         _fill(backend)
