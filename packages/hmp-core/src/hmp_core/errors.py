@@ -231,9 +231,11 @@ class MigrationDiscoveryError(HmpError, ValueError):
 
 
 class MigrationExecutionError(HmpError, RuntimeError):
-    """A migration failed; it was rolled back as a whole."""
+    """A migration failed; the database is as it was, and ``backup`` says where a copy of it lies, if there is one."""
 
     exit_code = 19
+    path: str
+    backup: str
 
 
 class StatementError(HmpError, RuntimeError):

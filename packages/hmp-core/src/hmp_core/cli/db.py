@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from hmp_core.cli.backups import backup, restore, vacuum
 from hmp_core.cli.each import AS_JSON, WHERE, each
 from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
+from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease
 from hmp_core.errors import HmpError
 
@@ -17,6 +19,9 @@ from hmp_core.errors import HmpError
 @click.group()
 def group() -> None:
     """The databases: status, fold, waiting, upgrade."""
+
+
+group.add_command(verify)
 
 
 @group.command()
@@ -52,6 +57,11 @@ def waiting(path: str, as_json: bool) -> None:  # noqa: FBT001
 def upgrade(path: str, as_json: bool) -> None:  # noqa: FBT001
     """Bring the databases below PATH up to date."""
     each(path, _upgraded, ["component", "path", "version", "state"], as_json=as_json)
+
+
+group.add_command(backup)
+group.add_command(restore)
+group.add_command(vacuum)
 
 
 group.add_command(refused)

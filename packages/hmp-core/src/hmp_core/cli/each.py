@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import click
 
 from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database, databases
-from hmp_core.errors import HmpError
+from hmp_core.errors import HmpError, NotFound
+from hmp_core.paths import to_local
 
 #: What a verb does to a database, and the rows that tell what came of it.
 Act = Callable[[Database], list[dict[str, Any]]]
@@ -18,14 +20,56 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object 
 WHERE = click.argument("path", default=".", required=False)
 
 
-def each(path: str, act: Act, columns: list[str], *, as_json: bool) -> None:
-    """Do ``act`` to each database found from ``path`` and show what came of it.
+NAMED = click.option(
+    "--database",
+    "name",
+    metavar="NAME",
+    help="Only this one: index, cache or catalog, the name of a project, or the path of a database.",
+)
+
+
+def named(path: str, name: str | None) -> list[Database]:
+    """Return the databases found from ``path``, of which there need be no file; only those that go by ``name``.
+
+    Raises
+    ------
+    NotFound
+        If none of them goes by that name.
+    PathNotFound
+        If there is no such folder.
+    """
+    start = to_local(path)
+    if start.suffix == ".duckdb":  # the path of a database says which one, also where it was lost
+        return _matching(list(databases(str(start.parent))), str(start))
+    found = list(databases(path))
+    return found if name is None else _matching(found, name)
+
+
+def _matching(found: list[Database], name: str) -> list[Database]:
+    chosen = [each for each in found if name in _names(each)]
+    if not chosen and name.endswith(".duckdb"):
+        path = os.path.realpath(to_local(name))
+        chosen = [each for each in found if os.path.realpath(each.path) == path]
+    if not chosen:
+        candidates = [each.resource for each in found]
+        message = f"{name!r} is none of the databases here: {', '.join(candidates)}"
+        raise NotFound(message, reference=name, candidates=candidates)
+    return chosen
+
+
+def _names(found: Database) -> set[str]:
+    project = {found.path.parent.name} if found.component == "catalog" else set()
+    return {found.component, found.resource} | project
+
+
+def each(path: str, act: Act, columns: list[str], *, as_json: bool, name: str | None = None) -> None:
+    """Do ``act`` to each database found from ``path`` that goes by ``name`` and show what came of it.
 
     The first trouble gives the exit code; else 1 where a row ``lacks`` something.
     """
     rows: list[dict[str, Any]] = []
     code = 0
-    for found in databases(path):
+    for found in named(path, name):
         if not found.path.exists():
             continue
         known = {"component": found.component, "path": str(found.path)}

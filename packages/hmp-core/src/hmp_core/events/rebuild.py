@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import logging
 import os
-import secrets
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hmp_core import wal
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
-from hmp_core.durable import fsync_folder, make_folder, translated
+from hmp_core.durable import translated
 from hmp_core.errors import FoldDisabled, HmpError, InvalidInput, PathNotFound
 from hmp_core.events.apply import Folding, positions
 from hmp_core.events.fold import Fold
 from hmp_core.events.host import why_not_fold
-from hmp_core.events.pending import Harvest, LogFiles
+from hmp_core.events.pending import Harvest, LogFiles, Position
 from hmp_core.events.segment import SUFFIX
 from hmp_core.events.store import Notice, components
-from hmp_core.layout import internal_folder
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 from hmp_core.migrations.runner import create_database
+from hmp_core.replacing import beside, set_aside, take_place
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
 
 _log = logging.getLogger(__name__)
-
-_KEPT = 5
 
 
 def rebuild(
@@ -94,42 +90,58 @@ def rebuild(
 
 def rebuild_locked(database: Path, fold: Fold) -> Notice:
     """Make a database anew, as `rebuild` does, for a caller that holds its lock and no lease on it."""
+    return refold_into(lambda new: create_database(new, components(fold)), database, fold)
+
+
+def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Notice:
+    """Have a database made, put everything that files and log tell into it, and let it take the old one's place.
+
+    The caller holds the lock of the database and no lease on it. Folding what a database has folded before changes
+    nothing, so what is made need not be empty: all that was acknowledged, and every purge, holds in it.
+
+    Parameters
+    ----------
+    make
+        Makes a database, of the present schema, under the name that it is given.
+    database, fold
+        Whose place it takes, and what its scope declares.
+    """
     files = LogFiles(database)
-    lost = lost_files(database)
-    _sweep(database)
-    beside = database.with_name(f".{database.name}.{secrets.token_hex(4)}.rebuilt")
-    with translated(database):
+    with beside(database) as new, translated(database):
+        make(new)
+        if wal.damage(database) is not None:
+            wal.set_aside(database)  # it would go with the former database, and with the sixth rebuild for good
+        lost = lost_files(database, besides=_read_by(new, unlocked=True))
         harvest = files.harvest({})
         try:
-            waiting = _fill(beside, fold, harvest, database.parent)
-            _set_aside(database)
-            os.replace(beside, database)
-            fsync_folder(database.parent)
+            waiting = _fold_all(new, fold, harvest, database.parent)
+            kept = set_aside(database)
+            take_place(new, database)
             harvest.discard()
         finally:
             harvest.release()
-            for end in ("", ".wal"):
-                beside.with_name(beside.name + end).unlink(missing_ok=True)
-    kept = internal_folder(database) / "replaced"
     reason = f"{', '.join(lost)}; the database that had read them is kept in {kept}" if lost else ""
     return Notice(waiting=waiting, rejected=files.rejected_count(), reason=reason, lost=len(lost))
 
 
-def lost_files(database: Path) -> list[str]:
-    """Return the files of the log that a database had read and that are gone, or shorter, now."""
+def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None) -> list[str]:
+    """Return the files of the log that a database had read and that are gone, or shorter, now.
+
+    What another database has read of them, ``besides``, is not lost.
+    """
     if not database.is_file():
         return []
     try:
-        backend = DuckDBBackend(database)
-        with backend.lease(write=False):
-            known = positions(backend)
+        known = _read_by(database)
     except HmpError as error:
         # it is damaged, or somebody else's: what it had read cannot be known
         _log.info("%s tells nothing of its log: %s", database, error)
         return []
     files = LogFiles(database)
     sizes = {path.name: path.stat().st_size for path in (*files.packed(), *files.segments())}
-    short = sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
+    there = {name: at.position for name, at in (besides or {}).items()}
+    there |= {name: max(size, there.get(name, 0)) for name, size in sizes.items()}
+    short = sorted(name for name, at in known.items() if not at.packed and there.get(name, 0) < at.position)
     if any(name not in sizes for name in short):
         # what a fold did that is not in this state of the database any more: it packed the segment and removed it
         told = {f"{event.writer}{SUFFIX}" for event in files.everything().events}
@@ -137,55 +149,19 @@ def lost_files(database: Path) -> list[str]:
     return short
 
 
-def _fill(beside: Path, fold: Fold, harvest: Harvest, home: Path) -> int:
-    """Make the new database and return how many events wait in it."""
-    create_database(beside, components(fold))
+def _read_by(database: Path, *, unlocked: bool = False) -> dict[str, Position]:
+    backend = DuckDBBackend(database)
+    with backend.lease(write=False, unlocked=unlocked):
+        return positions(backend)
+
+
+def _fold_all(new: Path, fold: Fold, harvest: Harvest, home: Path) -> int:
+    """Put files and log into a database that nobody else knows, and return how many events wait in it."""
     # where log and file tell the same event, the log knows what the file was when it was sealed
     harvest.events = [*fold.files(home), *harvest.events]
-    backend = DuckDBBackend(beside)
-    # nobody else knows this name: it needs no lock file
+    backend = DuckDBBackend(new)
     with backend.lease(write=True, unlocked=True):
         Folding(backend, fold, home, {}).apply(harvest)
         row = backend.fetch_one("SELECT count(*) FROM _hmp_waiting")
         backend.execute("CHECKPOINT")
     return row[0] if row else 0
-
-
-def _sweep(database: Path) -> None:
-    """Remove what a process killed while rebuilding this database left; the lock is held."""
-    name = glob.escape(database.name)
-    for beside in (f".{name}.*.rebuilt*", f"..{name}.*.rebuilt*"):  # the new one, and the one it is made beside
-        for leftover in database.parent.glob(beside):
-            with contextlib.suppress(OSError):
-                leftover.unlink()
-
-
-def _set_aside(database: Path) -> None:
-    """Keep what was there; a process killed meanwhile leaves the old database in its place.
-
-    The WAL goes first, for it must never lie beside another database. What only it held is in the log.
-    """
-    folder = internal_folder(database) / "replaced"
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    wal = database.with_name(database.name + ".wal")
-    if database.exists() or wal.exists():
-        make_folder(folder)
-    if wal.exists():
-        os.replace(wal, folder / f"{moment}-{wal.name}")
-    if database.exists():
-        kept = folder / f"{moment}-{database.name}"
-        try:
-            os.link(database, kept)
-        except OSError:  # a folder, or a file system without links
-            os.replace(database, kept)
-    if folder.is_dir():
-        fsync_folder(folder)
-        _forget_old(folder)
-
-
-def _forget_old(folder: Path) -> None:
-    moments = sorted({p.name.split("-")[0] for p in folder.iterdir()})
-    for stale in moments[:-_KEPT]:
-        for file in folder.glob(f"{stale}-*"):
-            with contextlib.suppress(OSError):
-                file.unlink()

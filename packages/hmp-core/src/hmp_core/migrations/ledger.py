@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from hmp_core.errors import SchemaIntegrityError
 from hmp_core.migrations.plan import Migration
 from hmp_core.protocols.backend import CatalogBackend
 
@@ -45,6 +46,12 @@ def everything(backend: CatalogBackend) -> dict[str, dict[int, str]]:
     return found
 
 
+def is_bare(backend: CatalogBackend) -> bool:
+    """Return whether nothing at all is in the database yet. Never writes."""
+    sql = "SELECT 1 FROM information_schema.tables WHERE table_catalog = current_database()"
+    return backend.fetch_one(sql) is None
+
+
 def strangers(backend: CatalogBackend) -> list[str]:
     """Return the tables of a database that has no ledger: it is somebody else's. Never writes."""
     rows = backend.fetch_all(
@@ -52,6 +59,22 @@ def strangers(backend: CatalogBackend) -> list[str]:
     )
     names = [name for (name,) in rows]
     return [] if "schema_migrations" in names else names
+
+
+def require_ours(backend: CatalogBackend, *, where: str) -> None:
+    """Return if the database is one of hmp, or has nothing in it yet. Never writes.
+
+    Raises
+    ------
+    SchemaIntegrityError
+        If it is a database of something else.
+    """
+    if found := strangers(backend):
+        message = (
+            f"{where} is a database of something else: it holds {', '.join(found[:5])} and no ledger of hmp; "
+            "it was left as it is, move it away"
+        )
+        raise SchemaIntegrityError(message)
 
 
 def record(backend: CatalogBackend, component: str, migration: Migration) -> None:

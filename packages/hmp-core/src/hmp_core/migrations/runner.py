@@ -1,37 +1,40 @@
-"""One step and its record, one transaction; a new database appears whole or not at all.
+"""One step and its record, one transaction; a database appears, or changes its version, whole or not at all.
 
-A database that is not there yet is built beside its place and renamed, so that a process killed meanwhile leaves
-nothing that looks like a database. Backups before a migration come with `hmp db backup`.
+A database that is not there yet is built beside its place and renamed. One that is there is backed up first, then
+copied beside its place, brought up to date there and renamed: a step that fails, a full disk or a process killed
+meanwhile leaves it as it was, not a byte of it changed. (On DuckDB 1.5 a WAL with DDL in it cannot always be replayed:
+there is never one beside a database.)
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
 import os
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hmp_core import wal
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
-from hmp_core.durable import fsync_folder, make_folder, translated
+from hmp_core.backups import keep_backup
+from hmp_core.copying import copy_whole
+from hmp_core.durable import make_folder, translated
 from hmp_core.errors import (
     HmpError,
     InvalidInput,
     MigrationExecutionError,
     MigrationPending,
     NotWritable,
-    SchemaIntegrityError,
     StatementError,
 )
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 from hmp_core.migrations import ledger
 from hmp_core.migrations.plan import Migration, discover_migrations, pending
 from hmp_core.paths import to_local
+from hmp_core.replacing import beside, flush, take_place
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -74,7 +77,11 @@ def apply_migrations(
     MigrationPending
         If something is pending in an existing database and ``HMP_AUTO_MIGRATE`` is 0.
     MigrationExecutionError
-        If a migration fails: it is rolled back with its line in the ledger.
+        If a migration fails: the database is as it was before the call; its ``backup`` says where a copy lies.
+    StorageError
+        If the disk has no room for a backup and a copy; the database is as it was.
+    InvalidInput
+        Inside a block that reads the database, if there is something to apply: leave it first.
     BusyError, NotWritable, UnsupportedScheme, CorruptError
         If the database cannot be had.
     """
@@ -97,6 +104,7 @@ def migrate(
     ``auth`` is asked for the right to write to ``resource`` if there is something to do.
     """
     plans = [(component, discover_migrations(folder)) for component, folder in components]
+    database = Path(os.path.realpath(database))
     if auth is not None:  # before the lock file and the folder: whoever is refused leaves nothing
         writes = requested or not os.path.exists(database)
         authorize(auth, "write" if writes else "read", resource, database=database, what="migrate it")
@@ -133,6 +141,17 @@ def require_current(backend: BulkBackend, components: Sequence[tuple[str, Path]]
             raise _waiting(str(backend.path), migrations, left)
 
 
+def require_known(backend: BulkBackend, components: Sequence[tuple[str, Path]]) -> None:
+    """Return if the schema of the database is one that this code knows, the present or an older one; never write.
+
+    Raises
+    ------
+    SchemaTooNewError, SchemaIntegrityError
+        See `plan.pending`.
+    """
+    _pending(backend, [(component, discover_migrations(folder)) for component, folder in components])
+
+
 def _require_nothing_to_do(backend: DuckDBBackend, components: Sequence[tuple[str, Path]]) -> None:
     with backend.lease(write=False, unlocked=True):
         require_current(backend, components)
@@ -143,6 +162,20 @@ def create_database(database: Path, components: Sequence[tuple[str, Path]]) -> N
     _create(database, [(component, discover_migrations(folder)) for component, folder in components])
 
 
+def upgrade_apart(database: Path, components: Sequence[tuple[str, Path]]) -> None:
+    """Bring a database up to date that nobody else knows: without lock, backup or copy.
+
+    Raises
+    ------
+    SchemaTooNewError, SchemaIntegrityError, MigrationExecutionError
+        See `apply_migrations`; what was applied before stays.
+    """
+    backend = DuckDBBackend(database)
+    with backend.lease(write=True, unlocked=True):
+        plans = [(component, discover_migrations(folder)) for component, folder in components]
+        _apply_all(backend, [(component, left) for component, _, left in _pending(backend, plans)])
+
+
 _Plans = Sequence[tuple[str, list[Migration]]]
 
 
@@ -150,12 +183,8 @@ def _pending(backend: BulkBackend, plans: _Plans) -> list[tuple[str, list[Migrat
     """Return (component, all its migrations, those still to be applied), or refuse before anything is touched."""
     where = str(backend.path)
     applied = ledger.everything(backend)
-    if not applied and (strangers := ledger.strangers(backend)):
-        message = (
-            f"{where} is a database of something else: it holds {', '.join(strangers[:5])} and no ledger of hmp; "
-            "it was left as it is, move it away"
-        )
-        raise SchemaIntegrityError(message)
+    if not applied:
+        ledger.require_ours(backend, where=where)
     return [
         (component, migrations, pending(migrations, applied.get(component, {}), where=where))
         for component, migrations in plans
@@ -163,40 +192,22 @@ def _pending(backend: BulkBackend, plans: _Plans) -> list[tuple[str, list[Migrat
 
 
 def _create(database: Path, plans: _Plans) -> None:
-    _sweep(database)
-    beside = database.with_name(f".{database.name}.{secrets.token_hex(4)}.new")
-    wal = beside.with_name(beside.name + ".wal")
-    try:
-        backend = DuckDBBackend(beside, create=True)
-        # nobody else knows this name: it needs no lock file, and one checkpoint at the end will do
+    with beside(database) as new:
+        _move_stray_wal(database)
+        backend = DuckDBBackend(new, create=True)
+        # nobody else knows this name: it needs no lock file
         with backend.lease(write=True, unlocked=True):
-            for component, migrations in plans:
-                for migration in migrations:
-                    _apply(backend, component, migration)
-            backend.execute("CHECKPOINT")
-        with translated(database):
-            os.replace(beside, database)
-            fsync_folder(database.parent)
-    finally:
-        beside.unlink(missing_ok=True)
-        wal.unlink(missing_ok=True)
+            _apply_all(backend, plans)
+        take_place(new, database)
 
 
-def _sweep(database: Path) -> None:
-    """Clear the place of a database that is not there; the lock is held.
-
-    What a process killed while creating it left is removed. A WAL without its database is moved aside: the new
-    database must not be given the changes of another.
-    """
-    for leftover in database.parent.glob(f".{glob.escape(database.name)}.*.new*"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
-    wal = database.with_name(database.name + ".wal")
-    if wal.exists():
-        aside = wal.with_name(f"{wal.name}.orphan-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-        _log.warning("%s has no database; it was moved to %s", wal, aside)
-        with translated(wal):
-            wal.rename(aside)
+def _move_stray_wal(database: Path) -> None:
+    """Move aside a WAL without its database: the new one must not be given the changes of another."""
+    for stray in wal.files(database):
+        aside = stray.with_name(f"{stray.name}.orphan-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        _log.warning("%s has no database; it was moved to %s", stray, aside)
+        with translated(stray):
+            stray.rename(aside)
 
 
 def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
@@ -206,13 +217,34 @@ def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
         return
     if not requested and os.environ.get("HMP_AUTO_MIGRATE", "1").lower() in _OFF:
         raise _waiting(str(backend.path), *waiting[0][1:])
-    with backend.lease(write=True):
-        for component, _, left in waiting:
-            for migration in left:
-                _apply(backend, component, migration)
-                # a killed process must not leave DDL in the WAL: DuckDB 1.5 cannot always replay it
-                backend.execute("CHECKPOINT")
-                _log.info("%s: applied %s", backend.path, migration.path.name)
+    if backend.leased:
+        message = f"{backend.path}: it is older than this hmp and a block that reads it is open; leave the block first"
+        raise InvalidInput(message)
+    flush(backend)
+    steps = [(component, left) for component, _, left in waiting]
+    backup = None if ledger.is_bare(backend) else keep_backup(backend, f"before-{steps[-1][1][0].version:04d}")
+    with beside(backend.path) as new:
+        copy_whole(backend, new)
+        _upgrade_copy(DuckDBBackend(new), steps, of=backend.path, backup=backup)
+        take_place(new, backend.path)
+
+
+def _upgrade_copy(copy: DuckDBBackend, steps: _Plans, *, of: Path, backup: Path | None) -> None:
+    try:
+        with copy.lease(write=True, unlocked=True):
+            _apply_all(copy, steps)
+    except MigrationExecutionError as error:
+        kept = f"; a backup of it is {backup}" if backup else ""
+        message = f"{error}; {of} is as it was before{kept}"
+        raise MigrationExecutionError(message, path=str(of), backup=str(backup) if backup else "") from error
+
+
+def _apply_all(backend: BulkBackend, steps: _Plans) -> None:
+    for component, migrations in steps:
+        for migration in migrations:
+            _apply(backend, component, migration)
+            _log.info("%s: applied %s", backend.path, migration.path.name)
+    backend.execute("CHECKPOINT")
 
 
 def _apply(backend: BulkBackend, component: str, migration: Migration) -> None:
@@ -224,8 +256,8 @@ def _apply(backend: BulkBackend, component: str, migration: Migration) -> None:
                 backend.execute(statement)
             ledger.record(backend, component, migration)
     except (StatementError, InvalidInput) as error:
-        message = f"{migration.path.name} failed on {backend.path} and was rolled back: {error}"
-        raise MigrationExecutionError(message) from error
+        message = f"{migration.path.name} failed and was rolled back: {error}"
+        raise MigrationExecutionError(message, path=str(backend.path), backup="") from error
 
 
 def _waiting(where: str, migrations: list[Migration], left: list[Migration]) -> HmpError:

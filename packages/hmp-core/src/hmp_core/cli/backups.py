@@ -1,0 +1,115 @@
+"""``hmp db backup | restore | vacuum``: copies of databases, and what is done with them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from hmp_core.cli.each import AS_JSON, NAMED, WHERE, each, named
+from hmp_core.cli.show import emit
+from hmp_core.databases import Database
+from hmp_core.errors import InvalidInput
+from hmp_core.paths import to_local
+
+
+@click.command()
+@WHERE
+@NAMED
+@AS_JSON
+def backup(path: str, name: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
+    """Copy each database below PATH to its backups, of which the newest five are kept."""
+    each(path, _backed_up, ["component", "path", "state", "backup", "bytes"], as_json=as_json, name=name)
+
+
+@click.command()
+@WHERE
+@NAMED
+@click.option("--from", "source", metavar="FILE", help="Which backup; by default the newest.")
+@click.option("--list", "listing", is_flag=True, help="Show the backups that there are, and do nothing.")
+@AS_JSON
+def restore(path: str, name: str | None, source: str | None, listing: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Bring one database below PATH back from a backup, with all that was logged since."""
+    found = named(path, name)
+    if listing:
+        rows = [row for database in found for row in _listed(database)]
+        emit(rows, ["component", "path", "taken", "reason", "bytes", "backup"], as_json=as_json)
+        return
+    row = _restored(_the_one(found), source)
+    emit([row], ["component", "path", "state", "backup"], as_json=as_json)
+    if row["lacks"]:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@WHERE
+@NAMED
+@AS_JSON
+def vacuum(path: str, name: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Give back the room that deleted rows take in the databases below PATH."""
+    each(path, _vacuumed, ["component", "path", "state", "before", "after"], as_json=as_json, name=name)
+
+
+def _backed_up(found: Database) -> list[dict[str, Any]]:
+    from hmp_core.backups import take_backup
+
+    taken = take_backup(found.path, auth=found.auth(), resource=found.resource)
+    return [{"state": "backed up", "backup": str(taken), "bytes": taken.stat().st_size}]
+
+
+def _vacuumed(found: Database) -> list[dict[str, Any]]:
+    from hmp_core.upkeep.vacuum import vacuum
+
+    done = vacuum(found.path, found.components(), auth=found.auth(), resource=found.resource)
+    return [{"state": "vacuumed", "before": done.before, "after": done.after}]
+
+
+def _listed(found: Database) -> list[dict[str, Any]]:
+    from hmp_core.backups import list_backups
+
+    known = {"component": found.component, "path": str(found.path)}
+    return [
+        known
+        | {
+            "taken": f"{backup.taken_at:%Y-%m-%d %H:%M:%S}",
+            "reason": backup.reason,
+            "bytes": backup.bytes,
+            "backup": str(backup.path),
+        }
+        for backup in list_backups(found.path)
+    ]
+
+
+def _the_one(found: list[Database]) -> Database:
+    """Return the database to restore: what is overwritten is named, not guessed."""
+    from hmp_core.backups import list_backups
+
+    there = [each for each in found if os.path.lexists(each.path) or list_backups(each.path)]
+    candidates = there or found
+    if len(candidates) != 1:
+        listed = ", ".join(f"{each.resource} ({each.path})" for each in candidates)
+        message = f"there are several databases here: {listed}; say which one to restore with --database"
+        raise InvalidInput(message)
+    return candidates[0]
+
+
+def _restored(found: Database, source: str | None) -> dict[str, Any]:
+    from hmp_core.upkeep.restore import restore
+
+    backup = None if source is None else to_local(source)
+    done = restore(
+        found.path,
+        found.components(),
+        backup,
+        fold=found.fold(),
+        auth=found.auth(),
+        resource=found.resource,
+    )
+    return {
+        "component": found.component,
+        "path": str(found.path),
+        "state": str(done.notice),
+        "backup": str(done.backup),
+        "lacks": bool(done.notice),
+    }

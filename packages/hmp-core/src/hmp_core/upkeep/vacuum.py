@@ -1,0 +1,83 @@
+"""A database made small again: what is in it is copied into a new file, which takes its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hmp_core.auth.gate import authorize
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.backups import require_there
+from hmp_core.copying import copy_whole
+from hmp_core.errors import InvalidInput
+from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
+from hmp_core.migrations.runner import require_known
+from hmp_core.replacing import beside, flush, take_place
+
+if TYPE_CHECKING:
+    from hmp_core.protocols.auth import AuthBackend
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """The size of a database before and after, in bytes."""
+
+    before: int
+    after: int
+
+
+def vacuum(
+    database: Path,
+    components: Sequence[tuple[str, Path]],
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    auth: AuthBackend | None = None,
+    resource: str = "",
+) -> Vacuumed:
+    """Give back the room that deleted rows take; an interrupted vacuum leaves the database as it was.
+
+    The engine's own VACUUM does not shrink a file. No copy of the former file is kept: what is in the new one has been
+    compared with it, table by table.
+
+    Parameters
+    ----------
+    database, components
+        Which database, and whose schema it has: each component and the folder of its migrations.
+    timeout
+        Seconds to wait for the lock.
+    auth, resource
+        Who is asked for the right to write, and to what; nobody if ``auth`` is None.
+
+    Raises
+    ------
+    DatabaseNotFound
+        If there is none.
+    BusyError, AccessDenied, NotWritable
+        If it cannot be had.
+    InvalidInput
+        Inside a block that reads or writes the database: leave it first.
+    SchemaTooNewError, SchemaIntegrityError, CorruptError
+        If it was written by a newer hmp, is a database of something else, or is damaged.
+    StorageError
+        If the disk has no room for the copy.
+    """
+    database = Path(os.path.realpath(database))
+    require_there(database)
+    if auth is not None:
+        authorize(auth, "write", resource, database=database, what="vacuum it")
+    backend = DuckDBBackend(database, timeout=timeout)
+    with database_lock(database).hold(timeout):
+        if backend.leased:
+            message = f"{database}: it is open in a block of this thread; leave the block before a vacuum"
+            raise InvalidInput(message)
+        with backend.lease(write=False):
+            require_known(backend, components)
+        flush(backend)
+        before = database.stat().st_size
+        with beside(database) as new:
+            copy_whole(backend, new)
+            take_place(new, database)
+        return Vacuumed(before, database.stat().st_size)
