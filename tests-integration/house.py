@@ -69,7 +69,6 @@ class Importers:
 ENGINES = {
     "duckdb": Importers(("hmp_core.backends.duckdb",)),
     "sqlite3": Importers(("hmp_core.backends.sqlite",)),
-    "filelock": Importers(("hmp_core.locks",)),
     "platformdirs": Importers(("hmp_core.layout",)),
     "upath": Importers(("hmp_core.paths",)),
     "httpx": Importers(("hmp_cache.*",), at_most=1),

@@ -147,7 +147,7 @@ def test_version_names_the_installed_packages(hmp: Hmp) -> None:
 def test_version_imports_nothing_heavy(environment: dict[str, str]) -> None:
     code = (
         "import sys; from hmp_core.cli.main import main; code = main(['--version']); "
-        "found = {'click', 'rich', 'duckdb', 'pyarrow', 'numpy', 'filelock', 'hmp_core.events'} & set(sys.modules); "
+        "found = {'click', 'rich', 'duckdb', 'pyarrow', 'numpy', 'hmp_core.events'} & set(sys.modules); "
         "sys.exit(str(found) if found else code)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
@@ -157,7 +157,7 @@ def test_version_imports_nothing_heavy(environment: dict[str, str]) -> None:
 def test_help_imports_no_engine(environment: dict[str, str]) -> None:
     code = (
         "import sys; from hmp_core.cli.main import main; code = main(['db', '--help']); "
-        "found = {'duckdb', 'pyarrow', 'numpy', 'pandas', 'rich', 'filelock'} & set(sys.modules); "
+        "found = {'duckdb', 'pyarrow', 'numpy', 'pandas', 'rich'} & set(sys.modules); "
         "sys.exit(str(found) if found else code)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -526,10 +526,16 @@ def test_a_database_that_may_only_be_read() -> None:
         with unprivileged():
             with backend.lease(write=False, unlocked=True):
                 assert _count(backend) == 0
-            with pytest.raises(NotWritable):
-                _count(backend)  # no lock file can be made
+            assert _count(backend) == 0  # a lock file that is there is locked by whoever may read it
+            with pytest.raises(NotWritable), backend.lease(write=True):
+                pass
             with pytest.raises(NotWritable), backend.lease(write=True, unlocked=True):
                 pass
+        folder.chmod(0o755)
+        (folder / "a.duckdb.lock").unlink()
+        folder.chmod(0o555)
+        with unprivileged(), pytest.raises(NotWritable):
+            _count(backend)  # no lock file can be made
 
 
 def test_a_database_that_may_not_be_read() -> None:

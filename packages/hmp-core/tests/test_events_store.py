@@ -335,7 +335,7 @@ def test_a_folder_that_may_only_be_read_answers_from_the_last_fold(monkeypatch: 
             reader = gauges(home)
             assert _count(reader, "levels") == 0
             assert reader.notice.unfolded == 2
-            assert "cannot be locked" in reader.notice.reason
+            assert "may not be opened" in reader.notice.reason
             found: list[int] = []
 
             def read() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
+import pwd
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hmp_core.errors import HmpError, NotWritable, PathNotFound, StorageError
 
@@ -111,6 +115,35 @@ def _ours(error: OSError, path: Path) -> HmpError | None:
         message = f"{error.filename or path}: no such file or folder; it may have been moved or removed"
         return PathNotFound(message, path=str(error.filename or path))
     if isinstance(error, PermissionError) or error.errno in _NOT_HERE:
-        message = f"{path} cannot be written: {error.strerror}; check the path and who owns the folder"
+        message = f"{path} cannot be written: {error.strerror}; {right_to_write(path)}"
         return NotWritable(message, path=str(path))
     return None
+
+
+def right_to_write(path: Path) -> str:
+    """Say what to do where ``path`` may not be written: by whom it is owned, and how a group shares it."""
+    found = next((each for each in (path, *path.parents) if _stat(each) is not None), None)
+    told = None if found is None else _stat(found)
+    if found is None or told is None or os.access(found, os.W_OK) or told.st_uid == os.geteuid():
+        return "check the path and who owns the folder"
+    owner, group = _name(pwd.getpwuid, told.st_uid), _name(grp.getgrgid, told.st_gid)
+    mode = stat.filemode(told.st_mode)
+    return (
+        f"{found} belongs to {owner}, group {group} ({mode}): to share a workspace within a group, its owner runs "
+        "`chmod -R g+rwX` on it and everybody works with `umask 002`"
+    )
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _name(entry: Callable[[int], Sequence[Any]], number: int) -> str:
+    """Return what a user or a group is called here; its number where it has no name."""
+    try:
+        return str(entry(number)[0])
+    except KeyError:
+        return str(number)

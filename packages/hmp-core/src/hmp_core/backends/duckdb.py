@@ -21,12 +21,12 @@ from hmp_core.auth.gate import authorize
 from hmp_core.backends import settings
 from hmp_core.backends.answers import for_arrow, to_its_end
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
-from hmp_core.backends.leases import Leases, OpenFile, never_free
+from hmp_core.backends.leases import Leases, OpenFile, never_free, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
 from hmp_core.errors import DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
-from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
+from hmp_core.locks import DEFAULT_TIMEOUT, database_lock, surely
 
 if TYPE_CHECKING:
     import duckdb
@@ -177,13 +177,15 @@ class DuckDBBackend:
         lock = database_lock(self._path)
         with lock.hold_among_threads(wait) if unlocked else lock.hold(wait):
             file = _instance.file(str(self._path))
-            self._enter(file, write=write)
-            _leases.enter(self, file)
+            block = object()
             try:
+                if not unlocked:
+                    file.lock = lock
+                self._enter(file, block, write=write)
+                _leases.enter(self, file, block)
                 yield
             finally:
-                _leases.leave(self, file)
-                self._leave(file)
+                surely(self._leave, file, block)
 
     def _require_open(self, *, write: bool) -> None:
         if self._closed:
@@ -202,12 +204,14 @@ class DuckDBBackend:
             raise DatabaseNotFound(message, path=str(self._path))
         return there
 
-    def _enter(self, file: OpenFile, *, write: bool) -> None:
-        if file.depth == 0:
+    def _enter(self, file: OpenFile, block: object, *, write: bool) -> None:
+        if not file.blocks:
+            if write and file.lock is not None:
+                require_one_name(self._path)
             self._attach(file, write=write)
         elif write and not file.writing:
             raise self._only_reads()
-        file.depth += 1
+        file.blocks.add(block)
 
     def _only_reads(self) -> InvalidInput:
         message = f"{self._path}: a write inside a block that only reads; leave the block first"
@@ -219,36 +223,42 @@ class DuckDBBackend:
         if not write:
             options += ", READ_ONLY"
         literal = str(self._path).replace("'", "''")
-        connection = _instance.cursor()
+        file.connection, file.alias, file.writing = _instance.cursor(), alias, write
         try:
             with self._translated(opening=True):
-                connection.execute(f"ATTACH '{literal}' AS {alias} ({options})")
-                connection.execute(f"USE {alias}")
-        except BaseException:
-            connection.close()
+                file.connection.execute(f"ATTACH '{literal}' AS {alias} ({options})")
+                file.connection.execute(f"USE {alias}")
+        except HmpError:
+            file.close()
             raise
-        file.connection, file.alias, file.writing = connection, alias, write
 
-    def _leave(self, file: OpenFile) -> None:
+    def _leave(self, file: OpenFile, block: object) -> None:
         if file.inherited:
             return
-        file.depth -= 1
-        if file.depth:
+        _leases.leave(self, file, block)
+        file.blocks.discard(block)
+        if file.blocks or file.connection is None:
             return
-        connection, alias = file.connection, file.alias
         _instance.drop(file.path)
-        assert connection is not None
         try:
-            self._detach(connection, alias)
-        finally:
-            connection.close()
+            with self._translated():
+                self._detach(file.connection, file.alias, displaced=file.displaced)
+        except KeyboardInterrupt:
+            raise  # it may be attached still: what undoes twice comes again
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
-    def _detach(self, connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+    def _detach(self, connection: duckdb.DuckDBPyConnection, alias: str, *, displaced: bool) -> None:
         for attempt in (1, 2):
             try:
                 connection.execute("USE memory")
-                connection.execute(f"DETACH {alias}")
+                with settings.no_checkpoint(connection) if displaced else contextlib.nullcontext():
+                    connection.execute(f"DETACH DATABASE IF EXISTS {alias}")
             except engine_error() as error:
+                if "Connection already closed" in str(error):
+                    return  # a fatal error has ended the engine (`discard`): what it met is told, and not this
                 if "CHECKPOINT during DETACH failed" in str(error):
                     # what was committed is in the WAL, and the next lease reads it from there
                     _log.warning("%s: %s", self._path, error)
@@ -256,6 +266,11 @@ class DuckDBBackend:
                 if attempt == 2:
                     _instance.discard()  # else the file would stay attached as long as this process lives
                     raise meaning(error, str(self._path)) from error
+                if "has been invalidated" in str(error):
+                    # after a failed checkpoint it lets go of its file only where it is not in use (1.5.6)
+                    with contextlib.suppress(engine_error()), contextlib.closing(_instance.cursor()) as other:
+                        other.execute(f"DETACH DATABASE IF EXISTS {alias}")
+                    continue
                 with contextlib.suppress(engine_error()):  # a statement began a transaction and left it open
                     connection.execute("ROLLBACK")
             else:
@@ -301,6 +316,7 @@ class DuckDBBackend:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """See `CatalogBackend.execute`."""
         with self._leased(write=True) as file, self._translated():
+            file.require_lock()
             to_its_end(self._run(file, sql, params))
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
@@ -334,18 +350,23 @@ class DuckDBBackend:
             if file.in_transaction:
                 message = f"{self._path}: already inside a transaction; they do not nest"
                 raise InvalidInput(message)
-            self._run(file, "BEGIN")
-            file.in_transaction = True
+            done = False
             try:
+                file.in_transaction = True
+                self._run(file, "BEGIN")
                 yield
+                file.require_lock()
                 self._run(file, "COMMIT")
-            except BaseException:
-                # a failed COMMIT has already rolled back, and then there is nothing left to undo
-                with contextlib.suppress(HmpError):
-                    self._run(file, "ROLLBACK")
-                raise
+                done = True
             finally:
-                file.in_transaction = False
+                surely(self._end, file, done)
+
+    def _end(self, file: OpenFile, done: bool) -> None:  # noqa: FBT001 - undone twice, by position
+        if not done:
+            # a failed COMMIT has already rolled back, and then there is nothing left to undo
+            with contextlib.suppress(HmpError):
+                self._run(file, "ROLLBACK")
+        file.in_transaction = False
 
     def close(self) -> None:
         """See `CatalogBackend.close`."""

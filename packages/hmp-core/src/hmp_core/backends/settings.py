@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +29,13 @@ STATEMENTS = (
     # as much again on the disk (measured on 1.5.6)
     "SET GLOBAL disabled_compression_methods = 'dict_fsst'",
 )
+
+
+@contextlib.contextmanager
+def no_checkpoint(connection: Any) -> Iterator[None]:
+    """Let a file be detached as it is: a checkpoint would remove the WAL at its path, which may be another's by now."""
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA enable_checkpoint_on_shutdown")
