@@ -14,6 +14,8 @@ from urllib.parse import unquote
 import pytest
 
 from hmp_core import errors
+from hmp_core.doctor import codes
+from hmp_core.doctor.checks import checks_of
 from house import PACKAGES, ROOT, modules, short
 from pages import blocks, commands, run
 
@@ -131,6 +133,20 @@ def test_generated_verbs(request: pytest.FixtureRequest) -> None:
     rows = _verb_rows()
     assert len(rows) > len(PACKAGES)
     _generated(REFERENCE / "command-line.md", "verbs", rows, accept=request.config.getoption("--accept"))
+
+
+def _finding_rows() -> list[str]:
+    rows = ["| finding | | what it says | what to do |", "| --- | --- | --- | --- |"]
+    every = [*codes.ALL, *(code for scope in ("catalog", "cache", "index") for code in checks_of(scope).codes)]
+    for code in sorted(every, key=lambda code: code.name):
+        remedy = code.remedy.replace("{verb}", "<verb>")
+        rows.append(f"| `{code.name}` | {code.severity} | {code.meaning} | {remedy} |")
+    return rows
+
+
+def test_generated_findings(request: pytest.FixtureRequest) -> None:
+    """The table of findings is what the core and the scopes declare."""
+    _generated(REFERENCE / "findings.md", "findings", _finding_rows(), accept=request.config.getoption("--accept"))
 
 
 def test_every_verb_says_what_it_does() -> None:

@@ -227,6 +227,9 @@ CHECKS = Checks(
         Relation("simulations.solver", "solvers.code"),
         Relation("simulations.status", "statuses.code"),
         Relation("simulations.study_area_name", "dim_study_areas.code"),
+        # a run may be of a kind that has no word yet
+        Relation("simulations.flow_regime", "flow_regimes.code", required=False),
+        Relation("simulations.mesh_topology", "mesh_topologies.code", required=False),
     ),
     vocabularies=(
         Vocabulary("parameters.parameterization", frozenset({"uniform"})),
