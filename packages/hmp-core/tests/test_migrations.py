@@ -10,20 +10,23 @@ import pytest
 
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.backends import DuckDBBackend
+from hmp_core.backups import list_backups
 from hmp_core.errors import (
     AccessDenied,
     BusyError,
     HmpError,
+    InvalidInput,
     MigrationDiscoveryError,
     MigrationExecutionError,
     NotWritable,
     SchemaIntegrityError,
+    StorageError,
     UnsupportedScheme,
 )
 from hmp_core.migrations import apply_migrations, discover_migrations
 from hmp_core.migrations.plan import Migration, pending
 from hmp_core.migrations.runner import EVENT_TABLES, migrate
-from hmp_core.testing.children import start
+from hmp_core.testing.children import run, start
 from hmp_core.testing.door_suite import Nobody
 from hmp_core.testing.faults import spread, steps
 from hmp_core.testing.gauges import FOLD, MIGRATIONS, gauges
@@ -254,7 +257,7 @@ MAKE = """
 
 def test_who_dies_while_making_it_leaves_nothing_that_looks_like_one(tmp_path: Path) -> None:
     taken = steps(MAKE, folder=tmp_path / "counted")
-    for number in spread(taken, 12, seed=1):
+    for number in spread(taken, 8, seed=1):
         folder = tmp_path / str(number)
         with start(MAKE, folder=folder, die_at=number) as child:
             assert child.join() == -9
@@ -270,21 +273,163 @@ def test_who_dies_while_making_it_leaves_nothing_that_looks_like_one(tmp_path: P
         assert left == set(), f"litter after {taken[number - 1]}"
 
 
-def test_who_dies_while_upgrading_leaves_it_as_it_was_or_upgraded(tmp_path: Path) -> None:
-    folder = tmp_path / "sql"
-    folder.mkdir()
-    (folder / "0001_initial.sql").write_text(FIRST)
-    old = tmp_path / "old.duckdb"
-    apply_migrations(old, folder)
-    (folder / "0002_name.sql").write_text(SECOND + "CREATE INDEX by_name ON stations (name);")
-    code = "from hmp_core.migrations import apply_migrations\napply_migrations(database, folder)"
-    counted = Path(shutil.copy(old, tmp_path / "counted.duckdb"))
-    taken = steps(code, database=counted, folder=folder)
-    for number in spread(taken, 10, seed=2):
-        database = Path(shutil.copy(old, tmp_path / f"{number}.duckdb"))
-        with start(code, database=database, folder=folder, die_at=number) as child:
-            assert child.join() == -9
-        assert apply_migrations(database, folder) == 2, taken[number - 1]
-        rows = DuckDBBackend(database).fetch_all("SELECT code, name FROM stations")
-        ledger = DuckDBBackend(database).fetch_all("SELECT version FROM schema_migrations ORDER BY version")
-        assert (rows, ledger) == ([("a;b", None)], [(1,), (2,)])
+# ── bringing an old one up to date ───────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def old(migrations: Path, tmp_path: Path) -> Path:
+    """A database of version 1 with a row, and two more steps that wait for it."""
+    path = tmp_path / "old" / "old.duckdb"
+    apply_migrations(path, migrations)
+    (migrations / "0002_name.sql").write_text(SECOND + "UPDATE stations SET name = 'x';")
+    (migrations / "0003_index.sql").write_text("CREATE INDEX by_name ON stations (name); ALTER TABLE stations " + THIRD)
+    return path
+
+
+THIRD = "ADD COLUMN opened INTEGER; CREATE VIEW named AS SELECT code FROM stations WHERE name IS NOT NULL;"
+
+
+def _version(database: Path) -> int:
+    rows = DuckDBBackend(database).fetch_all("SELECT version FROM schema_migrations ORDER BY version")
+    assert rows == [(n,) for n in range(1, len(rows) + 1)]
+    return len(rows)
+
+
+def test_a_backup_of_before_is_kept(old: Path, migrations: Path) -> None:
+    apply_migrations(old, migrations)
+    (backup,) = list_backups(old)
+    assert (_version(backup.path), backup.reason) == (1, "before-0002")
+    assert (_version(old), DuckDBBackend(old).fetch_all("SELECT * FROM stations")) == (3, [("a;b", "x", None)])
+    assert {path.name for path in old.parent.iterdir()} == {".hmp", *(f"old.duckdb{e}" for e in LOCKS)}
+
+
+LOCKS = ("", ".lock", ".lock.json")
+
+
+def test_a_step_that_fails_is_as_if_nothing_had_been_tried(old: Path, migrations: Path) -> None:
+    (migrations / "0003_index.sql").write_text("SELECT * FROM nowhere;")
+    before = old.read_bytes()
+    with pytest.raises(MigrationExecutionError, match="0003_index") as refused:
+        apply_migrations(old, migrations)
+    assert old.read_bytes() == before
+    assert str(old) in str(refused.value)
+    assert Path(refused.value.backup).is_file()
+
+
+def test_what_an_interrupt_leaves(old: Path, migrations: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a step is applied."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = old.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("hmp_core.migrations.ledger.record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            apply_migrations(old, migrations)
+    assert old.read_bytes() == before
+    assert apply_migrations(old, migrations, lock_timeout=0.0) == 3
+
+
+def test_not_inside_a_block_that_reads_it(old: Path, migrations: Path) -> None:
+    backend = DuckDBBackend(old)
+    with backend.lease(write=False):
+        with pytest.raises(InvalidInput, match="leave the block"):
+            apply_migrations(old, migrations)
+        assert backend.fetch_all("SELECT * FROM stations") == [("a;b",)]
+    assert list_backups(old) == []
+
+
+def test_what_was_not_flushed_yet_is_not_lost(old: Path, migrations: Path) -> None:
+    code = """
+        import os
+        from hmp_core.backends import DuckDBBackend
+        backend = DuckDBBackend(path)
+        with backend.lease(write=True):
+            backend.execute("INSERT INTO stations VALUES ('b')")
+            os._exit(0)
+    """
+    with start(code, path=old) as child:
+        child.join()
+    apply_migrations(old, migrations)
+    assert DuckDBBackend(old).fetch_all("SELECT code FROM stations ORDER BY code") == [("a;b",), ("b",)]
+
+
+def test_a_link_leads_to_the_same_database(old: Path, migrations: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(old)
+    assert apply_migrations(link, migrations) == 3
+    assert link.is_symlink()
+    assert _version(old) == 3
+
+
+def test_no_room_for_a_backup_at_any_moment(old: Path, migrations: Path) -> None:
+    """The disk is full before the backup, within it, while a step is applied: as it was, or done."""
+    code = """
+        import resource
+        from hmp_core.errors import HmpError
+        from hmp_core.migrations import apply_migrations
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            say(apply_migrations(path, folder))
+        except HmpError as error:
+            say(type(error))
+    """
+    before = old.read_bytes()
+    outcomes = []
+    for limit in (0, 4096, 13_000, 20_000, 40_000, 60_000, 1_000_000):
+        (said,) = run(code, path=old, folder=migrations, limit=limit)
+        outcomes.append(said)
+        if said != 3:
+            assert old.read_bytes() == before, limit
+    assert outcomes[-1] == 3
+    assert set(outcomes[:-1]) == {StorageError}
+    assert {path.name for path in old.parent.iterdir()} == {".hmp", *(f"old.duckdb{e}" for e in LOCKS)}
+
+
+UPGRADE = "from hmp_core.migrations import apply_migrations\napply_migrations(database, folder)"
+
+
+def _die(old: Path, migrations: Path, number: int, where: str) -> None:
+    home = Path(shutil.copytree(old.parent, old.parent.with_name("dying")))
+    database = home / old.name
+    with start(UPGRADE, database=database, folder=migrations, die_at=number) as child:
+        assert child.join() == -9
+    assert _version(database) in {1, 3}, f"neither old nor new: {where}"
+    assert DuckDBBackend(database).fetch_all("SELECT code FROM stations") == [("a;b",)], where
+    assert apply_migrations(database, migrations) == 3, where
+    assert DuckDBBackend(database).fetch_all("SELECT * FROM stations") == [("a;b", "x", None)], where
+    assert {path.name for path in home.iterdir()} <= {".hmp", *(f"old.duckdb{e}" for e in LOCKS)}, f"litter: {where}"
+    assert database.stat().st_nlink == 1, where
+    for backup in list_backups(database):
+        assert _version(backup.path) == 1, f"a backup that is none: {where}"
+    shutil.rmtree(home)
+
+
+def _taken(old: Path, migrations: Path) -> list[str]:
+    counted = shutil.copytree(old.parent, old.parent.with_name("counted"))
+    return steps(UPGRADE, database=Path(counted) / old.name, folder=migrations)
+
+
+def test_who_dies_while_upgrading_leaves_the_old_one_or_the_new_one(old: Path, migrations: Path) -> None:
+    taken = _taken(old, migrations)
+    for number in spread(taken, 6, seed=2):
+        _die(old, migrations, number, taken[number - 1])
+
+
+def test_who_dies_at_any_statement_leaves_the_old_one(old: Path, migrations: Path) -> None:
+    """Before and after each statement of each migration."""
+    taken = _taken(old, migrations)
+    numbers = [n for n, place in enumerate(taken, 1) if place.endswith(" _apply")]
+    assert len(numbers) > 2 * 5
+    for number in numbers[:: max(1, len(numbers) // 5)]:
+        _die(old, migrations, number, taken[number - 1])
+
+
+@pytest.mark.soak
+def test_who_dies_at_any_step_leaves_the_old_one_or_the_new_one(old: Path, migrations: Path) -> None:
+    """At every statement, and at every line that is passed on the way."""
+    taken = _taken(old, migrations)
+    numbers = {n for n, place in enumerate(taken, 1) if place.endswith(" _apply")}
+    for number in sorted(numbers | set(spread(taken, len(set(taken)) + 50, seed=3))):
+        _die(old, migrations, number, taken[number - 1])

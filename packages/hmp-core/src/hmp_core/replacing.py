@@ -166,8 +166,10 @@ def _resemble(new: Path, old: Path) -> None:
         former = os.stat(old)
     except OSError:
         return
-    with contextlib.suppress(PermissionError):
-        os.chown(new, former.st_uid, former.st_gid)
+    for owner in (former.st_uid, -1):  # who is not root may still have a group in common
+        with contextlib.suppress(PermissionError):
+            os.chown(new, owner, former.st_gid)
+            break
     with contextlib.suppress(PermissionError):
         os.chmod(new, stat.S_IMODE(former.st_mode))
 

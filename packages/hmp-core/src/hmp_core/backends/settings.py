@@ -12,14 +12,20 @@ from typing import Any
 
 def config() -> dict[str, Any]:
     """Return what DuckDB must know when it is started."""
-    # what does not fit into memory goes there, and not into the folder that the user happens to be in
-    spill = Path(tempfile.gettempdir()) / f"hmp-{secrets.token_hex(8)}"
     return {
         # an extension that is looked for in vain costs 0.5 to 3.8 s
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "temp_directory": str(spill),
+        "temp_directory": _spill(),
     }
+
+
+def _spill() -> str:
+    """Return where what does not fit into memory goes: not into the folder that the user happens to be in."""
+    try:
+        return str(Path(tempfile.gettempdir()) / f"hmp-{secrets.token_hex(8)}")
+    except FileNotFoundError:
+        return ""  # no disk of this machine has room for a byte; then all must fit into memory
 
 
 #: What it is told once it runs; the second is silently ignored when it starts (1.5.6).

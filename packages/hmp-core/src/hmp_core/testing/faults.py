@@ -27,8 +27,12 @@ ROOMS = (
     "backends" + os.sep,
     "migrations" + os.sep,
     "testing" + os.sep + "gauges",
+    "upkeep" + os.sep,
+    "backups",
+    "copying",
     "durable",
     "locks",
+    "replacing",
 )
 
 _COUNT = -1

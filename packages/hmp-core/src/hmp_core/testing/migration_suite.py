@@ -20,7 +20,10 @@ from typing import Any, ClassVar
 import pytest
 
 from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.backups import list_backups, take_backup
+from hmp_core.copying import contents
 from hmp_core.errors import (
+    BusyError,
     HmpError,
     MigrationDiscoveryError,
     MigrationExecutionError,
@@ -29,11 +32,20 @@ from hmp_core.errors import (
     SchemaTooNewError,
 )
 from hmp_core.migrations import apply_migrations, discover_migrations, require_current
+from hmp_core.testing.children import Child, run, start
 
 #: What DuckDB and PostgreSQL do not share, and what a schema of ours does not use.
 _FOREIGN = re.compile(r"\b(PIVOT|QUALIFY|TIMESTAMPTZ|TIMESTAMP WITH TIME ZONE)\b|\bMAP\s*[({]", re.IGNORECASE)
 
 _EXTRA = "CREATE TABLE hmp_suite_extra (a INTEGER);"
+
+_FAILS = "INSERT INTO hmp_suite_extra VALUES ('not a number');"
+
+_APPLY = """
+    from hmp_core.migrations import apply_migrations
+    say(); listen()
+    say(apply_migrations(database, folder, component=component))
+"""
 
 
 class MigrationSuite:
@@ -150,14 +162,23 @@ class MigrationSuite:
         monkeypatch.setenv("HMP_AUTO_MIGRATE", off)
         _refused(MigrationPending, lambda: self.apply(database, copy), database)
 
-    def test_a_failing_step_is_rolled_back_as_a_whole(self, database: Path, copy: Path) -> None:
-        bad = f"{_EXTRA} INSERT INTO hmp_suite_extra VALUES ('not a number');"
-        (copy / f"{self.newest + 1:04d}_fails.sql").write_text(bad)
+    def test_a_failing_step_leaves_the_database_as_it_was(self, database: Path, copy: Path) -> None:
+        """Scenario 12: also where a step before it succeeded; a backup is kept, and the lock is free."""
+        (copy / f"{self.newest + 1:04d}_succeeds.sql").write_text(_EXTRA)
+        (copy / f"{self.newest + 2:04d}_fails.sql").write_text(f"CREATE TABLE hmp_suite_more (a INTEGER); {_FAILS}")
+        parts = contents(DuckDBBackend(database))
+        error = _refused(MigrationExecutionError, lambda: self.apply(database, copy), database)
+        (backup,) = list_backups(database)
+        assert error.backup == str(backup.path)
+        assert error.backup in str(error)
+        assert contents(DuckDBBackend(backup.path)) == parts
+        assert self._elsewhere(database) == self.newest
+
+    def test_a_first_step_that_fails_leaves_no_database(self, tmp_path: Path, copy: Path) -> None:
+        (copy / f"{self.newest + 1:04d}_fails.sql").write_text(_EXTRA + _FAILS)
         with pytest.raises(MigrationExecutionError):
-            self.apply(database, copy)
-        tables = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'hmp_suite_extra'"
-        assert _ask(database, tables) == [(0,)]
-        assert self.apply(database) == self.newest
+            self.apply(tmp_path / "new.duckdb", copy)
+        assert not (tmp_path / "new.duckdb").exists()
 
     @pytest.mark.parametrize("name", ["{after}_leaves_a_gap.sql", "0001_is_taken.sql", "next.sql", "{next}_Loud.sql"])
     def test_misnamed_files_are_refused_before_anything_is_touched(self, database: Path, copy: Path, name: str) -> None:
@@ -167,6 +188,75 @@ class MigrationSuite:
         with pytest.raises(MigrationDiscoveryError):
             self.apply(elsewhere, copy)
         assert not elsewhere.parent.exists()
+
+    # ── backups ──────────────────────────────────────────────────────────────────────────────────────
+
+    def test_a_backup_holds_every_table_index_and_view(self, database: Path) -> None:
+        taken = take_backup(database)
+        assert contents(DuckDBBackend(taken)) == contents(DuckDBBackend(database))
+        self.read(taken)
+
+    def test_the_newest_five_backups_are_kept(self, database: Path, copy: Path) -> None:
+        """Scenario 15: after six migrations, each of which took one."""
+        for n in range(1, 7):
+            (copy / f"{self.newest + n:04d}_more.sql").write_text(_EXTRA.replace("extra", f"extra_{n}"))
+            self.apply(database, copy)
+        kept = [backup.reason for backup in list_backups(database)]
+        assert kept == [f"before-{self.newest + n:04d}" for n in range(6, 1, -1)]
+
+    def test_making_a_database_takes_no_backup(self, database: Path) -> None:
+        assert self.apply(database) == self.newest
+        assert list_backups(database) == []
+
+    # ── several processes ────────────────────────────────────────────────────────────────────────────
+
+    def test_a_lock_held_elsewhere_is_not_waited_for_without_end(self, database: Path, copy: Path) -> None:
+        """Scenario 15."""
+        (copy / f"{self.newest + 1:04d}_of_tomorrow.sql").write_text(_EXTRA)
+        code = """
+            from hmp_core.locks import database_lock
+            with database_lock(database).hold(): say(); listen()
+        """
+        with start(code, database=database) as holder:
+            holder.hear()
+            with pytest.raises(BusyError, match=str(holder.pid)):
+                apply_migrations(database, copy, component=self.component, lock_timeout=0.1)
+        assert list_backups(database) == []
+
+    def test_eight_processes_make_it_at_once(self, tmp_path: Path) -> None:
+        """Scenario 16: all succeed, each step is in the ledger once."""
+        self._all_at_once(8, tmp_path / "new" / "database.duckdb", self.folder)
+        rows = _ask(tmp_path / "new" / "database.duckdb", "SELECT version FROM schema_migrations ORDER BY version")
+        assert rows == [(n,) for n in range(1, self.newest + 1)]
+
+    def test_six_processes_upgrade_it_once(self, database: Path, copy: Path) -> None:
+        (copy / f"{self.newest + 1:04d}_of_tomorrow.sql").write_text(_EXTRA)
+        self._all_at_once(6, database, copy)
+        assert len(list_backups(database)) == 1
+        assert _ask(database, "SELECT count(*) FROM schema_migrations") == [(self.newest + 1,)]
+
+    def _all_at_once(self, count: int, database: Path, folder: Path) -> None:
+        children = [start(_APPLY, database=database, folder=folder, component=self.component) for _ in range(count)]
+        expected = len(discover_migrations(folder))
+        for child in children:
+            child.hear()
+        for child in children:
+            child.tell()
+        assert [_said(child) for child in children] == [expected] * count
+
+    def _elsewhere(self, database: Path) -> int:
+        """Return what another process makes of the database; it must not find it locked."""
+        code = "from hmp_core.migrations import apply_migrations\n"
+        code += "say(apply_migrations(database, folder, component=component, lock_timeout=1.0))"
+        (said,) = run(code, database=database, folder=self.folder, component=self.component)
+        return int(said)
+
+
+def _said(child: Child) -> Any:
+    with child:
+        said = child.hear()
+        assert child.join() == 0
+        return said
 
 
 def _ask(database: Path, sql: str, params: list[Any] | None = None) -> list[tuple[Any, ...]]:
