@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from hmp_core.events import EventStore
 from hmp_core.testing.gauges import gauges
+
+# a package of somebody else, as if it were installed
+sys.path.append(str(Path(__file__).with_name("plugin")))
 
 
 @pytest.fixture(autouse=True)

@@ -77,9 +77,9 @@ class SQLiteBackend:
     --------
     >>> from pathlib import Path
     >>> backend = SQLiteBackend(Path("session.db"), create=True)
-    >>> backend.execute("CREATE TABLE shots (id INTEGER PRIMARY KEY, at TIMESTAMP, energy DOUBLE)")
+    >>> backend.execute("CREATE TABLE shots (id INTEGER PRIMARY KEY, taken TIMESTAMP, energy DOUBLE)")
     >>> backend.insert("shots", {"id": 1, "energy": 8.5})
-    >>> backend.fetch_all("SELECT id, at, energy FROM shots")
+    >>> backend.fetch_all("SELECT id, taken, energy FROM shots")
     [(1, None, 8.5)]
     """
 
