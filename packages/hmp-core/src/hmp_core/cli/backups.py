@@ -68,6 +68,7 @@ def _vacuumed(found: Database) -> list[dict[str, Any]]:
 def _listed(found: Database) -> list[dict[str, Any]]:
     from hmp_core.backups import list_backups
 
+    found.authorize("read")
     known = {"component": found.component, "path": str(found.path)}
     return [
         known

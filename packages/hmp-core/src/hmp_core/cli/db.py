@@ -13,7 +13,7 @@ from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
 from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease
-from hmp_core.errors import HmpError
+from hmp_core.errors import AccessDenied, HmpError
 
 
 @click.group()
@@ -32,7 +32,7 @@ def status(path: str, as_json: bool) -> None:  # noqa: FBT001 - click passes fla
     rows = [_status(found) for found in databases(path)]
     emit(rows, ["component", "path", "version", "known", "state"], as_json=as_json)
     if any(row["state"] not in {"current", "absent"} for row in rows):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(next((row["code"] for row in rows if "code" in row), 1))
 
 
 @group.command()
@@ -116,4 +116,6 @@ def _status(found: Database) -> dict[str, Any]:
                     state = "pending: hmp db upgrade"
     except HmpError as error:
         state = f"{type(error).__name__}: {error}"
+        if isinstance(error, AccessDenied):
+            row["code"] = error.exit_code
     return row | {"state": state}

@@ -50,6 +50,7 @@ def _verified(found: Database, start: Path, wait: float, *, deep: bool) -> tuple
     from hmp_core.doctor.findings import EXIT_CODES, worst
     from hmp_core.doctor.verify import verify as verified
 
+    found.authorize("read")
     verdict = verified(Case(found, start, wait), deep=deep)
     told = [f for f in verdict.findings if f.severity != "info"]
     if not told:

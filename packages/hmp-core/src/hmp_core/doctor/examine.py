@@ -95,6 +95,10 @@ def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _database(case: Case) -> list[Finding]:
+    try:
+        case.database.authorize("read")
+    except HmpError as error:  # what one may not read is not looked into either, nor what lies around it
+        return [from_error(case, error)]
     found: list[Finding] = []
     for look in (file.look, holding.look, log.look, backups.look, refusals.look):
         _carefully(case, found, look)

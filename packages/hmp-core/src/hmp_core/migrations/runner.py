@@ -21,6 +21,7 @@ from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backups import keep_backup
 from hmp_core.copying import copy_whole
+from hmp_core.databases import Database
 from hmp_core.durable import make_folder, translated
 from hmp_core.errors import (
     HmpError,
@@ -82,10 +83,12 @@ def apply_migrations(
         If the disk has no room for a backup and a copy; the database is as it was.
     InvalidInput
         Inside a block that reads the database, if there is something to apply: leave it first.
-    BusyError, NotWritable, UnsupportedScheme, CorruptError
+    BusyError, NotWritable, AccessDenied, UnsupportedScheme, CorruptError
         If the database cannot be had.
     """
-    return migrate(to_local(db_path), [(component, Path(migrations_dir))], timeout=lock_timeout)[component]
+    found = Database(component, to_local(db_path))
+    plan = [(component, Path(migrations_dir))]
+    return migrate(found.path, plan, timeout=lock_timeout, auth=found.auth(), resource=found.resource)[component]
 
 
 def migrate(

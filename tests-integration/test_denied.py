@@ -1,0 +1,192 @@
+"""No path escapes the authority: every public verb and every command is tried by somebody who may not.
+
+Nothing is changed by what is refused, to the byte, and a refused write is on record. The table of verbs is in `verbs`,
+the workspace they are tried on in `worlds`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hmp_core.auth import PolicyAuthBackend
+from hmp_core.cli.main import main
+from hmp_core.errors import AccessDenied
+from hmp_core.testing.traces import differences
+from hydromodpy.workspace import register
+from verbs import (
+    CLASSES,
+    COMMANDS,
+    PURE,
+    REPORTS,
+    UMBRELLA,
+    VERBS,
+    classes_there_are,
+    commands_there_are,
+    verbs_there_are,
+)
+from worlds import USER, Switch, World, register_switch
+
+_ALL = '[[allow]]\nwho = ["*"]\nwrite = ["*"]\n'
+
+#: What is granted by an authority that refuses everything, by one that refuses writes, and by a policy file.
+GRANTED: dict[str, set[str]] = {
+    "nothing": set(),
+    "no writes": {"read index", "read cache", "read catalog"},
+    "a policy": {"read index", "read cache"},
+}
+_POLICY = f'[[allow]]\nwho = ["{USER}"]\nread = ["index", "cache:aare"]\n\n[[allow]]\nwho = ["ben"]\nwrite = ["*"]\n'
+
+
+@dataclass
+class Trial:
+    """A world under an authority, and what it grants."""
+
+    world: World
+    granted: set[str]
+
+    def refuses(self, needs: str) -> bool:
+        return not set(needs.split(", ")) <= self.granted
+
+    def unchanged(self) -> list[str]:
+        """Return what has changed; who may read takes the locks."""
+        return differences(self.before, self.world.trace(locks=not self.granted))
+
+    def look(self) -> None:
+        self.before = self.world.trace(locks=not self.granted)
+
+
+@pytest.fixture(scope="module", params=GRANTED)
+def _trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """Make a world with all rights, then take them: open doors are asked again at each verb."""
+    granted = GRANTED[request.param]
+    home = tmp_path_factory.mktemp("denied")
+    policy = home / "policy.toml"
+    policy.write_text(_ALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(home / "site")
+        patch.setenv("HMP_STATE_HOME", str(home / "state"))
+        patch.setenv("HMP_USER", USER)
+        by_policy = request.param == "a policy"
+        register_switch(home / "site")
+        patch.setenv("HMP_AUTH_BACKEND", f"policy:{policy}" if by_policy else "switch")
+        world = World(home, None if by_policy else Switch())
+        made = Trial(world, granted)
+        Switch.granted = granted
+        policy.write_text(_POLICY)
+        made.look()
+        yield made
+        Switch.granted = None
+        policy.write_text(_ALL)
+        world.close()
+
+
+@pytest.fixture
+def trial(_trial: Trial, state_home: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """Stay on the machine of the world, inside its project."""
+    monkeypatch.setenv("HMP_STATE_HOME", str(_trial.world.state))
+    monkeypatch.setenv("HMP_USER", USER)
+    monkeypatch.chdir(_trial.world.project)
+    return _trial
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb(trial: Trial, verb: str) -> None:
+    """Refused if it needs what is not granted, and then nothing has changed but the record; else it works."""
+    needs, call = VERBS[verb]
+    on_record = len(trial.world.refused())
+    if not trial.refuses(needs):
+        call(trial.world)
+        trial.look()  # reading may bring the snapshot of the index up to date
+        return
+    with pytest.raises(AccessDenied) as refused:
+        call(trial.world)
+    assert trial.unchanged() == []
+    assert refused.value.user == USER
+    if refused.value.action == "write" and verb not in OUTSIDE:
+        assert len(trial.world.refused()) > on_record, "a refused write is on record"
+
+
+#: Where hmp has nothing yet a refusal leaves nothing, not even its record: the log says it.
+OUTSIDE = {
+    "hmp_cache.open: a new workspace",
+    "hmp_catalog.open: outside any workspace",
+    "hydromodpy.open: a new project",
+    "hydromodpy.init",
+    "hydromodpy.demo",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(trial: Trial, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Leaves with the exit code of a refusal, and nothing has changed; else it works."""
+    needs, words = COMMANDS[command]
+    code = main([*command.partition(":")[0].split(), *trial.world.words(words)])
+    told = capsys.readouterr()
+    if not trial.refuses(needs):
+        assert code in {0, 1}, told.err
+        trial.look()
+        return
+    assert code == REPORTS.get(command, AccessDenied.exit_code), told
+    assert trial.unchanged() == []
+    assert f"{USER} may not" in told.out + told.err
+
+
+def test_what_only_tells_the_index_is_refused_there(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
+    """A workspace is as good without its line in the index: the refusal is logged and on record."""
+    on_record = len(trial.world.refused())
+    with caplog.at_level(logging.WARNING):
+        register(trial.world.workspace)
+    assert "was not registered" in caplog.text
+    assert trial.unchanged() == []
+    if trial.granted:
+        assert len(trial.world.refused()) > on_record
+
+
+@pytest.mark.parametrize("_trial", ["no writes"], indirect=True)
+def test_a_refused_write_says_who_and_what(trial: Trial) -> None:
+    with pytest.raises(AccessDenied):
+        trial.world.run().tag("paper")
+    newest = max(trial.world.refused(), key=lambda one: one.at)
+    assert (newest.user, newest.action, newest.resource) == (USER, "write", "catalog:aare/base")
+    assert newest.what == "record run.tagged"
+
+
+def test_doors_that_were_given_no_authority_obey_the_policy(trial: Trial) -> None:
+    """The judge judges what it means to: by a policy file in one world, by an authority of a package in the others."""
+    by_policy = trial.world.auth is None
+    store = trial.world.catalog.store
+    assert isinstance(store._auth, PolicyAuthBackend) == by_policy
+    assert isinstance(trial.world.data.store._auth, PolicyAuthBackend) == by_policy
+
+
+# ── the table is whole ───────────────────────────────────────────────────────────────────────────────
+
+
+def _plain(names: object) -> set[str]:
+    return {str(name).partition(":")[0] for name in names}  # type: ignore[attr-defined]
+
+
+def test_every_verb_is_tried_or_says_why_not() -> None:
+    tried, excused = _plain(VERBS), {name for name in PURE if name in verbs_there_are()}
+    assert sorted(verbs_there_are() - tried - excused) == [], "give it a line in tests-integration/verbs.py"
+    assert sorted(tried - verbs_there_are()) == []
+    assert sorted(tried & excused) == []
+
+
+def test_every_class_that_the_scopes_show_is_looked_into() -> None:
+    assert {kind.__name__ for kind in classes_there_are() - set(CLASSES)} == set()
+
+
+def test_every_command_is_tried() -> None:
+    assert sorted(_plain(COMMANDS) ^ commands_there_are()) == []
+
+
+def test_every_kind_of_right_is_needed_by_something() -> None:
+    needed = {right for needs, _ in VERBS.values() for right in needs.split(", ")}
+    assert needed == {f"{action} {kind}" for action in ("read", "write") for kind in ("index", "cache", "catalog")}
+    assert len(UMBRELLA) < len(VERBS)

@@ -1,0 +1,417 @@
+"""Every public verb of every scope with plausible arguments: what it needs to be allowed, and how it is called.
+
+A line is ``name: (needs, call)``; a verb that asks nobody stands in ``PURE`` with the reason. A name may be followed
+by a colon and a circumstance. `test_denied` compares the table with what is there: a new verb is a new line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import hmp_cache
+import hmp_catalog
+import hmp_index
+import hydromodpy
+from hmp_cache.opening import rebuild_cache, rooms_of
+from hmp_catalog.catalog import rebuild_catalog
+from hmp_catalog.fold import FOLD
+from hmp_catalog.recorder import Recorder
+from hmp_catalog.records import RunSpec
+from hmp_catalog.writes import WritesMixin
+from hmp_core.events import EventStore
+from hmp_core.migrations.runner import apply_migrations
+from hydromodpy import bridge, lineage
+from worlds import World
+
+#: The classes whose verbs are tried, and the modules whose functions are.
+CLASSES = (
+    hmp_index.GlobalIndex,
+    hmp_cache.InputsNamespace,
+    hmp_cache.DataCatalogDuckDB,
+    hmp_cache.Entry,
+    hmp_catalog.SimulationCatalog,
+    hmp_catalog.Recorder,
+    hmp_catalog.Run,
+    hmp_catalog.SimulationGroup,
+    hmp_catalog.CalibrationSession,
+    WritesMixin,
+    hydromodpy.Workspace,
+    hydromodpy.Project,
+    EventStore,
+)
+MODULES = (
+    "hmp_index",
+    "hmp_cache",
+    "hmp_cache.opening",
+    "hmp_catalog",
+    "hmp_catalog.catalog",
+    "hydromodpy",
+    "hydromodpy.bridge",
+    "hydromodpy.lineage",
+    "hydromodpy.workspace",
+    "hydromodpy.core.migrations.runner",
+)
+_DUNDERS = ("__init__", "__getitem__", "__iter__", "__len__", "__enter__", "__exit__")
+
+R_INDEX, W_INDEX = "read index", "write index"
+R_CACHE, W_CACHE = "read cache", "write cache"
+R_CATALOG, W_CATALOG = "read catalog", "write catalog"
+BOTH = f"{R_CATALOG}, {R_CACHE}"
+
+Line = tuple[str, Callable[[World], object]]
+
+INDEX: dict[str, Line] = {
+    "index": (R_INDEX, lambda w: hmp_index.index(auth=w.auth)),
+    "GlobalIndex.__init__": (R_INDEX, lambda w: hmp_index.GlobalIndex(auth=w.auth)),
+    "GlobalIndex.__init__: read-only": (R_INDEX, lambda w: hmp_index.GlobalIndex(auth=w.auth, read_only=True)),
+    "GlobalIndex.find": (R_INDEX, lambda w: w.index.find(solver="gr4j")),
+    "GlobalIndex.search": (R_INDEX, lambda w: w.index.search("base")),
+    "GlobalIndex.sql": (R_INDEX, lambda w: w.index.sql("SELECT * FROM workspaces")),
+    "GlobalIndex.table": (R_INDEX, lambda w: w.index.table),
+    "GlobalIndex.frame": (R_INDEX, lambda w: w.index.frame),
+    "GlobalIndex.workspaces": (R_INDEX, lambda w: w.index.workspaces()),
+    "GlobalIndex.projects": (R_INDEX, lambda w: w.index.projects()),
+    "GlobalIndex.health": (R_INDEX, lambda w: w.index.health()),
+    "GlobalIndex.refresh": (R_INDEX, lambda w: w.index.refresh(only_stale=False)),
+    "GlobalIndex.register": (W_INDEX, lambda w: w.index.register(w.workspace, "another label")),
+    "GlobalIndex.relocate": (W_INDEX, lambda w: w.index.relocate("aare", w.workspace)),
+    "GlobalIndex.forget": (W_INDEX, lambda w: w.index.forget("aare")),
+    "GlobalIndex.prune": (W_INDEX, lambda w: w.index.prune()),
+    "GlobalIndex.prune: only said": (R_INDEX, lambda w: w.index.prune(dry_run=True)),
+    "GlobalIndex.rebuild": (W_INDEX, lambda w: w.index.rebuild()),
+}
+
+CACHE: dict[str, Line] = {
+    "hmp_cache.open": (R_CACHE, lambda w: hmp_cache.open(w.workspace, auth=w.auth)),
+    "hmp_cache.open: read-only": (R_CACHE, lambda w: hmp_cache.open(w.workspace, auth=w.auth, read_only=True)),
+    "hmp_cache.open: a new workspace": (W_CACHE, lambda w: hmp_cache.open(w.new, auth=w.auth, create=True)),
+    "rooms_of": (R_CACHE, lambda w: rooms_of(w.workspace, create=False, read_only=False, auth=w.auth, timeout=5.0)),
+    "rebuild_cache": (W_CACHE, lambda w: rebuild_cache(w.workspace, auth=w.auth)),
+    "InputsNamespace.__init__": (R_CACHE, lambda w: hmp_cache.InputsNamespace(w.workspace, auth=w.auth)),
+    "InputsNamespace.__getitem__": (R_CACHE, lambda w: w.data["q"]),
+    "InputsNamespace.add": (W_CACHE, lambda w: w.data.add(w.file, variable="discharge", station="new")),
+    "InputsNamespace.fetch": (W_CACHE, lambda w: w.data.fetch(w.file.as_uri(), variable="discharge")),
+    "InputsNamespace.artifact": (R_CACHE, lambda w: w.data.artifact(w.entry.sha256)),
+    "InputsNamespace.artifact_path": (R_CACHE, lambda w: w.data.artifact_path(w.entry.sha256)),
+    "InputsNamespace.check": (R_CACHE, lambda w: w.data.check()),
+    "InputsNamespace.failures": (R_CACHE, lambda w: w.data.failures()),
+    "InputsNamespace.find": (R_CACHE, lambda w: w.data.find(variable="discharge")),
+    "InputsNamespace.frame": (R_CACHE, lambda w: w.data.frame),
+    "InputsNamespace.latest": (R_CACHE, lambda w: w.data.latest()),
+    "InputsNamespace.reading": (R_CACHE, lambda w: w.data.reading().__enter__()),
+    "InputsNamespace.rebuild": (W_CACHE, lambda w: w.data.rebuild()),
+    "InputsNamespace.sql": (R_CACHE, lambda w: w.data.sql("SELECT * FROM entries")),
+    "InputsNamespace.story": (R_CACHE, lambda w: w.data.story("q")),
+    "InputsNamespace.summary": (R_CACHE, lambda w: w.data.summary()),
+    "InputsNamespace.table": (R_CACHE, lambda w: w.data.table),
+    "InputsNamespace.versions": (R_CACHE, lambda w: w.data.versions("q")),
+    "DataCatalogDuckDB.__init__": (R_CACHE, lambda w: hmp_cache.DataCatalogDuckDB(w.cache, auth=w.auth)),
+    "DataCatalogDuckDB.find_cached": (R_CACHE, lambda w: w.low.find_cached(variable="discharge")),
+    "DataCatalogDuckDB.list_entries": (R_CACHE, lambda w: w.low.list_entries()),
+    "DataCatalogDuckDB.table_names": (R_CACHE, lambda w: w.low.table_names()),
+    "DataCatalogDuckDB.resolve_path": (R_CACHE, lambda w: w.low.resolve_path(w.entry.relative_path)),
+    "DataCatalogDuckDB.register": (
+        W_CACHE,
+        lambda w: w.low.register(variable="dem", source="custom", file_path=w.workspace / "data" / "dem.txt"),
+    ),
+    "Entry.open": (R_CACHE, lambda w: w.entry.open().close()),
+    "Entry.read_table": (R_CACHE, lambda w: w.entry.read_table()),
+    "Entry.read_frame": (R_CACHE, lambda w: w.entry.read_frame()),
+    "Entry.used_by": (R_CACHE, lambda w: w.entry.used_by()),
+}
+
+CATALOG: dict[str, Line] = {
+    "hmp_catalog.open": (R_CATALOG, lambda w: hmp_catalog.open(w.project, auth=w.auth)),
+    "hmp_catalog.open: read-only": (R_CATALOG, lambda w: hmp_catalog.open(w.project, auth=w.auth, read_only=True)),
+    "hmp_catalog.open: a new project": (
+        W_CATALOG,
+        lambda w: hmp_catalog.open(w.workspace / "projects" / "new", auth=w.auth, create=True),
+    ),
+    "hmp_catalog.open: outside any workspace": (
+        W_CATALOG,
+        lambda w: hmp_catalog.open(w.new, auth=w.auth, create=True),
+    ),
+    "rebuild_catalog": (W_CATALOG, lambda w: rebuild_catalog(w.project, auth=w.auth)),
+    "SimulationCatalog.__init__": (R_CATALOG, lambda w: hmp_catalog.SimulationCatalog(w.project, auth=w.auth)),
+    "SimulationCatalog.__getitem__": (R_CATALOG, lambda w: w.catalog["base"]),
+    "SimulationCatalog.__iter__": (R_CATALOG, lambda w: list(w.catalog)),
+    "SimulationCatalog.__len__": (R_CATALOG, lambda w: len(w.catalog)),
+    "SimulationCatalog.best": (R_CATALOG, lambda w: w.catalog.best("nse")),
+    "SimulationCatalog.calibration": (W_CATALOG, lambda w: w.catalog.calibration("sce-ua", objective="1 - kge")),
+    "SimulationCatalog.calibration: of another process": (
+        R_CATALOG,
+        lambda w: w.catalog.calibration("sce-ua", objective="1 - kge", session=w.session.session_id),
+    ),
+    "SimulationCatalog.calibrations": (R_CATALOG, lambda w: w.catalog.calibrations()),
+    "SimulationCatalog.find": (R_CATALOG, lambda w: w.catalog.find(solver="gr4j")),
+    "SimulationCatalog.frame": (R_CATALOG, lambda w: w.catalog.frame),
+    "SimulationCatalog.latest": (R_CATALOG, lambda w: w.catalog.latest()),
+    "SimulationCatalog.reading": (R_CATALOG, lambda w: w.catalog.reading().__enter__()),
+    "SimulationCatalog.rebuild": (W_CATALOG, lambda w: w.catalog.rebuild()),
+    "SimulationCatalog.record": (W_CATALOG, lambda w: w.catalog.record("gr4j", name="new", inputs=[w.entry])),
+    "SimulationCatalog.record: a name of its own": (
+        W_CATALOG,
+        lambda w: w.catalog.record("gr4j", name="new", if_exists="fail"),
+    ),
+    "SimulationCatalog.sql": (R_CATALOG, lambda w: w.catalog.sql("SELECT * FROM simulations")),
+    "SimulationCatalog.table": (R_CATALOG, lambda w: w.catalog.table),
+    "SimulationCatalog.trials": (R_CATALOG, lambda w: w.catalog.trials(w.session.session_id)),
+    "Recorder.begin": (
+        W_CATALOG,
+        lambda w: Recorder(w.catalog.store, w.project, w.workspace, RunSpec(solver="gr4j")).begin(),
+    ),
+    "Recorder.artifact": (W_CATALOG, lambda w: w.recorder.artifact(w.file)),
+    "Recorder.field": (W_CATALOG, lambda w: w.recorder.field("head", [[1.0]], dims=("y", "x"))),
+    "Recorder.table": (W_CATALOG, lambda w: w.recorder.table("budget", w.rows)),
+    "Recorder.timeseries": (W_CATALOG, lambda w: w.recorder.timeseries("discharge", w.series, unit="m3 s-1")),
+    "Recorder.seal": (W_CATALOG, lambda w: w.recorder.seal()),
+    "Recorder.__exit__": (W_CATALOG, lambda w: w.recorder.__exit__(None, None, None)),
+    "Run.config": (R_CATALOG, lambda w: w.run().config),
+    "Run.environment": (R_CATALOG, lambda w: w.run().environment),
+    "Run.facts": (R_CATALOG, lambda w: w.run().facts),
+    "Run.name": (R_CATALOG, lambda w: w.run().name),
+    "Run.solver": (R_CATALOG, lambda w: w.run().solver),
+    "Run.status": (R_CATALOG, lambda w: w.run().status),
+    "Run.folder": (R_CATALOG, lambda w: w.run().folder),
+    "Run.files": (R_CATALOG, lambda w: w.run().files()),
+    "Run.files: of a run found before": (R_CATALOG, lambda w: w.found().files()),
+    "Run.manifest": (R_CATALOG, lambda w: w.run().manifest),
+    "Run.manifest: of a run found before": (R_CATALOG, lambda w: w.found().manifest),
+    "Run.metrics": (R_CATALOG, lambda w: w.run().metrics),
+    "Run.parameters": (R_CATALOG, lambda w: w.run().parameters),
+    "Run.provenance": (R_CATALOG, lambda w: w.run().provenance),
+    "Run.summary": (R_CATALOG, lambda w: w.run().summary()),
+    "Run.tags": (R_CATALOG, lambda w: w.run().tags),
+    "Run.dataset": (R_CATALOG, lambda w: w.found().dataset()),
+    "Run.table": (R_CATALOG, lambda w: w.found().table("budget")),
+    "Run.timeseries": (R_CATALOG, lambda w: w.found().timeseries("discharge")),
+    "Run.input_entries": (BOTH, lambda w: w.run().input_entries()),
+    "Run.metric": (W_CATALOG, lambda w: w.run().metric("kge", 0.5)),
+    "Run.note": (W_CATALOG, lambda w: w.run().note("well")),
+    "Run.rename": (W_CATALOG, lambda w: w.run().rename("other")),
+    "Run.tag": (W_CATALOG, lambda w: w.run().tag("paper")),
+    "SimulationGroup.best": (R_CATALOG, lambda w: w.group.best("nse")),
+    "SimulationGroup.worst": (R_CATALOG, lambda w: w.group.worst("nse")),
+    "SimulationGroup.ranked": (R_CATALOG, lambda w: w.group.ranked("nse")),
+    "SimulationGroup.compare": (R_CATALOG, lambda w: w.group.compare("nse")),
+    "SimulationGroup.filter": (R_CATALOG, lambda w: w.group.filter(solver="gr4j")),
+    "SimulationGroup.table": (R_CATALOG, lambda w: w.group.table),
+    "SimulationGroup.frame": (R_CATALOG, lambda w: w.group.frame),
+    "CalibrationSession.trial": (W_CATALOG, lambda w: w.session.trial({"x1": 1.0}, 0.5)),
+    "CalibrationSession.trials": (W_CATALOG, lambda w: w.session.trials([({"x1": 1.0}, 0.5, {})])),
+    "CalibrationSession.flush": (W_CATALOG, lambda w: w.waiting.flush()),
+    "CalibrationSession.end": (W_CATALOG, lambda w: w.session.end()),
+    "CalibrationSession.__exit__": (W_CATALOG, lambda w: w.session.__exit__(None, None, None)),
+    "CalibrationSession.best": (R_CATALOG, lambda w: w.session.best()),
+    "CalibrationSession.top": (R_CATALOG, lambda w: w.session.top(3)),
+    "CalibrationSession.table": (R_CATALOG, lambda w: w.session.table),
+    "WritesMixin.register_simulation": (W_CATALOG, lambda w: w.writes.register_simulation("gr4j", name="new")),
+    "WritesMixin.add_tag": (W_CATALOG, lambda w: w.writes.add_tag(w.sealed, "paper")),
+    "WritesMixin.remove_tag": (W_CATALOG, lambda w: w.writes.remove_tag(w.sealed, "paper")),
+    "WritesMixin.rename_simulation": (W_CATALOG, lambda w: w.writes.rename_simulation(w.sealed, "other")),
+    "WritesMixin.write_metric": (W_CATALOG, lambda w: w.writes.write_metric(w.sealed, "kge", 0.5)),
+    "WritesMixin.write_timeseries": (W_CATALOG, lambda w: w.writes.write_timeseries(w.open, "discharge", w.series)),
+    "WritesMixin.write_budget": (W_CATALOG, lambda w: w.writes.write_budget(w.open, w.rows)),
+    "WritesMixin.write_mass_balance": (W_CATALOG, lambda w: w.writes.write_mass_balance(w.open, w.rows)),
+    "WritesMixin.write_field": (W_CATALOG, lambda w: w.writes.write_field(w.open, "h", [[1.0]], dims=("y", "x"))),
+    "WritesMixin.finalize": (W_CATALOG, lambda w: w.writes.finalize(w.open)),
+    "EventStore.reading": (R_CATALOG, lambda w: w.catalog.store.reading().__enter__()),
+    "EventStore.immediate": (W_CATALOG, lambda w: w.catalog.store.immediate().__enter__()),
+    "EventStore.prepare": (W_CATALOG, lambda w: w.catalog.store.prepare("run.noted", {})),
+    "EventStore.append": (W_CATALOG, lambda w: w.catalog.store.append("run.noted", {})),
+    "EventStore.commit": (W_CATALOG, lambda w: w.catalog.store.commit([w.event])),
+    "EventStore.fold": (R_CATALOG, lambda w: w.catalog.store.fold()),
+    "EventStore.prepare_schema": (R_CATALOG, lambda w: w.catalog.store.prepare_schema()),
+    "EventStore.authorize": (W_CATALOG, lambda w: w.catalog.store.authorize(write=True)),
+}
+
+#: These take no authority: they ask the one that the workspace or the environment names.
+UMBRELLA: dict[str, Line] = {
+    "hydromodpy.open": (R_CATALOG, lambda w: hydromodpy.open(w.project)),
+    "hydromodpy.open: a new project": (W_CATALOG, lambda w: hydromodpy.open(w.new, create=True)),
+    "hydromodpy.index": (R_INDEX, lambda w: hydromodpy.index()),
+    "hydromodpy.init": (W_CACHE, lambda w: hydromodpy.init(w.new)),
+    "hydromodpy.init: a workspace that is there": (R_CACHE, lambda w: hydromodpy.init(w.workspace, force=True)),
+    "hydromodpy.demo": (W_CACHE, lambda w: hydromodpy.demo(w.new)),
+    "Workspace.data": (R_CACHE, lambda w: hydromodpy.Workspace(w.workspace).data),
+    "Workspace.project": (W_CATALOG, lambda w: hydromodpy.Workspace(w.workspace).project("new")),
+    "Project.catalog": (R_CATALOG, lambda w: hydromodpy.Project(w.project).catalog),
+    "Project.data": (R_CACHE, lambda w: hydromodpy.Project(w.project).data),
+    "input_entries": (BOTH, lambda w: bridge.input_entries(w.run())),
+    "used_by": (R_CACHE, lambda w: bridge.used_by(w.entry)),
+    "is_kept": (R_CACHE, lambda w: bridge.is_kept(w.data, w.entry.sha256)),
+    "stale": (BOTH, lambda w: bridge.stale(w.project)),
+    "of_run": (BOTH, lambda w: lineage.of_run(w.found())),
+    "of_entry": (R_CACHE, lambda w: lineage.of_entry(w.entry, w.data)),
+    "apply_migrations": (R_CATALOG, lambda w: apply_migrations(w.project / "catalog.duckdb", FOLD.migrations)),
+    "apply_migrations: a new database": (
+        W_CATALOG,
+        lambda w: apply_migrations(w.workspace / "projects" / "new" / "catalog.duckdb", FOLD.migrations),
+    ),
+}
+
+VERBS: dict[str, Line] = INDEX | CACHE | CATALOG | UMBRELLA
+
+#: Reason -> the verbs that ask nobody, by class.
+_EXCUSED: dict[str, dict[str, str]] = {
+    "gives back what is held; what is not folded yet is folded by whoever may": {
+        **{kind.__name__: "__enter__ close" for kind in CLASSES},
+        **dict.fromkeys(
+            ("GlobalIndex", "InputsNamespace", "DataCatalogDuckDB", "SimulationCatalog", "Workspace", "Project"),
+            "__enter__ __exit__ close",
+        ),
+    },
+    "gathers in memory; what puts it on the disk is asked": {
+        "Recorder": "input metric metrics parameter tag",
+        "WritesMixin": "write_parameters write_provenance",
+    },
+    "says what was learnt when somebody was allowed to": {
+        "SimulationGroup": "__getitem__ __iter__ __len__ sim_ids",
+        "SimulationCatalog": "notice",
+        "InputsNamespace": "notice",
+    },
+    "says where something lies, or who was asked; what is there is not touched": {
+        "Entry": "path as_dict",
+        "Run": "project workspace auth",
+        "EventStore": "components log",
+        "InputsNamespace": "store auth",
+        "SimulationCatalog": "store",
+        "DataCatalogDuckDB": "auth",
+    },
+    "is made by a verb that asks, or opens nothing": dict.fromkeys(
+        ("Entry", "WritesMixin", "EventStore", "Run", "Recorder", "SimulationGroup", "CalibrationSession"), "__init__"
+    ),
+    "reads the marker of the folder, which holds its id and name, and the names of folders": {
+        "Workspace": "__init__ id name path projects",
+        "Project": "__init__ name path workspace",
+    },
+}
+
+PURE: dict[str, str] = {
+    f"{kind}.{verb}": reason
+    for reason, kinds in _EXCUSED.items()
+    for kind, verbs in kinds.items()
+    for verb in verbs.split()
+} | {
+    "workspace_of": "says which workspace a database belongs to, by its path",
+    "migrate": "is told whom to ask by its callers, the doors among them",
+    "require_current": "is given a lease that was asked for",
+    "create_database": "makes the file under a name of its own, for callers that have asked",
+    "register": "tells the index if it may; a refusal is logged and on record, and the workspace is as good",
+}
+
+COMMANDS: dict[str, tuple[str, list[str]]] = {
+    "catalog best": (R_CATALOG, ["nse"]),
+    "catalog calibration": (R_CATALOG, []),
+    "catalog find": (R_CATALOG, ["solver=gr4j"]),
+    "catalog ls": (R_CATALOG, []),
+    "catalog note": (W_CATALOG, ["base", "well"]),
+    "catalog query": (R_CATALOG, ["SELECT * FROM simulations"]),
+    "catalog rebuild": (W_CATALOG, []),
+    "catalog rename": (W_CATALOG, ["base", "other"]),
+    "catalog show": (R_CATALOG, ["base"]),
+    "catalog tag": (W_CATALOG, ["base", "paper"]),
+    "data add": (W_CACHE, ["{file}", "--variable", "discharge", "--station", "new"]),
+    "data check": (R_CACHE, []),
+    "data failures": (R_CACHE, []),
+    "data fetch": (W_CACHE, ["file://{file}", "--variable", "discharge"]),
+    "data find": (R_CACHE, ["variable=discharge"]),
+    "data ls": (R_CACHE, []),
+    "data rebuild": (W_CACHE, []),
+    "data show": (R_CACHE, ["q"]),
+    "db backup": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
+    "db restore": (W_CATALOG, ["{workspace}", "--database", "base"]),
+    "db restore: what there is": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}", "--list"]),
+    "db vacuum": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
+    "db verify": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "db fold": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
+    "db refused": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "db status": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "db upgrade": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
+    "db waiting": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
+    "demo": (W_CACHE, ["{new}"]),
+    "doctor": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "index find": (R_INDEX, ["solver=gr4j"]),
+    "index forget": (W_INDEX, ["aare"]),
+    "index health": (R_INDEX, []),
+    "index ls": (R_INDEX, []),
+    "index prune": (W_INDEX, []),
+    "index rebuild": (W_INDEX, []),
+    "index refresh": (R_INDEX, ["--all"]),
+    "index register": (W_INDEX, ["{workspace}", "--label", "another"]),
+    "index relocate": (W_INDEX, ["aare", "{workspace}"]),
+    "index search": (R_INDEX, ["base"]),
+    "index sql": (R_INDEX, ["SELECT * FROM workspaces"]),
+    "init": (W_CACHE, ["{new}"]),
+    "init: a project": (W_CATALOG, ["{workspace}", "--project", "new"]),
+    "lineage": (BOTH, ["base", "--project", "{project}"]),
+    "lineage: what is stale": (BOTH, ["--stale", "--project", "{project}"]),
+}
+
+#: Commands that report on several things and go on: what they may not look into is a finding, with its own exit code.
+REPORTS: dict[str, int] = {"doctor": 1}
+
+
+# ── what there is ────────────────────────────────────────────────────────────────────────────────────
+
+
+def verbs_there_are() -> set[str]:
+    """Return the names of the public verbs, as the table writes them."""
+    found = {f"{kind.__name__}.{name}" for kind in CLASSES for name in _members(kind)}
+    for module in MODULES:
+        found |= {_name(module, verb) for verb in _functions(module)}
+    return found
+
+
+def _members(kind: type) -> set[str]:
+    ours = [base for base in kind.__mro__ if base.__module__.startswith(("hmp_", "hydromodpy"))]
+    verbs = (property, cached_property, classmethod, staticmethod)
+    return {
+        name
+        for base in ours
+        for name, value in vars(base).items()
+        if (not name.startswith("_") or name in _DUNDERS) and (callable(value) or isinstance(value, verbs))
+    }
+
+
+def _functions(module: str) -> Iterator[str]:
+    """Yield the public functions: those in ``__all__``, else those that are defined there."""
+    there = import_module(module)
+    listed = getattr(there, "__all__", None)
+    for name, value in vars(there).items():
+        plain = callable(value) and not isinstance(value, type)
+        chosen = name in listed if listed is not None else getattr(value, "__module__", "") == module
+        if plain and chosen and not name.startswith("_"):
+            yield name
+
+
+def _name(module: str, verb: str) -> str:
+    scope = module.partition(".")[0]
+    shared = {"open", "init", "demo", "index"} if scope == "hydromodpy" else {"open"}
+    return f"{scope}.{verb}" if verb in shared else verb
+
+
+def classes_there_are() -> set[type]:
+    """Return the classes that the scopes show and that are more than records and errors."""
+    shown = [import_module(module) for module in ("hmp_index", "hmp_cache", "hmp_catalog", "hydromodpy")]
+    kinds = {value for there in shown for name in there.__all__ if isinstance(value := getattr(there, name), type)}
+    return {kind for kind in kinds if not issubclass(kind, Exception) and not _is_record(kind)}
+
+
+def _is_record(kind: type) -> bool:
+    return hasattr(kind, "__dataclass_fields__") and kind not in CLASSES
+
+
+def commands_there_are() -> set[str]:
+    """Return every command, without ``hmp``."""
+    points = entry_points(group="hmp.verbs")
+    return {name for point in points for name in _below(point.name, point.load())}
+
+
+def _below(path: str, command: Any) -> list[str]:
+    inner = getattr(command, "commands", None)
+    return [name for one in inner for name in _below(f"{path} {one}", inner[one])] if inner else [path]
