@@ -62,6 +62,8 @@ def test_another_host_appends_and_reads_what_was_folded(database: Path) -> None:
         pass
     with pytest.raises(FoldDisabled, match="node1"):
         rebuild(database, FOLD)
+    with pytest.raises(FoldDisabled, match="node1"):
+        reader.fold()
     reader.close()
 
 

@@ -392,8 +392,13 @@ class EventStore:
             If the lock was not free in time.
         MigrationPending
             If the database is older than this hmp: folding never migrates.
+        FoldDisabled
+            Where this process may not fold (see `hmp_core.events.host`).
         """
         self._require_writable()
+        if lack := why_not_fold(self.path):
+            message = f"{self.path}: folding is off here: {lack}; HMP_FOLD=always lets this process fold"
+            raise FoldDisabled(message)
         wait = self._timeout if timeout is None else timeout
         self._mended(lambda: self._fold(timeout=wait))
         with self.reading():
