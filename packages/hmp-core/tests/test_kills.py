@@ -1,7 +1,8 @@
 """Death at every step: what was acknowledged is never lost, nothing is applied or packed twice, and all opens again.
 
 A child does what a process of a modeller does and reports what was acknowledged; it is killed, as the kernel kills,
-at a line of append, seal, fold, pack or rebuild. Thirty deaths in an ordinary run, several hundred with ``-m soak``.
+at a line of append, seal, fold, pack, rebuild, migration, backup, vacuum or restore. Some forty deaths in an ordinary
+run, over a thousand with ``-m soak``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from uuid import UUID
 
 import pytest
 
+from hmp_core.backends import DuckDBBackend
+from hmp_core.backups import list_backups
 from hmp_core.errors import CorruptError, DatabaseNotFound
 from hmp_core.events import EventStore
 from hmp_core.events.pending import LogFiles
@@ -30,7 +33,10 @@ from hmp_core.testing.gauges import FOLD, dump, gauges
 BEGIN = dedent("""
     from uuid import UUID
     from hmp_core.testing.gauges import FOLD, gauges, survey
+    from hmp_core.backups import take_backup
     from hmp_core.events.rebuild import rebuild
+    from hmp_core.migrations.runner import migrate
+    from hmp_core.upkeep import restore, vacuum
     from hmp_core.durable import write_atomic
     store = gauges(folder)
     def gauge(n): return str(UUID(int=n))
@@ -77,6 +83,48 @@ SCENES = {
         store.close()
         rebuild(store.path, FOLD)
     """,
+    "migrate": """
+        ack(store.append("gauge.set", {"gauge": gauge(60), "river": "Aare"}))
+        migrate(store.path, [*store.components, ("more", folder / "more")])
+        ack(store.append("gauge.named", {"gauge": gauge(60), "name": "z"}))
+        store.close()
+    """,
+    "backup": """
+        take_backup(store.path)
+        ack(store.append("gauge.set", {"gauge": gauge(70), "river": "Aare"}))
+        with store.reading(): take_backup(store.path)
+        store.close()
+    """,
+    "vacuum": """
+        ack(store.append("gauge.set", {"gauge": gauge(80), "river": "Aare"}))
+        store.fold()
+        vacuum(store.path, store.components)
+        ack(store.append("gauge.named", {"gauge": gauge(80), "name": "z"}))
+        store.close()
+    """,
+    "restore": """
+        take_backup(store.path)
+        ack(store.append("gauge.set", {"gauge": gauge(90), "river": "Aare"}))
+        ack(store.append("gauge.purged", {"gauge": gauge(2)}))
+        store.close()
+        restore(store.path, store.components, fold=FOLD)
+        store = gauges(folder)
+        ack(store.append("gauge.named", {"gauge": gauge(90), "name": "z"}))
+        store.close()
+    """,
+}
+
+#: A component of its own in the same database, for the scene of migration.
+MORE = {
+    "0001_a.sql": "CREATE TABLE more (a INTEGER); INSERT INTO more SELECT range FROM range(500);",
+    "0002_b.sql": "ALTER TABLE more ADD COLUMN b INTEGER; UPDATE more SET b = a;",
+    "0003_c.sql": """
+        CREATE INDEX more_by_b ON more (b);
+        DROP INDEX gauges_by_name;
+        ALTER TABLE gauges ADD COLUMN c INTEGER;
+        ALTER TABLE gauges DROP COLUMN c;
+        CREATE INDEX gauges_by_name ON gauges (name);
+    """,
 }
 
 
@@ -96,6 +144,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.append("level.set", {"gauge": gauge(1), "day": 7, "level": 7.0})
     """)
     run(code, folder=home)
+    (home / "more").mkdir()
+    for name, text in MORE.items():
+        (home / "more" / name).write_text(text)
     return home
 
 
@@ -140,6 +191,7 @@ def _check(home: Path, said: list[Any], where: str) -> None:
     logged_before = set(_logged(home))
     store = _opened(home)
     rows = dump(store)
+    _check_files(home, where)
     assert _acknowledged(said) <= set(_logged(home)), f"acknowledged and lost: {where}"
     assert logged_before <= set(_logged(home)), f"logged and lost: {where}"
     assert not store.notice.unfolded, where
@@ -153,8 +205,22 @@ def _check(home: Path, said: list[Any], where: str) -> None:
     assert settled.files.segments() == [], f"not packed: {where}"
     rebuild(settled.path, FOLD)
     assert dump(settled) == rows, f"rebuilt is not what was folded: {where}"
+    assert settled.path.stat().st_nlink == 1, f"it goes by two names: {where}"
     beside = {path.name for path in home.iterdir()} - {f"gauges.duckdb{end}" for end in ("", ".lock", ".lock.json")}
-    assert beside <= {".hmp", "events", "surveys"}, f"litter: {where}"
+    assert beside <= {".hmp", "events", "surveys", "more"}, f"litter: {where}"
+
+
+def _check_files(home: Path, where: str) -> None:
+    """The database has a whole schema, and so has each of its backups."""
+    database = home / "gauges.duckdb"
+    for path in (database, *(backup.path for backup in list_backups(database))):
+        backend = DuckDBBackend(path)
+        with backend.lease(write=False, unlocked=True):
+            assert backend.fetch_all("SELECT count(*) FROM gauges WHERE river = 'Limmat'")[0][0] in {3, 4}, where
+            more = backend.fetch_all("SELECT version FROM schema_migrations WHERE component = 'more' ORDER BY version")
+            assert more in ([], [(1,), (2,), (3,)]), f"neither old nor new: {where}"
+            if more:
+                assert backend.fetch_all("SELECT count(*), sum(b) FROM more") == [(500, 124750)], where
 
 
 def _check_rows(home: Path, rows: dict[str, list[tuple[Any, ...]]], where: str) -> None:
@@ -189,18 +255,22 @@ def test_a_process_that_lives_leaves_all_of_it(before: Path, tmp_path: Path) -> 
         _check(home, said, scene)
 
 
-@pytest.mark.parametrize("death", range(6))
+@pytest.mark.parametrize("death", range(4))
 @pytest.mark.parametrize("scene", SCENES)
 def test_death_at_a_step(before: Path, tmp_path: Path, scene: str, death: int) -> None:
     taken = _steps(scene, before, tmp_path)
-    number = spread(taken, 6, seed=len(scene))[death]
+    number = spread(taken, 4, seed=len(scene))[death]
     _die(scene, before, tmp_path / "aare", number, f"{scene} at step {number}, {taken[number - 1]}")
 
 
 def test_while_one_database_takes_the_place_of_another_there_is_always_one(before: Path, tmp_path: Path) -> None:
     """At every line between the two."""
     taken = _steps("rebuild", before, tmp_path)
-    last = {place: number for number, place in enumerate(taken, 1) if place.endswith((" _set_aside", " _rebuild"))}
+    last = {
+        place: number
+        for number, place in enumerate(taken, 1)
+        if place.endswith((" set_aside", " take_place", " refold_into"))
+    }
     assert len(last) > 20
     for place, number in last.items():
         home = shutil.copytree(before, tmp_path / "aare")
