@@ -96,7 +96,7 @@ def trial(_trial: Trial, state_home: Path, monkeypatch: pytest.MonkeyPatch) -> T
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_verb(trial: Trial, verb: str) -> None:
-    """Refused if it needs what is not granted, and then nothing has changed but the record; else it works."""
+    """Scenario 36: refused if it needs what is not granted, and nothing has changed but the record; else it works."""
     needs, call = VERBS[verb]
     on_record = len(trial.world.refused())
     if not trial.refuses(needs):
