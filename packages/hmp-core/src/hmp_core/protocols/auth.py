@@ -17,7 +17,7 @@ class AuthBackend(Protocol):
     Note for implementers
     ---------------------
     The three methods may be called from any thread and thousands of times a second: answer from memory.
-    Return a bool: anything but True is a refusal. Raise only if the policy itself cannot be read, and then an `HmpError`:
+    Return a bool: anything but True is a refusal. Raise only if the policy itself cannot be read, an `HmpError` then:
     it is a refusal too. An authority that pickles travels with a catalog to a worker.
     """
 
