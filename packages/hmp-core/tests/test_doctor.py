@@ -251,6 +251,16 @@ def test_a_database_that_is_not_there_yet_is_no_trouble(database: Path) -> None:
     assert _codes(_found(database)) == {"database-absent"}
 
 
+def test_a_marker_that_cannot_be_read_is_told(database: Path) -> None:
+    workspace, project = database.parents[2] / "workspace.toml", database.parent / "project.toml"
+    project.write_text("name = 7")
+    workspace.write_text('name = "aare"')
+    found = {finding.where for finding in examine(database.parent).findings if finding.code == codes.BAD_MARKER.name}
+    assert found == {project, workspace}
+    workspace.write_text("[")
+    assert str(workspace) in _one(database, codes.POLICY).what
+
+
 def test_links_are_told(database: Path, tmp_path: Path) -> None:
     os.link(database, database.with_name("other.duckdb"))
     assert "other.duckdb" in _one(database, codes.HARD_LINKED).what

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from hmp_core.doctor.examine import Looked, Report
     from hmp_core.doctor.findings import Finding
@@ -40,7 +41,7 @@ def _page(report: Report) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines = [f"this machine: {versions}", *_told(report.machine)]
     for looked in report.databases:
-        lines += ["", _title(looked), *_told(looked.findings)]
+        lines += ["", _title(looked), *_told(looked.findings, looked.database.path)]
     return [*lines, "", _verdict(report)]
 
 
@@ -48,14 +49,14 @@ def _title(looked: Looked) -> str:
     return f"{looked.database.component}: {looked.database.path}"
 
 
-def _told(findings: Sequence[Finding]) -> list[str]:
+def _told(findings: Sequence[Finding], about: Path | None = None) -> list[str]:
     if not findings:
         return ["  nothing to say"]
     lines = []
     for finding in findings:
         lines.append(f"  {finding.severity:<8}{finding.code}: {finding.what}")
-        # what a title says already is not said again
-        lines.append(f"          at {finding.where}")
+        if finding.where != about:  # the title says it
+            lines.append(f"          at {finding.where}")
         if finding.severity != "info":
             lines.append(f"          remedy: {finding.remedy}")
     return lines

@@ -90,6 +90,13 @@ LEFTOVER = Code(
     "nothing: whoever next does the same work removes it, and so may you",
 )
 
+BAD_MARKER = Code(
+    "marker-damaged",
+    "error",
+    "The file that makes a folder a workspace or a project cannot be read.",
+    'mend it; it should hold id = "<uuid>" and name = "..."',
+)
+
 # ── the lock ─────────────────────────────────────────────────────────────────────────────────────────
 
 HELD = Code(
@@ -199,6 +206,12 @@ REFUSED = Code(
 )
 DENIED = Code(
     "access-denied", "warning", "The policy does not let this user read the database.", "ask who keeps the policy"
+)
+POLICY = Code(
+    "policy-unreadable",
+    "error",
+    "The policy, or the workspace.toml that names it, cannot be read: nobody is allowed anything.",
+    "mend the file that the message names",
 )
 SCOPE_MISSING = Code(
     "scope-missing",

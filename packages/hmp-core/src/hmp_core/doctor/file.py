@@ -10,6 +10,8 @@ from pathlib import Path
 from hmp_core.doctor import codes
 from hmp_core.doctor.case import Case
 from hmp_core.doctor.findings import Finding, some
+from hmp_core.errors import CorruptError
+from hmp_core.layout import PROJECT_MARKER, WORKSPACE_MARKER, read_root
 
 #: Seconds after which what is being made beside a database is a leftover.
 _UNFINISHED = 120.0
@@ -28,6 +30,7 @@ def look(case: Case) -> Iterator[Finding]:
             yield case.finding(codes.EMPTY, "it has no bytes at all: what made it was interrupted")
         yield from _rights(case)
     yield from _beside(case)
+    yield from _marker(case)
 
 
 def is_there(case: Case) -> bool:
@@ -66,6 +69,18 @@ def _same(path: Path, found: os.stat_result) -> bool:
         return os.path.samestat(os.lstat(path), found)
     except OSError:
         return False
+
+
+def _marker(case: Case) -> Iterator[Finding]:
+    """Yield whether the marker of the workspace or the project that it belongs to can be read, if there is one."""
+    marker = {"cache": WORKSPACE_MARKER, "catalog": PROJECT_MARKER}.get(case.database.component, "")
+    folder = case.database.path.parent
+    root = folder.parent if case.database.component == "cache" else folder
+    if marker and os.path.isfile(root / marker):
+        try:
+            read_root(root, marker)
+        except CorruptError as error:
+            yield case.finding(codes.BAD_MARKER, str(error), root / marker)
 
 
 # ── who may ──────────────────────────────────────────────────────────────────────────────────────────

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +25,7 @@ def look(case: Case) -> Iterator[Finding]:
     with _descriptor(case.path) as descriptor:
         if descriptor is None or _taken(descriptor):
             return
-    note, since = _note(case.path)
+    note, since = database_lock(case.path).note()
     seconds = None if since is None else max(0.0, case.now - since)
     who = _who(note)
     when = "" if since is None else f" since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -54,14 +52,6 @@ def _who(note: Owner | None) -> str:
     return f"{named}, in another container or pid namespace: whether it lives cannot be told here"
 
 
-def _note(database: Path) -> tuple[Owner | None, float | None]:
-    try:
-        said = json.loads(database.with_name(f"{database.name}.lock.json").read_bytes())
-        return Owner(**{f.name: said[f.name] for f in fields(Owner)}), float(said["since"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None, None
-
-
 def _lock_file(database: Path) -> Path:
     return database.with_name(f"{database.name}.lock")
 
@@ -75,16 +65,26 @@ def quietly(database: Path, wait: float) -> Iterator[None]:
     BusyError
         If the lock was not free within ``wait`` seconds; names the holder.
     """
-    with _descriptor(database) as descriptor:
-        until = time.monotonic() + wait
-        # a lock that this process holds already is not ours to wait for: threads wait for one another elsewhere
-        while descriptor is not None and not database_lock(database).held and not _taken(descriptor):
-            if time.monotonic() > until:
-                holder = _who(_note(database)[0])
-                message = f"{database} is held by {holder}; waited {wait:.1f} s"
-                raise BusyError(message, path=str(_lock_file(database)), holder=holder, waited=wait)
-            time.sleep(_POLL)
-        yield
+    until = time.monotonic() + wait
+    while True:
+        with _descriptor(database) as descriptor:
+            # a lock that this process holds already is not ours to wait for: threads wait for one another elsewhere
+            if descriptor is None or database_lock(database).held or _is_ours(descriptor, database):
+                yield
+                return
+        if time.monotonic() > until:
+            holder = _who(database_lock(database).note()[0])
+            message = f"{database} is held by {holder}; waited {wait:.1f} s"
+            raise BusyError(message, path=str(_lock_file(database)), holder=holder, waited=wait)
+        time.sleep(_POLL)
+
+
+def _is_ours(descriptor: int, database: Path) -> bool:
+    """Take the lock without waiting; one on a file that was replaced meanwhile guards nothing."""
+    try:
+        return _taken(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(_lock_file(database)))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
