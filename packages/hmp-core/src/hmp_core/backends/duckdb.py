@@ -8,11 +8,8 @@ costs 3-5 ms to read and 12 ms to write 21 rows; a fresh connection costs 16-29 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +18,8 @@ from hmp_core.auth.gate import authorize
 from hmp_core.backends import settings
 from hmp_core.backends.answers import for_arrow, to_its_end
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
-from hmp_core.backends.leases import Leases, OpenFile, never_free, require_one_name
+from hmp_core.backends.instance import Instance
+from hmp_core.backends.leases import Leases, OpenFile, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
@@ -40,55 +38,16 @@ _log = logging.getLogger(__name__)
 _CREATE_OPTIONS = "TYPE duckdb, STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 16384"
 
 
-class _Instance:
-    """The in-memory database of this process and the files attached to it."""
+def _connect() -> duckdb.DuckDBPyConnection:
+    import duckdb
 
-    def __init__(self) -> None:
-        self.guard = threading.Lock()
-        self.root: duckdb.DuckDBPyConnection | None = None
-        self.files: dict[str, OpenFile] = {}
-        self.names = itertools.count(1)
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        with self.guard:
-            if self.root is None:
-                self.root = duckdb.connect(":memory:", config=settings.config())
-                for statement in settings.STATEMENTS:
-                    self.root.execute(statement)
-            return self.root.cursor()
-
-    def file(self, path: str) -> OpenFile:
-        with self.guard:
-            return self.files.setdefault(path, OpenFile(path))
-
-    def drop(self, path: str) -> None:
-        with self.guard:
-            self.files.pop(path, None)
-
-    def discard(self) -> None:
-        """Start afresh at the next lease: after a fatal error the engine refuses everything else."""
-        with self.guard:
-            root, self.root = self.root, None
-        if root is not None:
-            root.close()  # the files of the old one are let go when its last lease ends
-
-    def forget(self) -> None:
-        """Begin with nothing in the child of a fork: what it inherited is never touched, not even to free it.
-
-        Freeing a connection would run the parent's clean-up here, a checkpoint into its database included. That of
-        the module itself, whose threads stayed with the parent, hangs or aborts the child at its end (1.5.6).
-        """
-        engine = sys.modules.get("duckdb")
-        default = getattr(engine, "default_connection", lambda: None)()
-        for inherited in (default, self.root, *(file.connection for file in self.files.values())):
-            if inherited is not None:
-                never_free(inherited)
-        self.guard, self.root, self.files = threading.Lock(), None, {}
+    root = duckdb.connect(":memory:", config=settings.config())
+    for statement in settings.STATEMENTS:
+        root.execute(statement)
+    return root
 
 
-_instance = _Instance()
+_instance = Instance(_connect)
 os.register_at_fork(after_in_child=_instance.forget)
 _leases = Leases()
 
