@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import nox
 
@@ -146,6 +147,32 @@ def pythons(session: nox.Session) -> None:
     for package in PACKAGES:
         _unit(session, package)
     _integration(session)
+
+
+@nox.session(name="tests-duckdb2")
+def tests_duckdb2(session: nox.Session) -> None:
+    """Run everything on DuckDB 2.x, beside an environment with 1.x, and report; only a broken set-up fails."""
+    beyond = _empty(_scratch(session) / "duckdb2") / "override.txt"
+    beyond.parent.mkdir()
+    beyond.write_text("duckdb>=2\n")
+    session.install(*_editable(_family(*PACKAGES)), *_tools("test"), "--override", str(beyond))
+    _judge(session, *(_distribution(name) for name in _family(*PACKAGES)))
+    other = _fresh(session, _empty(_scratch(session) / "env-duckdb1"))
+    session.run("uv", "pip", "install", "--quiet", "--python", other, *_editable(_family(*PACKAGES)))
+    versions = [_duckdb(session, python) for python in ("python", other)]
+    if [int(version.partition(".")[0]) for version in versions] != [2, 1]:
+        session.error(f"expected DuckDB 2 here and 1 beside it, and have {' and '.join(versions)}")
+    env = {"HMP_STATE_HOME": str(_empty(_scratch(session) / "state")), "OTHER_DUCKDB_PYTHON": other, "PYTHONPATH": None}
+    paths = {package: f"packages/{package}/tests" for package in PACKAGES}
+    paths["between packages"] = "tests-integration"
+    told = [f"on DuckDB {versions[0]}, beside {versions[1]}:"]
+    for name in session.posargs or paths:
+        report = beyond.with_name("report.xml")
+        chosen = ("-m", "not soak", "--ignore=tests-integration/benchmarks", f"--junitxml={report}", *SIDE_BY_SIDE)
+        # 1: some tests failed; anything else means that they could not be run
+        session.run("python", "-m", "pytest", *chosen, paths[name], env=env, success_codes=[0, 1])
+        told += _verdict(name, report)
+    session.log("\n".join(told))
 
 
 # ── what goes out ────────────────────────────────────────────────────────────────────────────────────
@@ -418,6 +445,25 @@ def _empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _duckdb(session: nox.Session, python: str) -> str:
+    """Return the version of DuckDB that an interpreter imports."""
+    ask = "import duckdb, hmp_core.backends; print(duckdb.__version__)"
+    return str(session.run(python, "-c", ask, silent=True, external=True)).strip()
+
+
+def _verdict(name: str, report: Path) -> list[str]:
+    """Return how many tests of a report passed, and the name of each that did not."""
+    suite = ElementTree.parse(report).getroot()[0]
+    count = {kind: int(suite.attrib[kind]) for kind in ("tests", "failures", "errors", "skipped")}
+    failed = [
+        f"    {case.get('classname')}::{case.get('name')}"
+        for case in suite.iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+    passed = count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+    return [f"  {name}: {passed} passed, {len(failed)} failed, {count['skipped']} skipped", *failed]
 
 
 # ── the machine ──────────────────────────────────────────────────────────────────────────────────────

@@ -366,7 +366,9 @@ def test_an_older_database_is_not_brought_up_to_date_by_the_way(
             backend.execute("INSERT INTO observers VALUES ('x', 'Aare', '1')")
             os.kill(os.getpid(), 9)
     """
-    DuckDBBackend(home / "gauges.duckdb").execute("DELETE FROM schema_migrations WHERE component = 'gauges'")
+    with (backend := DuckDBBackend(home / "gauges.duckdb")).lease(write=True):
+        backend.execute("DELETE FROM schema_migrations WHERE component = 'gauges'")
+        backend.execute("CHECKPOINT")  # 2.0 leaves it in the WAL that it has just played
     with start(code, path=home / "gauges.duckdb") as child:
         child.join()
     data = _spoil(home)
