@@ -29,7 +29,7 @@ from hmp_core.backends import sqlite_text as text
 from hmp_core.backends import sqlite_units as units
 from hmp_core.backends import sqlite_values as values
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
-from hmp_core.backends.leases import Leases
+from hmp_core.backends.leases import Leases, require_one_name
 from hmp_core.backends.sqlite_meanings import BUSY, busy, corrupt, meaning
 from hmp_core.errors import CorruptError, DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
@@ -169,6 +169,8 @@ class SQLiteBackend:
         if not self._require_there(write=write):
             with self._translated(writing=True):
                 files.make(self._path, _make)
+        if write:
+            require_one_name(self._path)  # a WAL goes by the name too: what the one holds the other does not know
         if (size := os.stat(self._path).st_size) < _SMALLEST:
             raise corrupt(self._path, f"it has {size} bytes, and SQLite would take it for a new one")
         file = units.Unit(self._path, writing=write)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,26 +33,27 @@ class Connections:
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
-        self.files: dict[int, Unit] = {}
+        # one that an interrupt left behind is closed when nobody refers to it any more
+        self.files: weakref.WeakSet[Unit] = weakref.WeakSet()
         self.inherited: set[str] = set()
         os.register_at_fork(after_in_child=self.forget)
 
     def add(self, file: Unit) -> None:
         """Know of a connection that was opened."""
         with self.guard:
-            self.files[id(file)] = file
+            self.files.add(file)
 
     def remove(self, file: Unit) -> None:
         """Forget one that is closed."""
         with self.guard:
-            self.files.pop(id(file), None)
+            self.files.discard(file)
 
     def forget(self) -> None:
         """Leave to the parent what it had open: SQLite believes the parent's locks to be ours as well."""
-        self.inherited |= {file.path for file in self.files.values()}
-        for file in self.files.values():
+        for file in list(self.files):
+            self.inherited.add(file.path)
             never_free(file.connection)  # to close it could play its changes into the file of the parent
-        self.guard, self.files = threading.Lock(), {}
+        self.guard, self.files = threading.Lock(), weakref.WeakSet()
 
 
 def begin(connection: sqlite3.Connection, path: Path, *, write: bool) -> None:

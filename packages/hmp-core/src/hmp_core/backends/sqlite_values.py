@@ -175,6 +175,8 @@ def _turned(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
 def _column(name: str, declared: str, values: list[Any]) -> tuple[list[Any], str]:
     """Return what the values of a column mean, and their type in Arrow."""
     make, kind = _KINDS.get(declared.partition(" ")[0].partition("(")[0].upper()) or _looks(name, values)
+    if kind == "binary" and not all(isinstance(value, bytes | None) for value in values):
+        make, kind = _looks(name, values)  # a BLOB may hold anything, and newer ones say it of what was computed
     try:
         return [None if value is None else make(value) for value in values], kind
     except (TypeError, ValueError) as error:
