@@ -493,6 +493,11 @@ def test_a_parent_that_was_purged_or_deleted_is_not_missed(database: Path) -> No
     store.fold()
     store.close()
     assert not _codes(_found(database)) & {"parent-missing", "parent-elsewhere"}
+    backend = DuckDBBackend(database)
+    backend.execute(f"INSERT INTO visits VALUES ('{GAUGES[5]}', '{GAUGES[0]}', 'x', '1')")
+    assert not _codes(_found(database)) & {"parent-missing", "parent-elsewhere"}, "it need not be there"
+    backend.execute(f"INSERT INTO levels VALUES ('{GAUGES[0]}', '2020-01-01', 1.0, NULL, '1')")
+    assert "levels.gauge_id" in _one(database, codes.ORPHAN_ROWS).what, "a purge takes all that is required"
 
 
 def test_words_that_nobody_knows_are_told(database: Path) -> None:
