@@ -42,7 +42,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test a machine of its own: nothing reaches the contributor's index."""
     home = tmp_path / "state"
     monkeypatch.setenv("HMP_STATE_HOME", str(home))
-    for name in ("HMP_USER", "HMP_FOLD", "HMP_AUTO_MIGRATE"):
+    for name in ("HMP_USER", "HMP_FOLD", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND", "HMP_AUTH_POLICY"):
         monkeypatch.delenv(name, raising=False)
     return home
 

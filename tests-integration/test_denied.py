@@ -48,6 +48,8 @@ class Trial:
 
     world: World
     granted: set[str]
+    #: what the environment says
+    backend: str
 
     def refuses(self, needs: str) -> bool:
         return not set(needs.split(", ")) <= self.granted
@@ -73,9 +75,10 @@ def _trial(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         patch.setenv("HMP_USER", USER)
         by_policy = request.param == "a policy"
         register_switch(home / "site")
-        patch.setenv("HMP_AUTH_BACKEND", f"policy:{policy}" if by_policy else "switch")
+        backend = f"policy:{policy}" if by_policy else "switch"
+        patch.setenv("HMP_AUTH_BACKEND", backend)
         world = World(home, None if by_policy else Switch())
-        made = Trial(world, granted)
+        made = Trial(world, granted, backend)
         Switch.granted = granted
         policy.write_text(_POLICY)
         made.look()
@@ -90,6 +93,7 @@ def trial(_trial: Trial, state_home: Path, monkeypatch: pytest.MonkeyPatch) -> T
     """Stay on the machine of the world, inside its project."""
     monkeypatch.setenv("HMP_STATE_HOME", str(_trial.world.state))
     monkeypatch.setenv("HMP_USER", USER)
+    monkeypatch.setenv("HMP_AUTH_BACKEND", _trial.backend)
     monkeypatch.chdir(_trial.world.project)
     return _trial
 

@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).with_name("plugin")))
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
-    for name in ("HMP_USER", "HMP_FOLD", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND"):
+    for name in ("HMP_USER", "HMP_FOLD", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND", "HMP_AUTH_POLICY"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -20,6 +20,8 @@ from hmp_core.errors import AccessDenied, InvalidInput, MissingPart, PolicyUnrea
 from hmp_core.layout import WORKSPACE_MARKER, catalog_path, init_project, init_workspace, read_root
 from hmp_core.protocols import AuthBackend
 from hmp_core.testing.auth_suite import AuthSuite
+from hmp_core.testing.children import start
+from hmp_core.testing.door_suite import anybodys_folder, unprivileged
 
 POLICY = """
 [groups]
@@ -179,6 +181,15 @@ def test_a_missing_policy_allows_nobody_anything(tmp_path: Path) -> None:
         PolicyAuthBackend(tmp_path / "policy.toml")
 
 
+def test_a_policy_that_may_not_be_read_allows_nobody_anything() -> None:
+    with anybodys_folder() as folder:
+        file = folder / "policy.toml"
+        file.write_text(POLICY)
+        file.chmod(0)
+        with unprivileged(), pytest.raises(PolicyUnreadable, match="Permission denied"):
+            PolicyAuthBackend(file)
+
+
 # ── a policy that changes ────────────────────────────────────────────────────────────────────────────
 
 
@@ -198,6 +209,23 @@ def test_a_change_is_obeyed_at_the_next_question(file: Path, monkeypatch: pytest
     assert not policy.can_write("cache:aare")
     write(file, POLICY)
     assert policy.can_write("cache:aare")
+
+
+_ASK = """
+    from hmp_core.auth import PolicyAuthBackend
+    policy = PolicyAuthBackend(path)
+    while True:
+        say(str(policy.can_write("cache:aare")))
+        listen()
+"""
+
+
+def test_another_process_obeys_at_its_next_question(file: Path) -> None:
+    with start(_ASK, path=file) as child:
+        assert child.hear() == "True"
+        file.write_text(POLICY.replace("anna", "emma"))
+        child.tell()
+        assert child.hear() == "False"
 
 
 def test_while_the_policy_cannot_be_read_nobody_may_do_anything(file: Path) -> None:

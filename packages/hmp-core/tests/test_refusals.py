@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from hmp_core.auth import refusals
+from hmp_core.auth import PolicyAuthBackend, refusals
 from hmp_core.auth.refused import NAME, Refusal, keep
 from hmp_core.cli.main import main
 from hmp_core.databases import Database
-from hmp_core.errors import AccessDenied
+from hmp_core.errors import AccessDenied, PolicyUnreadable
 from hmp_core.layout import catalog_path, init_project, init_workspace, internal_folder
 from hmp_core.locks import this_process
 from hmp_core.testing.children import start
-from hmp_core.testing.door_suite import Nobody
+from hmp_core.testing.door_suite import Nobody, anybodys_folder, closed_to_writers, unprivileged
 from hmp_core.testing.traces import differences, trace
 
 
@@ -179,6 +179,30 @@ def test_a_full_disk_is_told(database: Path, caplog: pytest.LogCaptureFixture, m
     with caplog.at_level(logging.ERROR):
         assert refuse(database) is None
     assert "only a part" in caplog.text
+
+
+def test_what_may_not_be_written_is_logged_and_refused_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is refused by the policy is often refused by the file system, too."""
+    with anybodys_folder() as folder:
+        database = catalog_path(init_project(init_workspace(folder / "aare").path, "base").path)
+        closed_to_writers(folder)
+        with unprivileged(), caplog.at_level(logging.ERROR), pytest.raises(AccessDenied):
+            Database("catalog", database).authorize("write", Nobody(), what="make it")
+        assert "could not be kept" in caplog.text
+        assert refusals(database) == []
+
+
+def test_while_there_is_no_policy_refused_writes_are_on_record(database: Path, tmp_path: Path) -> None:
+    """With the reason: the policy, not the user, is what must be mended."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("")
+    authority = PolicyAuthBackend(policy)
+    policy.write_text("[[allow]]\nwho = 1")
+    with pytest.raises(PolicyUnreadable):
+        Database("catalog", database).authorize("write", authority, what="make it")
+    (kept,) = refusals(database)
+    assert kept.what.startswith(f"make it: {policy}: ")
+    assert "allow 1" in kept.what
 
 
 def test_a_refused_read_is_not_on_record(database: Path) -> None:

@@ -65,7 +65,7 @@ def init(path: str | Path | UPath, *, name: str | None = None, force: bool = Fal
     if not force:
         _require_free(to_local(path))
     here = to_local(path)
-    there = (here / WORKSPACE_MARKER).is_file()
+    there = _is_whole(here, WORKSPACE_MARKER, "data", "projects")
     Database("cache", cache_path(here)).authorize("read" if there else "write", what="make the workspace")
     root = init_workspace(path, name=name)
     register(root.path)
@@ -84,6 +84,11 @@ def _require_free(folder: Path) -> None:
     else:
         return
     raise PathTaken(message, path=str(folder))
+
+
+def _is_whole(home: Path, marker: str, *folders: str) -> bool:
+    """Return whether nothing would be made by making it."""
+    return (home / marker).is_file() and all((home / folder).is_dir() for folder in folders)
 
 
 def register(path: Path) -> None:
@@ -154,7 +159,7 @@ class Workspace:
         """
         if create:
             home = self.path / "projects" / project_folder(name)
-            if not (home / PROJECT_MARKER).is_file():
+            if not _is_whole(home, PROJECT_MARKER, "simulations"):
                 Database("catalog", catalog_path(home)).authorize("write", what=f"make project {home.name}")
             return Project(init_project(self.path, name).path)
         here = [p for p in self.projects() if name in {p.name, p.path.name}]
