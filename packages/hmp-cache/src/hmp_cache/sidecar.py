@@ -15,7 +15,8 @@ from hmp_cache.shelf import SIDECAR, Shelf
 from hmp_core.durable import make_folder, write_atomic
 from hmp_core.errors import CorruptError, SchemaTooNewError
 from hmp_core.events import Event
-from hmp_core.events.record import from_dict
+from hmp_core.events.record import from_dict, to_json
+from hmp_core.identity import sha256_bytes
 
 #: The form of a sidecar that this module writes; every earlier one stays readable.
 SCHEMA = 1
@@ -66,6 +67,10 @@ def read(path: Path) -> Sidecar | None:
         if schema > SCHEMA:
             message = f"{path} has schema {schema}, this hmp reads up to {SCHEMA}; upgrade hmp-cache"
             raise SchemaTooNewError(message, path=str(path), found=schema, known=SCHEMA)
+        # the log has a checksum a line; where it is lost, nothing else would tell that a value was changed
+        if found.get("checksum", _checksum(found)) != _checksum(found):
+            message = "it is not as it was written"
+            raise ValueError(message)
         return Sidecar(str(found["entry"]["id"]), tuple(from_dict(event) for event in found["events"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -85,8 +90,13 @@ def write(path: Path, sidecar: Sidecar) -> None:
         "entry": newest.payload["entry"] if newest else {"id": sidecar.entry},
         "events": [event.as_dict() for event in sidecar.events],
     }
+    content["checksum"] = _checksum(content)
     make_folder(path.parent)
     write_atomic(path, (json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return sha256_bytes(to_json([content["entry"], content["events"]]).encode())
 
 
 def every(data: Path) -> Iterator[Path]:

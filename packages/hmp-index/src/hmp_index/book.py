@@ -118,6 +118,7 @@ class Book:
         """Return whether the database cannot be read (another process may have mended it meanwhile)."""
         try:
             with self._backend.lease(write=False):
+                queries.state(self._backend)
                 queries.simulations(self._backend)
         except CorruptError:
             return True

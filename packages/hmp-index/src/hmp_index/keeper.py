@@ -161,21 +161,23 @@ class Keeper:
 
     def _mended(self, work: Callable[[], T]) -> T:
         """Do something; if the database turns out to be damaged or gone, make it anew and do it again."""
-        try:
-            return work()
-        except (CorruptError, DatabaseNotFound) as error:
-            if self.read_only or error.path != str(self.path):
-                raise
-            self._mend(error)
-            return work()
+        for again in (False, True):
+            try:
+                return work()
+            except (CorruptError, DatabaseNotFound) as error:
+                if self.read_only or error.path != str(self.path):
+                    raise
+                self._mend(error, surely=again)
+        return work()
 
-    def _mend(self, error: HmpError) -> None:
+    def _mend(self, error: HmpError, *, surely: bool) -> None:
+        """Make the database anew if it is damaged still; ``surely`` if that was met again after the first time."""
         with self._book.locked("read"):
             if isinstance(error, WalCorrupt) and (kept := self._book.set_wal_aside()):
                 self._remarks.append(
                     f"{error.wal} could not be replayed and is kept as {kept}; the workspaces are read anew"
                 )
-            if isinstance(error, CorruptError) and self._book.is_damaged():
+            if isinstance(error, CorruptError) and (surely or self._book.is_damaged()):
                 self._book.set_aside()
                 self._remarks.append(
                     f"{self.path} was damaged; it was set aside and is made anew from {roster.NAME} and the workspaces"
