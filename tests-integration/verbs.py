@@ -18,9 +18,11 @@ import hmp_index
 import hydromodpy
 from hmp_cache.opening import rebuild_cache, rooms_of
 from hmp_catalog.catalog import rebuild_catalog
+from hmp_catalog.fields import SimulationZarr
 from hmp_catalog.fold import FOLD
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
+from hmp_catalog.tables import TableSet, TableWriter
 from hmp_catalog.writes import WritesMixin
 from hmp_core.events import EventStore
 from hmp_core.migrations.runner import apply_migrations
@@ -49,11 +51,18 @@ MODULES = (
     "hmp_cache.opening",
     "hmp_catalog",
     "hmp_catalog.catalog",
+    "hmp_catalog.fields",
+    "hmp_catalog.tables",
     "hydromodpy",
     "hydromodpy.bridge",
     "hydromodpy.lineage",
     "hydromodpy.workspace",
     "hydromodpy.core.migrations.runner",
+)
+#: Classes that the scopes show beside these, and why their verbs ask nobody.
+FORMATS = dict.fromkeys(
+    (SimulationZarr, TableSet, TableWriter),
+    "reads and writes files of a format, wherever they lie; `Run` and `Recorder` ask before they hand it a file",
 )
 _DUNDERS = ("__init__", "__getitem__", "__iter__", "__len__", "__enter__", "__exit__")
 
@@ -297,6 +306,10 @@ PURE: dict[str, str] = {
     for kind, verbs in kinds.items()
     for verb in verbs.split()
 } | {
+    **dict.fromkeys(
+        ("read_table", "read_timeseries", "timeseries_table", "to_series", "write_table"),
+        "knows tables and files, no database; `Run` and `Recorder` ask before they hand it a file",
+    ),
     "workspace_of": "says which workspace a database belongs to, by its path",
     "migrate": "is told whom to ask by its callers, the doors among them",
     "require_current": "is given a lease that was asked for",
@@ -397,7 +410,7 @@ def _name(module: str, verb: str) -> str:
 
 def classes_there_are() -> set[type]:
     """Return the classes that the scopes show and that are more than records and errors."""
-    shown = [import_module(module) for module in ("hmp_index", "hmp_cache", "hmp_catalog", "hydromodpy")]
+    shown = [there for module in MODULES if hasattr(there := import_module(module), "__all__")]
     kinds = {value for there in shown for name in there.__all__ if isinstance(value := getattr(there, name), type)}
     return {kind for kind in kinds if not issubclass(kind, Exception) and not _is_record(kind)}
 
