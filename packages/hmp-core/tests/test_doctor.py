@@ -15,13 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from hmp_core import databases, filesystem
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.auth.refused import keep
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
-from hmp_core.doctor import Case, Checks, Finding, Relation, Vocabulary, checks, codes, examine, machine
+from hmp_core.doctor import Case, Checks, Finding, Relation, Vocabulary, checks, codes, content, examine, log, machine
 from hmp_core.doctor.findings import some, worst
 from hmp_core.doctor.holding import quietly
 from hmp_core.errors import BusyError
@@ -61,10 +63,10 @@ def scopes(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
     return known
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalog of a project: some gauges with levels, folded and packed."""
-    path = catalog_path(init_project(init_workspace(tmp_path / "aare").path, "one").path)
+    path = catalog_path(init_project(init_workspace(tmp_path_factory.mktemp("made") / "aare").path, "one").path)
     store = _store(path)
     store.prepare_schema()
     for number, gauge in enumerate(GAUGES):
@@ -77,6 +79,12 @@ def database(tmp_path: Path) -> Path:
     second.fold()
     second.close()
     return path
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path) -> Path:
+    """A copy of that catalog in its workspace, to spoil."""
+    return shutil.copytree(made.parents[2], tmp_path / "aare") / made.relative_to(made.parents[2])
 
 
 def _store(path: Path) -> EventStore:
@@ -435,6 +443,44 @@ def test_a_flipped_bit_in_a_pack_is_found(database: Path, where: int) -> None:
     data[where] ^= 4
     pack.write_bytes(data)
     assert _one(database, codes.LOG_DAMAGED).where == pack
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a pack of a few events, to be spoilt again and again."""
+    path = catalog_path(init_project(init_workspace(tmp_path_factory.mktemp("packed") / "aare").path, "one").path)
+    store = _store(path)
+    store.prepare_schema()
+    for gauge in GAUGES[:2]:
+        store.append("gauge.set", {"gauge": gauge, "river": "Aare"})
+    store.close()
+    second = _store(path)
+    second.fold()
+    second.close()
+    return path
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@example(place=0.999999, bit=0)
+@example(place=0.51, bit=0)
+def test_any_flipped_bit_of_a_pack_that_was_read_is_found(packed: Path, place: float, bit: int) -> None:
+    """Also in the head of the last line, which then looks like one that was cut short."""
+    pack = _pack(packed)
+    whole = pack.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[int(place * len(whole))] ^= 1 << bit
+    pack.write_bytes(spoilt)
+    try:
+        with DuckDBBackend(packed).lease(write=False, unlocked=True):
+            found = [*log.damage(_case(packed)), *content._folded(_case(packed), DuckDBBackend(packed))]
+    finally:
+        pack.write_bytes(whole)
+    assert codes.LOG_DAMAGED.name in {finding.code for finding in found}
+
+
+def _case(database: Path) -> Case:
+    return Case(Database("catalog", database), database.parent)
 
 
 def test_a_line_that_was_taken_out_is_missed(database: Path) -> None:

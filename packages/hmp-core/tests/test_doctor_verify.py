@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -48,9 +49,10 @@ def scopes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "entry_points", lambda **_: [SimpleNamespace(load=lambda: declared)])
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = catalog_path(init_project(init_workspace(tmp_path / "aare").path, "one").path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog that was told all that the gauges can be told, in a workspace."""
+    path = catalog_path(init_project(init_workspace(tmp_path_factory.mktemp("made") / "aare").path, "one").path)
     store = _store(path)
     store.prepare_schema()
     for number, gauge in enumerate(GAUGES):
@@ -66,6 +68,12 @@ def database(tmp_path: Path) -> Path:
     store.close()
     _settle(path)
     return path
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to spoil."""
+    return shutil.copytree(made.parents[2], tmp_path / "aare") / made.relative_to(made.parents[2])
 
 
 def _store(path: Path) -> EventStore:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from hmp_core.auth import LocalAuthBackend
-from hmp_core.errors import FoldDisabled
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.errors import FoldDisabled, MigrationPending
 from hmp_core.events import EventStore
 from hmp_core.events import host as hosts
 from hmp_core.events.host import fold_host, is_this, why_not_fold
 from hmp_core.events.rebuild import rebuild
+from hmp_core.events.store import components
 from hmp_core.layout import catalog_path, init_project, init_workspace
+from hmp_core.migrations.runner import migrate
 from hmp_core.testing.gauges import FOLD
 
 GAUGE = "6f2f1b0e-5f0a-5c39-9d5e-6a7d3c1e8b42"
@@ -65,6 +68,22 @@ def test_another_host_appends_and_reads_what_was_folded(database: Path) -> None:
     with pytest.raises(FoldDisabled, match="node1"):
         reader.fold()
     reader.close()
+
+
+def test_another_host_does_not_upgrade(database: Path) -> None:
+    """An upgrade puts another file in the place of the one that the named host may have open."""
+    for table in FOLD.tables:
+        DuckDBBackend(database).execute(f"DROP TABLE {table.name}")
+    DuckDBBackend(database).execute("DELETE FROM schema_migrations WHERE component = 'gauges'")
+    _name(database, "node1")
+    before = database.stat().st_ino
+    for requested in (False, True):
+        with pytest.raises(MigrationPending, match=r"not here: .* node1 folds"):
+            migrate(database, components(FOLD), requested=requested)
+    assert database.stat().st_ino == before
+    _name(database, socket.gethostname())
+    migrate(database, components(FOLD))
+    assert database.stat().st_ino != before
 
 
 def test_the_named_host_folds(database: Path) -> None:

@@ -26,6 +26,8 @@ class LogFile:
     path: Path
     events: Sequence[Event]
     damaged: Sequence[Line]
+    #: how many of its bytes could be told: what follows is cut short, and was never acknowledged
+    end: int = 0
 
 
 @dataclass
@@ -93,8 +95,10 @@ def _read(path: Path) -> LogFile:
     except FileNotFoundError:  # packed and removed meanwhile: its events are in a pack
         return LogFile(path, (), ())
     lines = list(decode(data))
-    # the last line may still be being written; cut short, it was never acknowledged
-    if lines and lines[-1].event is None and (is_torn(lines[-1]) or not lines[-1].raw.endswith(b"\n")):
+    # cut short, the last line was never acknowledged; in a segment it may still be being written
+    unfinished = path.parent.name == "pending" and lines and not data.endswith(b"\n")
+    if lines and lines[-1].event is None and (is_torn(lines[-1]) or unfinished):
         lines.pop()
     events = [line.event for line in lines if line.event is not None]
-    return LogFile(path, events, [line for line in lines if line.event is None])
+    damaged = [line for line in lines if line.event is None]
+    return LogFile(path, events, damaged, lines[-1].end if lines else 0)

@@ -14,6 +14,7 @@ from hmp_core.doctor.case import Case
 from hmp_core.doctor.checks import Checks, Relation, Vocabulary
 from hmp_core.doctor.findings import Finding, many, some
 from hmp_core.events.apply import positions
+from hmp_core.events.pending import Position
 from hmp_core.migrations import ledger
 from hmp_core.migrations.runner import require_current
 
@@ -56,6 +57,13 @@ def _folded(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:
     lost = sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
     if lost:
         yield case.finding(codes.LOST, f"read before, and gone or shorter now: {some(lost)}", case.files.packs)
+    for log in case.log:
+        at = known.get(log.path.name, Position(0))
+        if not at.packed and log.end < at.position <= sizes.get(log.path.name, 0):
+            what = (
+                f"{at.position - log.end} bytes from {log.end} on were read before, and no event can be read there now"
+            )
+            yield case.finding(codes.LOG_DAMAGED, what, log.path)
     unread = case.files.unread(known)
     if unread:
         yield case.finding(codes.UNFOLDED, f"not in the tables yet: {many(unread, 'acknowledged event')}")

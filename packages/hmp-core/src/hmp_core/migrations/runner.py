@@ -220,6 +220,8 @@ def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
         return
     if not requested and os.environ.get("HMP_AUTO_MIGRATE", "1").lower() in _OFF:
         raise _waiting(str(backend.path), *waiting[0][1:])
+    if lack := _why_not_here(backend.path, plans):
+        raise _waiting(str(backend.path), *waiting[0][1:], but=f"; not here: {lack}")
     if backend.leased:
         message = f"{backend.path}: it is older than this hmp and a block that reads it is open; leave the block first"
         raise InvalidInput(message)
@@ -230,6 +232,13 @@ def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
         copy_whole(backend, new)
         _upgrade_copy(DuckDBBackend(new), steps, of=backend.path, backup=backup)
         take_place(new, backend.path)
+
+
+def _why_not_here(database: Path, plans: _Plans) -> str:
+    """Return why no other file may take the place of a database here: another host folds into it."""
+    from hmp_core.events.host import why_not_fold  # the events stand on this room
+
+    return why_not_fold(database) if any(component == "events" for component, _ in plans) else ""
 
 
 def _upgrade_copy(copy: DuckDBBackend, steps: _Plans, *, of: Path, backup: Path | None) -> None:
@@ -263,10 +272,10 @@ def _apply(backend: BulkBackend, component: str, migration: Migration) -> None:
         raise MigrationExecutionError(message, path=str(backend.path), backup="") from error
 
 
-def _waiting(where: str, migrations: list[Migration], left: list[Migration]) -> HmpError:
+def _waiting(where: str, migrations: list[Migration], left: list[Migration], *, but: str = "") -> HmpError:
     found = len(migrations) - len(left)
     message = (
         f"{where} has schema version {found}, this hmp writes {len(migrations)}; "
-        "upgrade it with `hmp db upgrade` (or open it for writing with HMP_AUTO_MIGRATE unset)"
+        f"upgrade it with `hmp db upgrade` (or open it for writing with HMP_AUTO_MIGRATE unset){but}"
     )
     return MigrationPending(message, path=where, found=found, known=len(migrations))
