@@ -59,8 +59,9 @@ class MigrationSuite:
     @pytest.fixture
     def database(self, tmp_path: Path) -> Path:
         """Return a database with every migration of the folder applied."""
-        self.apply(tmp_path / "database.duckdb")
-        return tmp_path / "database.duckdb"
+        path = tmp_path / "judged" / "database.duckdb"
+        self.apply(path)
+        return path
 
     @pytest.fixture
     def copy(self, tmp_path: Path) -> Path:
