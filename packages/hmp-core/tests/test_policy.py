@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -122,11 +123,15 @@ def test_names_of_users_are_told_apart_by_case(file: Path, monkeypatch: pytest.M
     assert not PolicyAuthBackend(file).can_write("cache:aare")
 
 
-def test_an_empty_policy_allows_nothing(file: Path) -> None:
-    assert not any(write(file, "").can_read(resource) for resource in ("index", "cache:aare", "*", ""))
+def test_what_is_not_allowed_is_refused(file: Path) -> None:
+    policy = write(file, "[[allow]]\nwho = ['anna']\nread = ['cache:reuss']\n")
+    assert not any(policy.can_read(resource) for resource in ("index", "cache:aare", "*", ""))
 
 
 WRONG = {
+    "": "allow",
+    "[groups]\na = ['b']": "allow",
+    "allow = []": "allow",
     "allow = 'all'": "allow",
     "[groups": "",
     "groups = ['a']": "groups",
@@ -287,6 +292,29 @@ def test_the_example_in_the_manual_of_the_module_is_a_policy() -> None:
     assert len(parse(textwrap.dedent(example)).rules) == 2
 
 
+def test_a_file_that_is_being_saved_is_waited_for(file: Path) -> None:
+    """A finished run must not be refused because an editor is at the policy: it leaves half a file for a moment."""
+    policy = PolicyAuthBackend(file)
+    for half in (lambda: file.write_text(POLICY[:30]), lambda: file.write_text(""), file.unlink):
+        half()
+        saved = threading.Timer(0.1, file.write_text, [POLICY])
+        saved.start()
+        assert policy.can_write("cache:aare")
+        saved.join()
+
+
+def test_what_stays_spoilt_is_waited_for_once(file: Path) -> None:
+    policy = PolicyAuthBackend(file)
+    file.unlink()
+    with pytest.raises(PolicyUnreadable):
+        policy.can_write("cache:aare")
+    began = time.perf_counter()
+    for _ in range(20):
+        with pytest.raises(PolicyUnreadable):
+            policy.can_write("cache:aare")
+    assert time.perf_counter() - began < 0.5
+
+
 # ── who chooses ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -354,6 +382,22 @@ def test_a_link_leads_to_the_same_authority(workspace: Path, tmp_path: Path) -> 
     ):
         found = Database("catalog", path)
         assert found.resource == "catalog:aare/base"
+        assert isinstance(found.auth(), PolicyAuthBackend)
+
+
+def test_a_database_on_another_disk_belongs_to_its_workspace(workspace: Path, tmp_path: Path) -> None:
+    """A link that leads out of a workspace does not lead out of its policy."""
+    say(workspace, '[auth]\nbackend = "policy"\npolicy = "policy.toml"')
+    (workspace / "policy.toml").write_text(POLICY)
+    (tmp_path / "scratch").mkdir()
+    for component, path, resource in (
+        ("cache", workspace / "data" / "cache.duckdb", "cache:aare"),
+        ("catalog", catalog_path(init_project(workspace, "base").path), "catalog:aare/base"),
+    ):
+        (tmp_path / "scratch" / path.name).touch()
+        path.symlink_to(tmp_path / "scratch" / path.name)
+        found = Database(component, path)
+        assert found.resource == resource
         assert isinstance(found.auth(), PolicyAuthBackend)
 
 

@@ -195,7 +195,7 @@ def test_what_may_not_be_written_is_logged_and_refused_all_the_same(caplog: pyte
 def test_while_there_is_no_policy_refused_writes_are_on_record(database: Path, tmp_path: Path) -> None:
     """With the reason: the policy, not the user, is what must be mended."""
     policy = tmp_path / "policy.toml"
-    policy.write_text("")
+    policy.write_text("[[allow]]\nwho = ['*']\nread = ['*']")
     authority = PolicyAuthBackend(policy)
     policy.write_text("[[allow]]\nwho = 1")
     with pytest.raises(PolicyUnreadable):
@@ -228,7 +228,7 @@ def test_the_command_shows_them(
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (row["user"], row["what"], row["path"]) == ("anna", "record run.opened", str(database))
     policy = folder / "policy.toml"
-    policy.write_text("")
+    policy.write_text("[[allow]]\nwho = ['ben']\nread = ['*']")
     monkeypatch.setenv("HMP_AUTH_BACKEND", f"policy:{policy}")
     assert main(["db", "refused", str(folder)]) == AccessDenied.exit_code
     assert "anna" not in capsys.readouterr().out

@@ -42,7 +42,7 @@ class Database:
 
         The names are those of the folders, links followed: by another way in it is no other resource.
         """
-        home = Path(os.path.realpath(self.path)).parent
+        home = self._home()
         match self.component:
             case "index":
                 return "index"
@@ -54,7 +54,16 @@ class Database:
         """Return the authority that is asked, that of its workspace or of the environment; see `get_auth_backend`."""
         from hmp_core.auth.choice import get_auth_backend
 
-        return get_auth_backend(folder=None if self.component == "index" else Path(os.path.realpath(self.path)).parent)
+        return get_auth_backend(folder=None if self.component == "index" else self._home())
+
+    def _home(self) -> Path:
+        """Return the folder that it belongs to: where it really lies, if hmp knows that place, else where its name is.
+
+        A link into a workspace is a way in; one that leads out of it to a scratch disk leaves it in its workspace.
+        """
+        real = Path(os.path.realpath(self.path)).parent
+        known = workspace_root(real) or project_root(real)
+        return real if known else Path(os.path.realpath(self.path.parent))
 
     def authorize(self, action: Literal["read", "write"], auth: AuthBackend | None = None, *, what: str = "") -> None:
         """Return if the current user may do ``action`` here, by ``auth`` or else the authority that is asked.

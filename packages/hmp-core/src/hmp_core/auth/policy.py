@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 #: a file system ticks at 4 to 10 ms, on some at 2 s. Until then its bytes are compared.
 _TICK = 2_000_000_000
 
+#: Seconds between looks at a file that was a policy and is none now. An editor that saves in place leaves half a file
+#: for some milliseconds, and a run that has just finished would be refused for it.
+_PATIENCE = (0.02, 0.05, 0.1, 0.2)
+
 _KEYS = {"who", "read", "write"}
 
 
@@ -76,6 +80,7 @@ class PolicyAuthBackend:
         self.path = to_local(path)
         self._who = LocalAuthBackend()
         self._known = _Known()
+        self._gave_up = ""
         self._obey({})
 
     def __repr__(self) -> str:
@@ -112,18 +117,29 @@ class PolicyAuthBackend:
 
         No lock: what is known is one object, replaced in one step. Two threads may both read a changed file.
         """
-        try:
-            known = self._known = self._known.looked_again(self.path)
-        except FileNotFoundError:
-            why = "there is no such policy file"
-        except OSError as error:
-            why = f"the policy cannot be read: {error.strerror or error}"
-        except (ValueError, RecursionError) as error:  # of tomllib and of `_Wrong`
-            why = f"the policy is malformed: {error}"
-        else:
-            return known.policy
+        for pause in (*_PATIENCE, 0.0):
+            why = self._look()
+            if not why:
+                return self._known.policy
+            if why == self._gave_up or self._known.content is None:
+                break
+            time.sleep(pause)
+        self._gave_up = why
         message = f"{self.path}: {why}; nobody is allowed anything until it is mended"
         raise PolicyUnreadable(message, path=str(self.path), **{"user": "", "action": "", "resource": "", **asked})
+
+    def _look(self) -> str:
+        """Look at the file; return why there is no policy, if there is none."""
+        try:
+            self._known = self._known.looked_again(self.path)
+        except FileNotFoundError:
+            return "there is no such policy file"
+        except OSError as error:
+            return f"the policy cannot be read: {error.strerror or error}"
+        except (ValueError, RecursionError) as error:  # of tomllib and of `_Wrong`
+            return f"the policy is malformed: {error}"
+        self._gave_up = ""
+        return ""
 
 
 class _Wrong(ValueError):
@@ -211,8 +227,8 @@ def parse(text: str) -> Policy:
     _only(said, {"groups", "allow"}, "the policy")
     groups = _groups(said.get("groups", {}))
     rules = said.get("allow", [])
-    if not isinstance(rules, list):
-        message = "allow: expected [[allow]], a table for each rule"
+    if not isinstance(rules, list) or not rules:  # a file without any is one that is just being written
+        message = "allow: expected [[allow]], a table for each rule, and at least one"
         raise _Wrong(message)
     return Policy(tuple(_rule(rule, f"allow {number}", groups) for number, rule in enumerate(rules, 1)))
 
