@@ -140,7 +140,7 @@ def test_a_host_goes_by_its_name_with_or_without_the_domain(
 
 
 def test_asking_is_cheap(database: Path) -> None:
-    """Every reading asks: it must cost microseconds (measured 25), not a file that is read and parsed."""
+    """Every reading asks: it must cost microseconds (measured 30), not a file that is read and parsed."""
     _name(database, "node1")
     why_not_fold(database)
     reads = []
