@@ -78,3 +78,24 @@ def test_none_of_the_cache_is_taken_for_a_sidecar(data: InputsNamespace, write: 
         (data.workspace / "data" / folder).mkdir(parents=True, exist_ok=True)
         (data.workspace / "data" / folder / "x.hmp.json").write_text("{}")
     assert list(sidecar.every(data.workspace / "data")) == [path]
+
+
+def test_one_that_was_changed_is_not_believed(data, write):
+    """Nothing else would tell, where the log is lost."""
+    path = _stored(data, write)
+    whole = path.read_text()
+    path.write_text(whole.replace('"discharge"', '"recharge"', 1))
+    with pytest.raises(CorruptError, match="not as it was written"):
+        sidecar.read(path)
+    path.write_text(whole)
+    assert sidecar.read(path) is not None
+
+
+def test_one_without_a_checksum_is_read(data, write):
+    """Of an earlier form, or written by hand."""
+    path = _stored(data, write)
+    said = json.loads(path.read_text())
+    before = sidecar.read(path)
+    del said["checksum"]
+    path.write_text(json.dumps(said))
+    assert sidecar.read(path) == before

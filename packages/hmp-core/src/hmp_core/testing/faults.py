@@ -32,6 +32,7 @@ ROOMS = (
     "copying",
     "durable",
     "locks",
+    "wal",
     "replacing",
 )
 
