@@ -102,6 +102,9 @@ _ASK = """
 """
 
 
+#: Where the blocks of a file of DuckDB begin, and their size in ours.
+_HEADERS, _BLOCK = 12288, 16384
+
 #: Databases that are handed to one child.
 _AT_ONCE = 30
 
@@ -161,6 +164,17 @@ def test_writing_to_a_spoilt_database_loses_nothing(home: Path, right: Rows) -> 
     assert not rebuild(home / "gauges.duckdb", FOLD)
     assert dump(gauges(home)) == right | {"observers": dump(gauges(home))["observers"]}
     assert [row[0] for row in dump(gauges(home))["observers"]] == [*(row[0] for row in right["observers"]), "new"]
+
+
+def test_damage_that_is_met_while_writing_is_called_by_its_name(home: Path, right: Rows) -> None:
+    """A block that the fold needs, and whose damage ends the engine: what is told is the damage, not the end."""
+    data = (home / "gauges.duckdb").read_bytes()
+    cases = []
+    for block in range(_HEADERS, len(data), _BLOCK):
+        place = next((n for n in range(block + 100, block + _BLOCK) if data[n]), None)
+        if place is not None:
+            cases.append((f"block at {block}", data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]))
+    assert _judge_writing(home, right, cases)["refused"] > 5
 
 
 @pytest.mark.soak
