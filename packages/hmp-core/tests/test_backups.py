@@ -240,7 +240,16 @@ def test_damage_in_any_block_is_seen(lived_in: EventStore) -> None:
 def test_who_may_not_write(lived_in: EventStore) -> None:
     with pytest.raises(AccessDenied):
         take_backup(lived_in.path, auth=Nobody(), resource="gauges")
+    with pytest.raises(AccessDenied):
+        take_backup(lived_in.path, auth=Reader(), resource="gauges")
     assert list_backups(lived_in.path) == []
+
+
+class Reader(Nobody):
+    """May read, and must not push the oldest backup out by taking another."""
+
+    def can_read(self, resource: str) -> bool:
+        return True
 
 
 def test_a_reason_is_part_of_a_name(lived_in: EventStore) -> None:
@@ -305,6 +314,30 @@ def test_no_room_at_any_moment(lived_in: EventStore) -> None:
     assert kept
 
 
+def test_no_room_does_not_end_the_block_that_reads(lived_in: EventStore) -> None:
+    """What fails is the engine's checkpoint of the copy, after which it refuses that file and nothing else."""
+    lived_in.close()
+    code = """
+        import resource
+        from hmp_core.backends import DuckDBBackend
+        from hmp_core.backups import take_backup
+        from hmp_core.errors import StorageError
+        backend = DuckDBBackend(path)
+        with backend.lease(write=False):
+            backend.fetch_all("SELECT 1")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            try:
+                take_backup(path)
+            except StorageError as error:
+                say(str(error))
+            say(backend.fetch_all("SELECT count(*) FROM gauges"))
+    """
+    for limit in (13_000, 20_000, 90_000):
+        why, rows = run(code, path=lived_in.path, limit=limit)
+        assert rows == [(3,)]
+        assert "could not be copied" in why
+
+
 def test_a_full_disk(small_disk: Path) -> None:
     store = gauges(small_disk / "aare")
     store.prepare_schema()
@@ -318,3 +351,19 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert dump(again) == before
     (small_disk / "ballast").unlink()
     assert _rows(take_backup(store.path)) == before
+
+
+@pytest.mark.parametrize("lost", ["DELETE FROM visits", "DROP INDEX gauges_by_name", "DROP TABLE observers"])
+def test_a_copy_that_is_not_the_same_is_not_kept(
+    lived_in: EventStore, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Should the engine ever leave something out."""
+    whole = DuckDBBackend.copy_to
+
+    def leaky(source: DuckDBBackend, other: DuckDBBackend) -> None:
+        whole(source, other)
+        other.execute(lost)
+
+    monkeypatch.setattr(DuckDBBackend, "copy_to", leaky)
+    _refused(CorruptError, lived_in.path)
+    assert list_backups(lived_in.path) == []
