@@ -56,3 +56,12 @@ def set_aside(database: Path) -> list[Path]:
             os.rename(path, kept[-1])
         fsync_folder(database.parent)
     return kept
+
+
+def set_aside_if_damaged(database: Path) -> str:
+    """Move a WAL that cannot be replayed, and return what to say of it; empty if it can be. The lock is held."""
+    found = damage(database)
+    if found is None:
+        return ""
+    kept = ", ".join(path.name for path in set_aside(database))
+    return f"{found.wal} could not be replayed and is kept as {kept}"

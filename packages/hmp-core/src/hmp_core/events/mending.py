@@ -47,7 +47,7 @@ def mend(database: Path, fold: Fold, *, timeout: float) -> str:
         else:
             lack = rebuild_locked(database, fold)
             said += f"; {database.name} was rebuilt from its files: {lack or 'nothing that was acknowledged is lost'}"
-    _log.warning("%s (%s)", said, damage)
+    _log.warning("%s (%s)", said, str(damage.__cause__).partition("\n\nStack Trace")[0])
     return said
 
 

@@ -109,8 +109,8 @@ def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Not
     files = LogFiles(database)
     with beside(database) as new, translated(database):
         make(new)
-        if wal.damage(database) is not None:
-            wal.set_aside(database)  # it would go with the former database, and with the sixth rebuild for good
+        # else it would go with the former database, and with the sixth rebuild for good
+        remark = wal.set_aside_if_damaged(database)
         lost = lost_files(database, besides=_read_by(new, unlocked=True))
         harvest = files.harvest({})
         try:
@@ -121,7 +121,7 @@ def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Not
         finally:
             harvest.release()
     reason = f"{', '.join(lost)}; the database that had read them is kept in {kept}" if lost else ""
-    return Notice(waiting=waiting, rejected=files.rejected_count(), reason=reason, lost=len(lost))
+    return Notice(waiting=waiting, rejected=files.rejected_count(), reason=reason, lost=len(lost), remark=remark)
 
 
 def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None) -> list[str]:
