@@ -152,9 +152,12 @@ def pythons(session: nox.Session) -> None:
 @nox.session(name="tests-duckdb2")
 def tests_duckdb2(session: nox.Session) -> None:
     """Run everything on DuckDB 2.x, beside an environment with 1.x, and report; only a broken set-up fails."""
+    paths = {package: f"packages/{package}/tests" for package in PACKAGES} | {"between packages": "tests-integration"}
+    if strange := set(session.posargs) - paths.keys():
+        session.error(f"{', '.join(sorted(strange))}: expected some of {', '.join(paths)}")
     beyond = _empty(_scratch(session) / "duckdb2") / "override.txt"
     beyond.parent.mkdir()
-    beyond.write_text("duckdb>=2\n")
+    beyond.write_text("duckdb>=2,<3\n")
     session.install(*_editable(_family(*PACKAGES)), *_tools("test"), "--override", str(beyond))
     _judge(session, *(_distribution(name) for name in _family(*PACKAGES)))
     other = _fresh(session, _empty(_scratch(session) / "env-duckdb1"))
@@ -163,8 +166,6 @@ def tests_duckdb2(session: nox.Session) -> None:
     if [int(version.partition(".")[0]) for version in versions] != [2, 1]:
         session.error(f"expected DuckDB 2 here and 1 beside it, and have {' and '.join(versions)}")
     env = {"HMP_STATE_HOME": str(_empty(_scratch(session) / "state")), "OTHER_DUCKDB_PYTHON": other, "PYTHONPATH": None}
-    paths = {package: f"packages/{package}/tests" for package in PACKAGES}
-    paths["between packages"] = "tests-integration"
     told = [f"on DuckDB {versions[0]}, beside {versions[1]}:"]
     for name in session.posargs or paths:
         report = beyond.with_name("report.xml")

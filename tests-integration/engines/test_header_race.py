@@ -64,13 +64,13 @@ def _held_before_its_lock(database: DuckDBBackend, code: str) -> Iterator[None]:
     command = ["strace", "-f", "-qq", "-o", str(trace), "-P", str(database.path), "-e", "trace=fcntl", "-e", inject]
     child = subprocess.Popen([*command, sys.executable, "-c", code, str(database.path)])
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while not (trace.exists() and "F_SETLK" in trace.read_text()):
             assert child.poll() is None, "it ended before it took a lock"
             assert time.monotonic() < until
             time.sleep(0.01)
         yield
-        assert child.wait(timeout=30) == 0
+        assert child.wait(timeout=90) == 0
     finally:
         child.kill()
         child.wait()
