@@ -12,8 +12,11 @@ import pytest
 
 import hmp_catalog
 from hmp_catalog.fold import FOLD
+from hmp_core.backups import take_backup
 from hmp_core.events.rebuild import rebuild
+from hmp_core.events.store import components
 from hmp_core.layout import catalog_path
+from hmp_core.upkeep import restore, vacuum
 
 #: What the manifests alone give back, whatever was said later.
 OF_MANIFESTS = {
@@ -117,6 +120,33 @@ def test_a_database_is_rebuilt_while_it_is_there(project, contents):
         assert len(cat) == 4
     assert contents(project) == before
     assert list((project / ".hmp" / "catalog" / "replaced").glob("*.duckdb"))
+
+
+def test_a_backup_comes_back_with_what_was_recorded_since(project, contents):
+    take_backup(catalog_path(project))
+    with hmp_catalog.open(project) as cat:
+        with cat.record("gr4j", name="since", parameters={"x1": 1.0}, tags=["new"]) as rec:
+            rec.metric("nse", 0.9)
+        cat["reference"].tag("later").note("said since")
+    before = contents(project)
+    catalog_path(project).unlink()
+    assert not restore(catalog_path(project), components(FOLD), fold=FOLD).notice
+    assert contents(project) == before
+
+
+def test_a_backup_knows_what_the_log_has_lost(project, contents):
+    before = contents(project)
+    take_backup(catalog_path(project))
+    shutil.rmtree(project / "events")
+    shutil.rmtree(project / ".hmp" / "catalog" / "pending")
+    assert not restore(catalog_path(project), components(FOLD), fold=FOLD).notice
+    assert contents(project) == before
+
+
+def test_a_vacuum_changes_no_row(project, contents):
+    before = contents(project)
+    vacuum(catalog_path(project), components(FOLD))
+    assert contents(project) == before
 
 
 def test_two_rebuilds_give_the_same(project, contents):

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from hmp_core.backends import DuckDBBackend
+from hmp_core.backups import take_backup
 from hmp_core.copying import contents
 from hmp_core.errors import (
     AccessDenied,
@@ -26,7 +27,7 @@ from hmp_core.events.store import components
 from hmp_core.testing.children import run, start
 from hmp_core.testing.door_suite import Nobody
 from hmp_core.testing.gauges import FOLD, dump, gauges
-from hmp_core.upkeep import Vacuumed, vacuum
+from hmp_core.upkeep import Vacuumed, restore, vacuum
 
 SCHEMA = components(FOLD)
 
@@ -82,6 +83,32 @@ def test_what_is_not_flushed_yet_stays(grown: EventStore) -> None:
     vacuum(grown.path, SCHEMA)
     assert not grown.path.with_name("gauges.duckdb.wal").exists()
     assert {row[1] for row in dump(grown)["gauges"]} == {"Reuss"}
+
+
+def test_who_works_elsewhere_meanwhile_loses_nothing_and_sees_all(store: EventStore) -> None:
+    """Another process appends, folds and reads while the database is replaced again and again under its hands."""
+    code = """
+        from uuid import UUID
+        from hmp_core.testing.gauges import gauges
+        store = gauges(folder)
+        say()
+        for n in range(1, 21):
+            store.append("gauge.set", {"gauge": str(UUID(int=n)), "river": "Aare"})
+            with store.reading() as backend:
+                seen = backend.fetch_all("SELECT count(*) FROM gauges")[0][0]
+            assert seen == n, f"{seen} of {n}: {store.notice}"
+        store.close()
+        say("done")
+    """
+    take_backup(store.path)
+    with start(code, folder=store.path.parent) as worker:
+        worker.hear()
+        for _ in range(3):
+            vacuum(store.path, SCHEMA)
+            restore(store.path, SCHEMA, fold=FOLD)
+            take_backup(store.path)
+        assert worker.hear() == "done"
+    assert len(dump(store)["gauges"]) == 20
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────
