@@ -359,6 +359,32 @@ with backend.lease(write=True):
     assert backend.fetch_all("SELECT a FROM t") == [(1,)]
 
 
+def test_writers_killed_among_others_lose_nothing_that_they_said(backend: SQLiteBackend, path: Path) -> None:
+    code = """
+        from hmp_core.backends import SQLiteBackend
+        backend = SQLiteBackend(path)
+        for n in range(first, first + 100_000):
+            with backend.transaction():
+                backend.insert("t", {"a": n})
+            say(n)
+    """
+    said: list[int] = []
+    with start(code, path=path, first=0) as steady, start(code, path=path, first=1_000_000) as other:
+        for number in range(2, 6):
+            with start(code, path=path, first=number * 1_000_000) as child:
+                child.hear()
+                child.kill()
+                said += child.rest()
+        for child in (steady, other):
+            child.kill()
+            said += child.rest()
+    kept = {a for (a,) in backend.fetch_all("SELECT a FROM t")}
+    assert len(said) >= 6
+    assert set(said) <= kept
+    assert len(kept) <= len(said) + 6, "each may have committed one row that it could not say any more"
+    assert backend.fetch_all("PRAGMA integrity_check") == [("ok",)]
+
+
 def test_ctrl_c_ends_a_question_that_takes_long(backend: SQLiteBackend, path: Path) -> None:
     code = (
         from_sqlite
