@@ -23,7 +23,7 @@ from hmp_core.backends.leases import Leases, OpenFile, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
-from hmp_core.errors import DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
+from hmp_core.errors import BusyError, DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock, surely
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 _instance = Instance(_connect)
-os.register_at_fork(after_in_child=_instance.forget)
+os.register_at_fork(before=_instance.before_fork, after_in_parent=_instance.after_fork, after_in_child=_instance.forget)
 _leases = Leases()
 
 
@@ -187,8 +187,10 @@ class DuckDBBackend:
             with self._translated(opening=True):
                 file.connection.execute(f"ATTACH '{literal}' AS {alias} ({options})")
                 file.connection.execute(f"USE {alias}")
-        except HmpError:
+        except HmpError as error:
             file.close()
+            if isinstance(error, BusyError) and file.path in _instance.inherited:
+                raise _born_within(file.path) from error
             raise
 
     def _leave(self, file: OpenFile, block: object) -> None:
@@ -196,17 +198,21 @@ class DuckDBBackend:
             return
         _leases.leave(self, file, block)
         file.blocks.discard(block)
-        if file.blocks or file.connection is None:
+        if file.blocks:
             return
-        _instance.drop(file.path)
         try:
-            with self._translated():
-                self._detach(file.connection, file.alias, displaced=file.displaced)
+            if file.connection is not None:
+                with self._translated():
+                    self._detach(file.connection, file.alias, displaced=file.displaced)
         except KeyboardInterrupt:
             raise  # it may be attached still: what undoes twice comes again
         except BaseException:
-            file.close()
+            self._let_go(file)
             raise
+        self._let_go(file)
+
+    def _let_go(self, file: OpenFile) -> None:
+        _instance.drop(file.path)
         file.close()
 
     def _detach(self, connection: duckdb.DuckDBPyConnection, alias: str, *, displaced: bool) -> None:
@@ -349,7 +355,7 @@ class DuckDBBackend:
         finally:
             # in a forked child it is the parent's; after an aborted transaction it is gone
             if not file.inherited:
-                with contextlib.suppress(engine_error()):
+                with contextlib.suppress(HmpError), self._translated():
                     connection.execute(f"DROP TABLE IF EXISTS temp.{identifier(name)}")
 
     def copy_to(self, other: DuckDBBackend) -> None:
@@ -396,6 +402,14 @@ class DuckDBBackend:
             # a value or a text that cannot even be handed to the engine, as a lone surrogate
             message = f"{self._path}: {type(error).__name__}: {error}"
             raise StatementError(message) from error
+
+
+def _born_within(path: str) -> InvalidInput:
+    message = (
+        f"{path}: this process was forked in a block in which its parent had it open, and the engine cannot open it "
+        "here any more: fork before the block, or start processes with the method spawn"
+    )
+    return InvalidInput(message)
 
 
 def engine_error() -> type[Exception]:

@@ -10,16 +10,22 @@ from typing import Any
 
 from hmp_core.backends.leases import OpenFile, never_free
 
+#: Seconds that a fork waits for the leases of other threads.
+_PATIENCE = 5.0
+
 
 class Instance:
     """The in-memory database of this process and the files attached to it; ``connect`` makes it when it is needed."""
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
-        self.guard = threading.Lock()
+        self.guard = threading.Condition()
         self.root: Any | None = None
         self.files: dict[str, OpenFile] = {}
         self.names = itertools.count(1)
+        #: what the parent had attached when it forked this process
+        self.inherited: set[str] = set()
+        self._forkers: set[int] = set()
 
     def cursor(self) -> Any:
         """Return a connection of its own to it."""
@@ -29,14 +35,37 @@ class Instance:
             return self.root.cursor()
 
     def file(self, path: str) -> OpenFile:
-        """Return the entry of a file; its lock is held."""
+        """Return the entry of a file; its lock is held. A thread that has none yet lets a fork go first."""
+        me = threading.get_ident()
         with self.guard:
+            self.guard.wait_for(lambda: not self._forkers - {me} or self._of(me), _PATIENCE)
             return self.files.setdefault(path, OpenFile(path))
 
     def drop(self, path: str) -> None:
         """Forget the entry of a file that nobody has open any more."""
         with self.guard:
             self.files.pop(path, None)
+            self.guard.notify_all()
+
+    def _of(self, thread: int) -> bool:
+        return any(file.thread == thread for file in self.files.values())
+
+    def before_fork(self) -> None:
+        """Wait until no other thread has a file attached, at most some seconds.
+
+        The engine's module remembers what is attached, and the child inherits that memory: what is attached at this
+        moment the child can never attach to write (1.5.6, by whatever spelling of its path).
+        """
+        me = threading.get_ident()
+        with self.guard:
+            self._forkers.add(me)
+            self.guard.wait_for(lambda: all(file.thread == me for file in self.files.values()), _PATIENCE)
+
+    def after_fork(self) -> None:
+        """Let the other threads of the parent go on."""
+        with self.guard:
+            self._forkers.discard(threading.get_ident())
+            self.guard.notify_all()
 
     def discard(self) -> None:
         """Start afresh at the next lease: after a fatal error the engine refuses everything else."""
@@ -56,4 +85,6 @@ class Instance:
         for inherited in (default, self.root, *(file.connection for file in self.files.values())):
             if inherited is not None:
                 never_free(inherited)
-        self.guard, self.root, self.files = threading.Lock(), None, {}
+        self.inherited |= set(self.files)
+        self.guard, self.root, self.files = threading.Condition(), None, {}
+        self._forkers = set()

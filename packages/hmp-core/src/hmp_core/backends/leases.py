@@ -29,6 +29,7 @@ class OpenFile:
         self.in_transaction = False
         self.alias = ""
         self.connection: Any = None
+        self.thread = threading.get_ident()
         self._pid = os.getpid()
 
     @property

@@ -11,6 +11,7 @@ from hmp_core.cli.backups import backup, restore, vacuum
 from hmp_core.cli.each import AS_JSON, WHERE, each
 from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
+from hmp_core.cli.unlock import unlock
 from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease
 from hmp_core.errors import AccessDenied, HmpError
@@ -22,6 +23,7 @@ def group() -> None:
 
 
 group.add_command(verify)
+group.add_command(unlock)
 
 
 @group.command()
