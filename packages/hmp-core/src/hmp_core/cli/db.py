@@ -19,7 +19,7 @@ from hmp_core.errors import AccessDenied, HmpError
 
 @click.group()
 def group() -> None:
-    """The databases: status, fold, waiting, upgrade."""
+    """The databases: their state, upgrades, backups, checks and locks."""
 
 
 group.add_command(verify)

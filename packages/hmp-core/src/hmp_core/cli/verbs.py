@@ -21,7 +21,7 @@ _HOME = {
 }
 
 _SUMMARY = {
-    "db": "The databases: status, fold, waiting, upgrade.",
+    "db": "The databases: their state, upgrades, backups, checks and locks.",
     "doctor": "What is wrong with the databases and this machine, and what to do.",
     "index": "The machine index: find workspaces and simulations anywhere.",
     "data": "The input cache of a workspace: add, fetch, find.",
