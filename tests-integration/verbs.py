@@ -344,6 +344,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "db fold": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
     "db refused": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
     "db status": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "db unlock": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
+    "db unlock: by force": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}", "--force"]),
     "db upgrade": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
     "db waiting": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
     "demo": (W_CACHE, ["{new}"]),
