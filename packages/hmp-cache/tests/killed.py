@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 import hmp_cache
 from hmp_core.identity import sha256_bytes
 
-_NAMES = "intake incoming shelf sidecar ledger fetching durable log segment apply pending rebuild"
+_NAMES = "intake incoming shelf sidecar ledger fetching durable log segment apply pending rebuild replacing"
 ROOMS = {f"{name}.py" for name in _NAMES.split()}
 OLD = b"time,discharge\n2001-01-01,1.4\n"
 NEW = b"time,discharge\n2001-01-01,1.4\n2001-01-02,1.3\n"
