@@ -258,7 +258,7 @@ class DatabaseLock:
                 return "another process"
             named = f"process {int(owner.pid)} on {owner.host}"
             if owner.is_dead():
-                return f"another process (who signed last, {named}, has ended)"
+                return f"another process (who signed last, {named}, has ended): `hmp db unlock` says more"
             return f"{named} since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
         except (ValueError, TypeError, OverflowError, OSError):
             return "another process"
