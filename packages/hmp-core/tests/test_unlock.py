@@ -130,7 +130,7 @@ print(child.pid)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heir = int(done.stdout)
     try:
-        with pytest.raises(BusyError, match="has ended.*hmp db unlock"), database_lock(path).hold(0.05):
+        with pytest.raises(BusyError, match=r"has ended.*hmp db unlock"), database_lock(path).hold(0.05):
             pass
         with pytest.raises(BusyError, match="--force"):
             unlock(path, FOLD)

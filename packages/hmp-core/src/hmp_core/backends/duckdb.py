@@ -134,6 +134,7 @@ class DuckDBBackend:
         self._require_there(write=write)
         wait = self._timeout if timeout is None else timeout
         lock = database_lock(self._path)
+        _instance.start()
         with lock.hold_among_threads(wait) if unlocked else lock.hold(wait):
             file = _instance.file(str(self._path))
             block = object()
@@ -410,6 +411,13 @@ def _born_within(path: str) -> InvalidInput:
         "here any more: fork before the block, or start processes with the method spawn"
     )
     return InvalidInput(message)
+
+
+def start_engine() -> None:
+    """Import and start what a lease needs, pyarrow too: 0.5 s the first time, and nobody should wait for that."""
+    import pyarrow  # noqa: F401
+
+    _instance.start()
 
 
 def engine_error() -> type[Exception]:

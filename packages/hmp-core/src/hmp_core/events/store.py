@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hmp_core.auth.gate import authorize
-from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.backends.duckdb import DuckDBBackend, start_engine
 from hmp_core.durable import translated
 from hmp_core.errors import (
     BusyError,
@@ -311,6 +311,7 @@ class EventStore:
         """Take the lock for the whole reading; where it cannot be had, return why."""
         if not os.path.exists(self.path):
             return None  # the lease says so, and no lock file is made
+        start_engine()
         try:
             stack.enter_context(database_lock(self.path).hold(self._timeout))
         except (NotWritable, BusyError) as error:
