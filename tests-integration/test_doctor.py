@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 import hydromodpy as hmp_
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
-from hmp_core.doctor import codes
+from hmp_core.doctor import Case, codes, examine
 from hmp_core.doctor.checks import checks_of
+from hmp_core.doctor.verify import verify
 from hmp_core.layout import cache_path, catalog_path
 from hmp_core.migrations.runner import create_database
 from hmp_core.testing.children import start
@@ -116,6 +118,42 @@ def test_somebody_who_holds_the_lock_is_named(workspace: Path, hmp: Hmp) -> None
         assert f"process {child.pid}" in found["lock-held"]
         assert f"process {child.pid}" in found["database-busy"]
         assert hmp("db", "verify", "--wait", "0.1", cwd=workspace).returncode == 12
+
+
+BUSY = """
+    from pathlib import Path
+    import hydromodpy as hmp
+    made = hmp.Workspace(Path(path))
+    catalog = made.project("base").catalog
+    file = Path(path).parent / f"q{number}.csv"
+    n = 0
+    say("begun")
+    while n < 2 or not Path(stop).exists():
+        n += 1
+        with catalog.record("gr4j", name=f"run {number} {n}") as rec:
+            rec.metric("nse", 0.5)
+        catalog[rec.sim_id].tag("new")
+        file.write_text(f"time,discharge\\n2001-01-01,{n}.5\\n" * 1 + "2001-01-02,1.0\\n" * (n % 3 > 0))
+        made.data.add(file, variable="discharge", station=f"t{number}", unit="m3 s-1")
+    catalog.close()
+    made.data.close()
+    say(n)
+"""
+
+
+def test_whoever_works_meanwhile_is_not_in_the_way(workspace: Path) -> None:
+    """Nothing that is halfway is taken for damage, and nobody is kept from working."""
+    hmp_.Workspace(workspace).project("base").catalog.close()
+    names = {"path": str(workspace), "stop": str(workspace.with_name("stop"))}
+    case = Case(Database("catalog", catalog_path(workspace / "projects" / "base")), workspace, 10.0)
+    with start(BUSY, number=1, **names) as one, start(BUSY, number=2, **names) as two:
+        assert [child.hear(60) for child in (one, two)] == ["begun", "begun"]
+        for _ in range(3):
+            assert [f for f in examine(workspace, wait=10).findings if f.severity != "info"] == []
+            told = verify(replace(case), deep=True).findings
+            assert [f for f in told if f.severity != "info" and f.code != codes.NOT_COMPARED.name] == []
+        workspace.with_name("stop").touch()
+        assert min(child.hear(60) for child in (one, two)) > 1
 
 
 def test_a_folder_with_nothing_in_it_is_no_trouble(tmp_path: Path, hmp: Hmp) -> None:

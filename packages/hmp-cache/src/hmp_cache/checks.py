@@ -11,8 +11,9 @@ from hmp_cache import queries, sidecar
 from hmp_cache.shelf import SIDECAR, Shelf
 from hmp_cache.sidecar import Sidecar
 from hmp_core.doctor import Case, Checks, Code, Finding, Relation, Vocabulary
-from hmp_core.doctor.findings import some
+from hmp_core.doctor.findings import many, some
 from hmp_core.errors import CorruptError, InvalidInput, SchemaTooNewError
+from hmp_core.events import Event
 from hmp_core.identity import sha256_file
 from hmp_core.protocols import CatalogBackend
 
@@ -107,7 +108,7 @@ def look(case: Case, told: Sequence[Held] | None) -> Iterator[Finding]:
     yield from found.findings
     if told is not None:
         current = [held for held in told if held.current]
-        yield from _rows(case, current, found)
+        yield from _rows(case, shelf, current, found)
         yield from _bytes(case, shelf, current, deep=False)
         yield from _strangers(case, shelf, told)
     yield from _incoming(case, shelf)
@@ -134,13 +135,17 @@ class _Sidecars:
                         self.stored[found.entry] = found
 
 
-def _rows(case: Case, current: Sequence[Held], found: _Sidecars) -> Iterator[Finding]:
+def _rows(case: Case, shelf: Shelf, current: Sequence[Held], found: _Sidecars) -> Iterator[Finding]:
     ids = {held.entry for held in current}
-    # what the log has and no row, yet, is told by the log
-    logged = {event.id for log in case.log for event in log.events}
-    for entry, known in sorted(found.stored.items()):
-        if entry not in ids and not any(event.id in logged for event in known.events):
-            yield case.finding(NO_ROW, f"the input {entry} is not in the database", found.known[entry])
+    strange = sorted(found.stored.keys() - ids)
+    # a sidecar comes before its event, and an intent before both; what the log has and no row, yet, the log tells
+    strange = [entry for entry in strange if not shelf.incoming.intent(entry).exists()]
+    if strange:
+        case.read_log_again()
+        logged = {event.id for log in case.log for event in log.events}
+        for entry in strange:
+            if not any(event.id in logged for event in found.stored[entry].events):
+                yield case.finding(NO_ROW, f"the input {entry} is not in the database", found.known[entry])
     without = [held for held in current if held.entry not in found.known]
     if without and not found.findings:
         yield case.finding(NO_SIDECAR, f"{len(without)} inputs have none: {some(without)}")
@@ -159,10 +164,26 @@ def _bytes(case: Case, shelf: Shelf, current: Sequence[Held], *, deep: bool) -> 
             continue
         if size != held.size or (deep and sha256_file(path) != held.sha256):
             changed.append(held)
+    if gone or changed:
+        anew = _stored_anew(case, shelf, gone + changed)
+        gone = [held for held in gone if held.entry not in anew]
+        changed = [held for held in changed if held.entry not in anew]
     if gone:
-        yield case.finding(GONE, f"{len(gone)} inputs: {some(gone)}", case.home)
+        yield case.finding(GONE, f"{many(len(gone), 'input')}: {some(gone)}", case.home)
     if changed:
-        yield case.finding(CHANGED, f"{len(changed)} inputs: {some(changed)}", case.home)
+        yield case.finding(CHANGED, f"{many(len(changed), 'input')}: {some(changed)}", case.home)
+
+
+def _stored_anew(case: Case, shelf: Shelf, suspects: Sequence[Held]) -> set[str]:
+    """Return the inputs of which the log has another version than the tables, or is about to.
+
+    An intent lasts until its event is in the log: it is looked for first.
+    """
+    being = {held.entry for held in suspects if shelf.incoming.intent(held.entry).exists()}
+    case.read_log_again()
+    stored = sorted((e for log in case.log for e in log.events if e.kind == "input.stored"), key=Event.stamp)
+    newest = {str(event.payload["entry"]["id"]): event.payload["artifact"]["sha256"] for event in stored}
+    return being | {held.entry for held in suspects if newest.get(held.entry, held.sha256) != held.sha256}
 
 
 def _strangers(case: Case, shelf: Shelf, told: Sequence[Held]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,7 @@ def look(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:
     rows = {kept.folder: kept for kept in told or ()}
     if told is not None:
         yield from _rows(case, told, {folder.name for folder in folders})
-        known = rows.keys() | _logged(case)
-        yield from (case.finding(ORPHAN, _what_is_in(folder), folder) for folder in folders if folder.name not in known)
+        yield from _orphans(case, folders, rows.keys())
     for folder in folders:
         yield from _folder(case, folder, rows.get(folder.name))
 
@@ -109,10 +108,14 @@ def _folders(project: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in os.scandir(home) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _logged(case: Case) -> set[str]:
-    """Return the folders that the log speaks of: what is not in the tables yet is no orphan."""
-    events = (event for log in case.log for event in log.events if event.kind.startswith("run."))
-    return {str(event.payload["folder"]) for event in events if "folder" in event.payload}
+def _orphans(case: Case, folders: Sequence[Path], known: Collection[str]) -> Iterator[Finding]:
+    """Yield the folders that neither a row nor the log speaks of; a run is logged before it has a folder."""
+    strange = [folder for folder in folders if folder.name not in known]
+    if strange:
+        case.read_log_again()
+        events = (event for log in case.log for event in log.events if event.kind.startswith("run."))
+        logged = {str(event.payload["folder"]) for event in events if "folder" in event.payload}
+        yield from (case.finding(ORPHAN, _what_is_in(f), f) for f in strange if f.name not in logged)
 
 
 def _what_is_in(folder: Path) -> str:

@@ -80,7 +80,11 @@ class Case:
         """Every file of the log, read once."""
         if not self.is_logged:
             return ()
-        return [_read(path) for path in (*self.files.packed(), *self.files.segments())]
+        return [read_log(path) for path in (*self.files.packed(), *self.files.segments())]
+
+    def read_log_again(self) -> None:
+        """Let the log be read again when it is asked for next: others go on working meanwhile."""
+        self.__dict__.pop("log", None)
 
     def finding(self, code: Code, what: str, where: Path | None = None, *, remedy: str = "") -> Finding:
         """Return a finding about the database, or a file of it."""
@@ -89,7 +93,8 @@ class Case:
         return code.at(where or self.database.path, what, verb=verb, remedy=remedy)
 
 
-def _read(path: Path) -> LogFile:
+def read_log(path: Path) -> LogFile:
+    """Return a file of the log as it is now."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:  # packed and removed meanwhile: its events are in a pack

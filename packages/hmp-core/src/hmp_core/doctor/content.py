@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backends.identifiers import identifier
 from hmp_core.doctor import codes
-from hmp_core.doctor.case import Case
+from hmp_core.doctor.case import Case, read_log
 from hmp_core.doctor.checks import Checks, Relation, Vocabulary
 from hmp_core.doctor.findings import Finding, many, some
 from hmp_core.events.apply import positions
@@ -53,20 +54,28 @@ _TABLES = "SELECT table_name FROM information_schema.tables WHERE table_catalog 
 
 def _folded(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:
     known = positions(backend)
-    sizes = {path.name: path.stat().st_size for path in (*case.files.packed(), *case.files.segments())}
+    sizes = {path.name: _size(path) for path in (*case.files.packed(), *case.files.segments())}
     lost = sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
     if lost:
         yield case.finding(codes.LOST, f"read before, and gone or shorter now: {some(lost)}", case.files.packs)
     for log in case.log:
         at = known.get(log.path.name, Position(0))
-        if not at.packed and log.end < at.position <= sizes.get(log.path.name, 0):
-            what = (
-                f"{at.position - log.end} bytes from {log.end} on were read before, and no event can be read there now"
-            )
+        if at.packed or log.end >= at.position or log.path.name in lost:
+            continue
+        end = read_log(log.path).end  # it may have been appended to, and folded, since it was looked at
+        if end < at.position:
+            what = f"{at.position - end} bytes from {end} on were read before, and no event can be read there now"
             yield case.finding(codes.LOG_DAMAGED, what, log.path)
     unread = case.files.unread(known)
     if unread:
         yield case.finding(codes.UNFOLDED, f"not in the tables yet: {many(unread, 'acknowledged event')}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # nothing was ever appended to it, and its owner gave it up
+        return 0
 
 
 def _waiting(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:

@@ -42,9 +42,9 @@ def is_there(case: Case) -> bool:
 
 
 def _absent(case: Case) -> Finding:
-    logs = [*case.files.packed(), *case.files.segments()] if case.is_logged else []
-    if any(log.stat().st_size for log in logs):
-        return case.finding(codes.MISSING, f"it is not there, but its log is ({some(log.name for log in logs)})")
+    logs = [log for log in case.log if log.events]
+    if logs:
+        return case.finding(codes.MISSING, f"it is not there, but its log is ({some(log.path.name for log in logs)})")
     return case.finding(codes.ABSENT, "there is no database yet")
 
 

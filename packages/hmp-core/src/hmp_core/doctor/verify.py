@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,9 @@ _KEYS = (
     "SELECT table_name, constraint_column_names FROM duckdb_constraints() "
     "WHERE database_name = current_database() AND constraint_type = 'PRIMARY KEY'"
 )
+
+#: Seconds between a file that tells an event and the event itself.
+_MOMENT = 0.5
 
 #: Key of a row, as text -> hash of the whole of it.
 Rows = Mapping[str, int]
@@ -219,10 +223,14 @@ def _from_zero(case: Case, seen: Seen, fold: Fold, fresh: DuckDBBackend) -> Iter
     if not seen.comparable:
         yield case.finding(codes.NOT_COMPARED, "processes have ended and left segments that were not folded")
         return
+    told = list(fold.files(case.home))
     logged = {event.id for event in seen.events}
-    later = {event.id for file in case.log for event in file.events} - logged
+    if any(event.id not in logged for event in told):
+        time.sleep(_MOMENT)  # a file is written before its event is appended
+    case.read_log_again()
+    later = {event.id for file in case.log for event in file.events}
     # as in a rebuild: where log and file tell the same event, the log is believed
-    told = [event for event in fold.files(case.home) if event.id not in later]
+    told = [event for event in told if event.id in logged or event.id not in later]
     with fresh.lease(write=True, unlocked=True):
         Folding(fresh, fold, case.home, {}).apply(Harvest(events=[*told, *seen.events]))
         expected = _rows(fresh)
