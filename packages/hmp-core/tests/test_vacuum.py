@@ -16,6 +16,7 @@ from hmp_core.errors import (
     BusyError,
     CorruptError,
     DatabaseNotFound,
+    FoldDisabled,
     HmpError,
     InvalidInput,
     SchemaIntegrityError,
@@ -24,6 +25,7 @@ from hmp_core.errors import (
 )
 from hmp_core.events import EventStore
 from hmp_core.events.store import components
+from hmp_core.migrations import apply_migrations
 from hmp_core.testing.children import run, start
 from hmp_core.testing.door_suite import Nobody
 from hmp_core.testing.gauges import FOLD, dump, gauges
@@ -139,6 +141,14 @@ def test_who_may_not_and_what_is_none(store: EventStore, tmp_path: Path) -> None
     _refused(SchemaIntegrityError, tmp_path / "foreign.duckdb")
     DuckDBBackend(store.path).execute("UPDATE schema_migrations SET version = version + 1")
     _refused(SchemaTooNewError, store.path)
+
+
+def test_where_databases_are_not_opened(store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database without a log, as the index, is no matter of who folds."""
+    monkeypatch.setenv("HMP_FOLD", "never")
+    _refused(FoldDisabled, store.path)
+    apply_migrations(tmp_path / "index.duckdb", FOLD.migrations, component="index")
+    assert vacuum(tmp_path / "index.duckdb", [("index", FOLD.migrations)]).after > 0
 
 
 def test_a_lock_held_elsewhere(store: EventStore) -> None:

@@ -12,9 +12,10 @@ from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backups import require_there
 from hmp_core.copying import copy_whole
-from hmp_core.errors import InvalidInput
+from hmp_core.errors import FoldDisabled, InvalidInput
+from hmp_core.events.host import why_not_fold
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
-from hmp_core.migrations.runner import require_known
+from hmp_core.migrations.runner import EVENT_TABLES, require_known
 from hmp_core.replacing import beside, flush, take_place
 
 if TYPE_CHECKING:
@@ -61,10 +62,16 @@ def vacuum(
         Inside a block that reads or writes the database: leave it first.
     SchemaTooNewError, SchemaIntegrityError, CorruptError
         If it was written by a newer hmp, is a database of something else, or is damaged.
+    FoldDisabled
+        Where folding is off: this machine is not the one that opens databases.
     StorageError
         If the disk has no room for the copy.
     """
     database = Path(os.path.realpath(database))
+    logged = any(folder == EVENT_TABLES for _, folder in components)
+    if logged and (lack := why_not_fold(database)):
+        message = f"{database}: databases are not opened here ({lack}); vacuum it on the machine that may"
+        raise FoldDisabled(message)
     require_there(database)
     if auth is not None:
         authorize(auth, "write", resource, database=database, what="vacuum it")
