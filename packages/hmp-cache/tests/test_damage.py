@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,9 @@ from hmp_cache.opening import rebuild_cache
 from hmp_core.errors import CorruptError, HmpError, PathNotFound
 from hmp_core.layout import cache_path
 from hmp_core.testing.children import start
+from hmp_core.testing.damage import spoilt
 
 Write = Callable[..., Path]
-
-
-def _spoilt(data: bytes, *, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    chance = random.Random(seed)
-    yield from (("empty", b""), ("garbage", b"not what it was"), ("zeros", bytes(len(data))))
-    for n in range(count):
-        place = min(len(data) - 1, int((n + chance.random()) * len(data) / count))
-        bit, piece = 1 << chance.randrange(8), chance.randbytes(chance.randrange(1, 200))
-        yield f"cut at {place}", data[:place]
-        yield f"bit {bit} of byte {place}", data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
-        yield f"noise at {place}", (data[:place] + piece + data[place + len(piece) :])[: len(data)]
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def _judge_sidecars(stocked: Path, *, count: int, seed: int, logged: bool) -> No
     if not logged:
         shutil.rmtree(stocked / "data" / "events")
     whole = _sidecar(stocked).read_bytes()
-    for how, content in _spoilt(whole, count=count, seed=seed):
+    for how, content in spoilt(whole, count=count, seed=seed):
         _sidecar(stocked).write_bytes(content)
         notice = rebuild_cache(stocked)
         assert _sidecar(stocked).read_bytes() == content, how
@@ -85,7 +74,7 @@ def test_a_sidecar_spoilt_anywhere_is_named(stocked: Path, logged: bool) -> None
 def _judge_markers(stocked: Path, *, count: int, seed: int) -> None:
     right = _entries(stocked)
     marker = stocked / "workspace.toml"
-    for how, content in _spoilt(marker.read_bytes(), count=count, seed=seed):
+    for how, content in spoilt(marker.read_bytes(), count=count, seed=seed):
         marker.write_bytes(content)
         try:
             said: Any = _entries(stocked)
@@ -115,7 +104,7 @@ _OPEN = """
 
 def test_a_spoilt_database_is_right_or_says_how_it_is_rebuilt(stocked: Path) -> None:
     right, database = _entries(stocked), cache_path(stocked)
-    cases = list(_spoilt(database.read_bytes(), count=4, seed=4))
+    cases = list(spoilt(database.read_bytes(), count=4, seed=4))
     refused = 0
     with start(_OPEN, database=database, workspace=stocked, contents=[content for _, content in cases]) as child:
         for (how, _), answer in zip(cases, child.rest(), strict=True):

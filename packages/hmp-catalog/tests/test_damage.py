@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,7 @@ from hmp_core.databases import Database
 from hmp_core.errors import CorruptError, HmpError
 from hmp_core.layout import catalog_path
 from hmp_core.testing.children import start
-
-
-def spoilt(data: bytes, *, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    chance = random.Random(seed)
-    yield from (("empty", b""), ("garbage", b"not what it was"), ("zeros", bytes(len(data))))
-    for n in range(count):
-        place = min(len(data) - 1, int((n + chance.random()) * len(data) / count))
-        bit, piece = 1 << chance.randrange(8), chance.randbytes(chance.randrange(1, 200))
-        yield f"cut at {place}", data[:place]
-        yield f"bit {bit} of byte {place}", data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
-        yield f"noise at {place}", (data[:place] + piece + data[place + len(piece) :])[: len(data)]
+from hmp_core.testing.damage import spoilt
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Every database is opened in a process of its own, so that a crash of the engine 
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from hmp_core.events.rebuild import rebuild
 from hmp_core.events.store import Notice
 from hmp_core.locks import database_lock
 from hmp_core.testing.children import run, start
+from hmp_core.testing.damage import spoilt
 from hmp_core.testing.gauges import FOLD, dump, gauges, survey
 
 GAUGES = [str(UUID(int=n + 1)) for n in range(8)]
@@ -63,19 +63,6 @@ def right(lived_in: Path) -> Rows:
 def home(lived_in: Path, tmp_path: Path) -> Path:
     """A copy, to spoil."""
     return shutil.copytree(lived_in, tmp_path / "aare")
-
-
-def spoilt(data: bytes, *, count: int, seed: int) -> Iterator[Case]:
-    """Yield ``count`` cuts, turned bits and pieces of noise each, spread over a file, and files of nothing at all."""
-    chance = random.Random(seed)
-    yield from (("empty", b""), ("garbage", b"not what it was"), ("zeros", bytes(len(data))))
-    yield "noise", chance.randbytes(len(data))
-    for n in range(count):
-        place = min(len(data) - 1, int((n + chance.random()) * len(data) / count))
-        bit, piece = 1 << chance.randrange(8), chance.randbytes(chance.randrange(1, 600))
-        yield f"cut at {place}", data[:place]
-        yield f"bit {bit} of byte {place}", data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
-        yield f"noise at {place}", (data[:place] + piece + data[place + len(piece) :])[: len(data)]
 
 
 # ── the database ─────────────────────────────────────────────────────────────────────────────────────

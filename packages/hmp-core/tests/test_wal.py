@@ -135,7 +135,7 @@ _OPEN = """
 
 
 def _answers(folders: list[Path], *, read_only: bool = False, env: dict[str, str] | None = None) -> list[Any]:
-    return run(_OPEN, folders=folders, read_only=read_only, env=env or {}, timeout=170)
+    return run(_OPEN, folders=folders, read_only=read_only, env=env or {}, timeout=1500)
 
 
 def _damages(data: bytes, other: bytes, *, count: int, seed: int) -> Iterator[tuple[str, bytes]]:

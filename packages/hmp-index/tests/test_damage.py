@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 import pytest
 
 import hmp_index
 from hmp_core.errors import CorruptError, HmpError
 from hmp_core.testing.children import start
+from hmp_core.testing.damage import spoilt
 
 #: Commits and is killed before the checkpoint.
 KILLED = """
@@ -21,17 +19,6 @@ KILLED = """
         backend.execute("UPDATE simulations_cache SET search_text = search_text || ' more'")
         os.kill(os.getpid(), 9)
 """
-
-
-def spoilt(data: bytes, *, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    chance = random.Random(seed)
-    yield from (("empty", b""), ("garbage", b"not what it was"), ("zeros", bytes(len(data))))
-    for n in range(count):
-        place = min(len(data) - 1, int((n + chance.random()) * len(data) / count))
-        bit, piece = 1 << chance.randrange(8), chance.randbytes(chance.randrange(1, 200))
-        yield f"cut at {place}", data[:place]
-        yield f"bit {bit} of byte {place}", data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
-        yield f"noise at {place}", (data[:place] + piece + data[place + len(piece) :])[: len(data)]
 
 
 @pytest.fixture

@@ -2,5 +2,5 @@
 
 `backend_suite` (a database adapter), `auth_suite` (an authority), `migration_suite` (a folder of migrations),
 `door_suite` (how one gets into a scope); `children` and `faults` (real processes that die where they are told),
-`gauges` (a small scope to try the event log on).
+`damage` (files that are spoilt), `gauges` (a small scope to try the event log on).
 """
