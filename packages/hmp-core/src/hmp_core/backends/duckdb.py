@@ -19,7 +19,7 @@ from hmp_core.backends import settings
 from hmp_core.backends.answers import for_arrow, to_its_end
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
 from hmp_core.backends.instance import Instance
-from hmp_core.backends.leases import Leases, OpenFile, require_one_name
+from hmp_core.backends.leases import Leases, OpenFile, born_within, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
@@ -191,7 +191,7 @@ class DuckDBBackend:
         except HmpError as error:
             file.close()
             if isinstance(error, BusyError) and file.path in _instance.inherited:
-                raise _born_within(file.path) from error
+                raise born_within(file.path) from error
             raise
 
     def _leave(self, file: OpenFile, block: object) -> None:
@@ -403,14 +403,6 @@ class DuckDBBackend:
             # a value or a text that cannot even be handed to the engine, as a lone surrogate
             message = f"{self._path}: {type(error).__name__}: {error}"
             raise StatementError(message) from error
-
-
-def _born_within(path: str) -> InvalidInput:
-    message = (
-        f"{path}: this process was forked in a block in which its parent had it open, and the engine cannot open it "
-        "here any more: fork before the block, or start processes with the method spawn"
-    )
-    return InvalidInput(message)
 
 
 def start_engine() -> None:

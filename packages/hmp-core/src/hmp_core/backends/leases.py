@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_core.backends.meanings import remedy
-from hmp_core.errors import BusyError, NotWritable
+from hmp_core.errors import BusyError, InvalidInput, NotWritable
 
 if TYPE_CHECKING:
     from hmp_core.locks import DatabaseLock
@@ -90,6 +90,15 @@ def require_one_name(database: Path) -> None:
             "which gives it a file of its own"
         )
         raise NotWritable(message, path=str(database), names=names)
+
+
+def born_within(path: str) -> InvalidInput:
+    """Return why a child cannot have what its parent had open when it was forked."""
+    message = (
+        f"{path}: this process was forked in a block in which its parent had it open, and the engine cannot open it "
+        "here any more: fork before the block, or start processes with the method spawn"
+    )
+    return InvalidInput(message)
 
 
 class _Stack(threading.local):
