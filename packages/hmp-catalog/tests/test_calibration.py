@@ -203,7 +203,6 @@ def test_the_end_does_not_wait_for_a_lock_that_is_not_free(project, spawn):
         {"config": {"f": print}},
         {"seed": "seven"},
     ],
-    ids=str,
 )
 def test_a_session_that_could_not_be_kept_is_refused(common, bad):
     before = common.calibrations()
@@ -226,7 +225,6 @@ def test_a_session_that_could_not_be_kept_is_refused(common, bad):
         (({"x1": 1}, 0.5), {"status": "fine"}),
         (({"x1": 1}, 0.5), {"sim_id": "base"}),
     ],
-    ids=str,
 )
 def test_a_trial_that_could_not_be_kept_is_refused(going, trial, more):
     before = going.table.num_rows

@@ -134,7 +134,6 @@ def several(tmp_path_factory, record):
         ({"param.'; DROP TABLE simulations; --": 1}, []),
         ({"solver": "gr4j", "tags": "paper", "nse_gt": 0.7, "param.x1_lt": 301, "text": "case"}, ["base"]),
     ],
-    ids=str,
 )
 def test_a_filter_finds(several, filters, names):
     found = several.find(**filters)
@@ -179,7 +178,6 @@ def test_an_unknown_key_suggests_the_nearest(several):
         {"param.x1": [1, "a"]},
         {"param.x1_like": 3},
     ],
-    ids=str,
 )
 def test_a_question_that_makes_no_sense_is_refused_as_one(several, filters):
     with pytest.raises(InvalidInput, match=next(iter(filters)).partition("_")[0]):

@@ -400,7 +400,6 @@ def test_a_sealed_run_refuses(sealed, write):
         {"if_exists": "replace"},
         {"colour": "red"},
     ],
-    ids=str,
 )
 def test_what_cannot_be_kept_is_refused_before_anything_is_on_record(common, about):
     def on_record():
