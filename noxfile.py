@@ -172,7 +172,7 @@ def tests_duckdb2(session: nox.Session) -> None:
         chosen = ("-m", "not soak", "--ignore=tests-integration/benchmarks", f"--junitxml={report}", *SIDE_BY_SIDE)
         # 1: some tests failed; anything else means that they could not be run
         session.run("python", "-m", "pytest", *chosen, paths[name], env=env, success_codes=[0, 1])
-        told += _verdict(name, report)
+        told += _verdict(session, name, report)
     session.log("\n".join(told))
 
 
@@ -454,8 +454,8 @@ def _duckdb(session: nox.Session, python: str) -> str:
     return str(session.run(python, "-c", ask, silent=True, external=True)).strip()
 
 
-def _verdict(name: str, report: Path) -> list[str]:
-    """Return how many tests of a report passed, and the name of each that did not."""
+def _verdict(session: nox.Session, name: str, report: Path) -> list[str]:
+    """Return how many tests of a report passed, and the name of each that did not; none at all is a broken set-up."""
     suite = ElementTree.parse(report).getroot()[0]
     count = {kind: int(suite.attrib[kind]) for kind in ("tests", "failures", "errors", "skipped")}
     failed = [
@@ -464,6 +464,8 @@ def _verdict(name: str, report: Path) -> list[str]:
         if case.find("failure") is not None or case.find("error") is not None
     ]
     passed = count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+    if passed <= 0:
+        session.error(f"no test of {name} passed: they could not be run")
     return [f"  {name}: {passed} passed, {len(failed)} failed, {count['skipped']} skipped", *failed]
 
 
