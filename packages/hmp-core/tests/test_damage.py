@@ -259,7 +259,7 @@ def _judge_packs(home: Path, right: Rows, cases: list[Case]) -> None:
 
 
 def test_a_spoilt_pack_is_told_by_a_rebuild(home: Path, right: Rows) -> None:
-    _judge_packs(home, right, list(spoilt(_pack(home).read_bytes(), count=5, seed=5)))
+    _judge_packs(home, right, list(spoilt(_pack(home).read_bytes(), count=3, seed=5)))
 
 
 @pytest.mark.soak
@@ -270,7 +270,7 @@ def test_a_pack_spoilt_anywhere_is_told_by_a_rebuild(home: Path, right: Rows) ->
 
 def test_a_spoilt_pack_takes_nothing_from_the_database(home: Path, right: Rows) -> None:
     """What was folded stays, however the log is spoilt later."""
-    cases = list(spoilt(_pack(home).read_bytes(), count=3, seed=7))
+    cases = list(spoilt(_pack(home).read_bytes(), count=2, seed=7))
     folders = _copies(home, _pack, cases)
     for (how, _), (notice, found) in zip(cases, run(_FOLD, folders=folders), strict=True):
         assert found == right, (how, notice)
@@ -319,7 +319,7 @@ def _judge_segments(home: Path, right: Rows, *, count: int, seed: int) -> None:
 
 
 def test_a_spoilt_segment_is_told(home: Path, right: Rows) -> None:
-    _judge_segments(home, right, count=6, seed=8)
+    _judge_segments(home, right, count=4, seed=8)
 
 
 @pytest.mark.soak

@@ -178,7 +178,7 @@ def test_whatever_becomes_of_the_wal_nothing_acknowledged_is_missing(
     left: Path, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     """The engine plays the part of a WAL that it can read and says nothing of the rest; the log knows it."""
-    _tried(left, whole, tmp_path, count=6, seed=1)
+    _tried(left, whole, tmp_path, count=4, seed=1)
 
 
 @pytest.mark.soak
@@ -425,7 +425,7 @@ def _mending_is_killed(left: Path, whole: dict[str, Any], tmp_path: Path, count:
 
 
 def test_who_mends_may_be_killed(left: Path, whole: dict[str, Any], tmp_path: Path) -> None:
-    _mending_is_killed(left, whole, tmp_path, count=6, seed=3)
+    _mending_is_killed(left, whole, tmp_path, count=4, seed=3)
 
 
 @pytest.mark.soak
