@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -119,8 +119,8 @@ class DatabaseLock:
     """The lock of one database file; the same thread may take it again while it holds it.
 
     Waiting is bounded in both places: for another thread of this process and for another process. A Ctrl-C at any
-    moment leaves nothing taken: whatever gives something back may be done twice, and is, for one of the two may be
-    cut short.
+    moment leaves nothing taken: what gives something back may be done twice and is, in a ``try`` and its ``finally``,
+    for one of the two may be cut short, on its first step too.
     """
 
     def __init__(self, database: Path) -> None:
@@ -168,7 +168,10 @@ class DatabaseLock:
                 self._holds.add(block)
                 yield
             finally:
-                surely(self._leave, block)
+                try:
+                    self._leave(block)
+                finally:
+                    self._leave(block)
 
     @contextlib.contextmanager
     def displacing(self, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
@@ -186,7 +189,10 @@ class DatabaseLock:
                 self._sign()
                 yield
             finally:
-                surely(self._leave, block)
+                try:
+                    self._leave(block)
+                finally:
+                    self._leave(block)
 
     def _leave(self, block: object) -> None:
         self._holds.discard(block)
@@ -205,7 +211,10 @@ class DatabaseLock:
             self._inside.add(block)
             yield
         finally:
-            surely(self._leave_threads, block)
+            try:
+                self._leave_threads(block)
+            finally:
+                self._leave_threads(block)
 
     def _leave_threads(self, block: object) -> None:
         if self._thread._is_owned():
@@ -307,7 +316,10 @@ class _LockFile:
                 return False  # removed meanwhile
             finally:
                 if not taken:
-                    surely(self.close)
+                    try:
+                        self.close()
+                    finally:
+                        self.close()
         return taken
 
     def replace(self) -> None:
@@ -369,14 +381,6 @@ def _same(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
-
-
-def surely(undo: Callable[..., None], *args: Any) -> None:
-    """Undo twice: one Ctrl-C can cut short only one of them."""
-    try:
-        undo(*args)
-    finally:
-        undo(*args)
 
 
 #: Held while descriptors that carry a lock come and go: no fork happens in between.

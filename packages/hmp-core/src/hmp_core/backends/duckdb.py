@@ -24,7 +24,7 @@ from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
 from hmp_core.errors import BusyError, DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
-from hmp_core.locks import DEFAULT_TIMEOUT, database_lock, surely
+from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 
 if TYPE_CHECKING:
     import duckdb
@@ -145,7 +145,10 @@ class DuckDBBackend:
                 _leases.enter(self, file, block)
                 yield
             finally:
-                surely(self._leave, file, block)
+                try:
+                    self._leave(file, block)
+                finally:
+                    self._leave(file, block)
 
     def _require_open(self, *, write: bool) -> None:
         if self._closed:
@@ -325,7 +328,10 @@ class DuckDBBackend:
                 self._run(file, "COMMIT")
                 done = True
             finally:
-                surely(self._end, file, done)
+                try:
+                    self._end(file, done)
+                finally:
+                    self._end(file, done)
 
     def _end(self, file: OpenFile, done: bool) -> None:  # noqa: FBT001 - undone twice, by position
         if not done:
