@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -103,14 +106,7 @@ def test_verify_says_what_is_wrong_with_an_exit_code(workspace: Path, hmp: Hmp) 
 
 
 def test_somebody_who_holds_the_lock_is_named(workspace: Path, hmp: Hmp) -> None:
-    code = """
-        from pathlib import Path
-        from hmp_core.locks import database_lock
-        with database_lock(Path(path)).hold():
-            say("held")
-            listen()
-    """
-    with start(code, path=str(cache_path(workspace))) as child:
+    with start(HOLD, path=str(cache_path(workspace))) as child:
         child.hear()
         done = hmp("doctor", "--json", "--wait", "0.1", cwd=workspace)
         assert done.returncode == 1
@@ -119,6 +115,51 @@ def test_somebody_who_holds_the_lock_is_named(workspace: Path, hmp: Hmp) -> None
         assert f"process {child.pid}" in found["database-busy"]
         assert hmp("db", "verify", "--wait", "0.1", cwd=workspace).returncode == 12
 
+
+def _apart(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the shell in namespaces of its own, where that is possible."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("namespaces need root and unshare")
+    done = subprocess.run(["unshare", *options, "sh", "-ec", script], capture_output=True, text=True, check=False)
+    if re.search(r"^(unshare|mount):", done.stderr, re.MULTILINE):
+        pytest.skip(f"not possible here: {done.stderr.strip()}")
+    return done
+
+
+HMP = Path(sys.executable).with_name("hmp")
+
+
+def test_a_read_only_medium_is_examined(workspace: Path, state_home: Path) -> None:
+    before = trace(workspace)
+    mounted = f"mount --bind '{workspace}' '{workspace}'; mount -o remount,bind,ro '{workspace}'; "
+    done = _apart(f"{mounted} '{HMP}' doctor --json '{workspace}' || echo left with $?", "-m")
+    *rows, last = done.stdout.splitlines()
+    assert last == "left with 1", done.stderr
+    found = {json.loads(row)["code"] for row in rows if json.loads(row)["severity"] != "info"}
+    assert found == {"not-writable"}
+    assert "filesystem-read-only" in done.stdout
+    done = _apart(f"{mounted} '{HMP}' db verify --deep '{workspace}'", "-m")
+    assert (done.returncode, done.stdout.count("sound")) == (0, 3), done.stdout + done.stderr
+    assert differences(before, trace(workspace)) == []
+
+
+def test_a_holder_in_another_pid_namespace_is_no_dead_one(workspace: Path) -> None:
+    with start(HOLD, path=str(cache_path(workspace))) as child:
+        child.hear()
+        script = f"'{HMP}' doctor --json --wait 0.1 '{workspace}' || true"
+        done = _apart(script, "--pid", "--fork", "--mount-proc")
+        (held,) = (row for row in _rows(done) if row["code"] == "lock-held")
+        assert f"process {child.pid}" in held["what"]
+        assert "pid namespace: whether it lives cannot be told here" in held["what"]
+
+
+HOLD = """
+    from pathlib import Path
+    from hmp_core.locks import database_lock
+    with database_lock(Path(path)).hold():
+        say("held")
+        listen()
+"""
 
 BUSY = """
     from pathlib import Path
