@@ -159,6 +159,23 @@ def test_one_in_trouble_keeps_no_other_one_out(hmp: Hmp, workspace: Path) -> Non
         assert "CorruptError" not in [row["state"] for row in rows[1:]]
 
 
+def test_who_may_not_is_refused_each_verb(hmp: Hmp, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hmp("backup", workspace)
+    before = {path: path.stat().st_mtime_ns for path in workspace.rglob("*.duckdb")}
+    (workspace / "policy.toml").write_text('[[allow]]\nwho = ["ada"]\nread = ["catalog:*/one", "index"]\n')
+    (workspace / "workspace.toml").write_text(
+        (workspace / "workspace.toml").read_text() + '\n[auth]\nbackend = "policy"\npolicy = "policy.toml"\n'
+    )
+    monkeypatch.setenv("HMP_USER", "ada")
+    for verb in ("backup", "vacuum"):
+        code, rows = hmp(verb, workspace)
+        assert (code, {row["state"] for row in rows}) == (13, {"AccessDenied"})
+    assert hmp("restore", workspace, "--database", "one")[0] == 13
+    code, rows = hmp("restore", workspace, "--list")
+    assert (code, [Path(row["path"]).parent.name for row in rows]) == (13, ["one"])
+    assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*.duckdb")} == before
+
+
 def test_where_nothing_is(hmp: Hmp, tmp_path: Path) -> None:
     assert hmp("backup", tmp_path) == (0, [])
     assert hmp("restore", tmp_path, "--list") == (0, [])

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from hmp_core.cli.each import AS_JSON, NAMED, WHERE, each, named
-from hmp_core.cli.show import emit
+from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database
-from hmp_core.errors import InvalidInput
+from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.paths import to_local
 
 
@@ -33,8 +33,7 @@ def restore(path: str, name: str | None, source: str | None, listing: bool, as_j
     """Bring one database below PATH back from a backup, with all that was logged since."""
     found = named(path, name)
     if listing:
-        rows = [row for database in found for row in _listed(database)]
-        emit(rows, ["component", "path", "taken", "reason", "bytes", "backup"], as_json=as_json)
+        _list(found, as_json=as_json)
         return
     row = _restored(_the_one(found), source)
     emit([row], ["component", "path", "state", "backup"], as_json=as_json)
@@ -63,6 +62,22 @@ def _vacuumed(found: Database) -> list[dict[str, Any]]:
 
     done = vacuum(found.path, found.components(), auth=found.auth(), resource=found.resource)
     return [{"state": "vacuumed", "before": done.before, "after": done.after}]
+
+
+def _list(found: list[Database], *, as_json: bool) -> None:
+    """Show the backups of databases, those that were lost too; one that may not be read keeps no other one out."""
+    rows: list[dict[str, Any]] = []
+    code = 0
+    for database in found:
+        try:
+            database.authorize("read", what="list its backups")
+            rows += _listed(database)
+        except HmpError as error:
+            notice(f"{database.path}: {type(error).__name__}: {error}")
+            code = code or error.exit_code
+    emit(rows, ["component", "path", "taken", "reason", "bytes", "backup"], as_json=as_json)
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 def _listed(found: Database) -> list[dict[str, Any]]:
