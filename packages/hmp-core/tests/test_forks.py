@@ -278,3 +278,25 @@ def test_an_end_in_the_midst(folder: Path, inside: str, end: str) -> None:
     assert time.monotonic() - began < 5.0
     with gauges(folder).reading() as backend:
         assert backend.fetch_all("SELECT DISTINCT river FROM gauges") == [("Aare",)]
+
+
+def test_a_child_born_within_a_block_is_told_that_it_cannot_open_the_database(folder: Path) -> None:
+    """The engine remembers there what its parent had open (1.5.6); what it appends is kept all the same."""
+    code = """
+        from hmp_core.errors import InvalidInput
+        store.append("gauge.set", gauge(1)); store.fold()
+        ready, go = os.pipe()
+        with DuckDBBackend(path).lease(write=True):
+            if (child := os.fork()) == 0:
+                os.read(ready, 1)
+                store.append("gauge.set", gauge(2))
+                try:
+                    DuckDBBackend(path).fetch_all("SELECT 1")
+                except InvalidInput as error:
+                    os._exit(7 if "spawn" in str(error) else 8)
+                os._exit(9)
+        os.write(go, b".")
+        say(ended(child))
+    """
+    assert _forked(folder, code) == [7], "the engine can open it now: the wait before a fork could go"
+    assert _gauges(folder) == {1, 2}

@@ -63,10 +63,8 @@ SETTING = dedent("""
     def close():
         global store
         append()
-        try:
-            store.close()
-        finally:
-            store = gauges(folder)
+        former, store = store, gauges(folder)
+        former.close()
     def wait():
         # somebody else has it for the first tries
         other = os.open(str(path) + ".lock", os.O_RDWR)

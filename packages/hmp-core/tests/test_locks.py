@@ -178,6 +178,26 @@ def test_an_interrupt_gives_it_back(database: Path) -> None:
         assert other.hear() == "held"
 
 
+def test_a_lock_file_that_was_replaced_meanwhile_guards_nothing(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept under another name it has a link still: only a comparison with what is at the path tells."""
+    original, kept = locks.try_flock, database.with_name("kept.lock")
+
+    def late(descriptor: int) -> bool:
+        if not kept.exists():
+            os.rename(f"{database}.lock", kept)
+            Path(f"{database}.lock").touch()
+        return original(descriptor)
+
+    Path(f"{database}.lock").touch()
+    monkeypatch.setattr(locks, "try_flock", late)
+    with database_lock(database).hold(1.0), start(HOLD, path=database, timeout=0) as other:
+        assert kept.exists()
+        with pytest.raises(AssertionError, match="BusyError"):
+            other.hear()
+
+
 # ── forks ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -20,6 +20,7 @@ from hmp_core.events.record import Event, encode
 from hmp_core.events.segment import Segment
 from hmp_core.identity import uuid7
 from hmp_core.layout import internal_folder
+from hmp_core.locks import forking
 from hmp_core.protocols.auth import AuthBackend
 
 
@@ -144,7 +145,8 @@ class _Writer:
                 message = f"{home}: no such folder; it was moved or removed, so nothing can be recorded there"
                 raise PathNotFound(message, path=str(home))
             fresh = not self.folder.exists()
-            self.segment = Segment(self.folder)
+            with forking:  # the child of a fork must find what it is to close
+                self.segment = Segment(self.folder)
             if fresh:
                 for parent in (self.folder.parents[0], self.folder.parents[1], home):
                     fsync_folder(parent)

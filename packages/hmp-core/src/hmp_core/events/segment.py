@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 from pathlib import Path
@@ -78,12 +79,15 @@ class Segment:
         with contextlib.suppress(OSError):
             if self.seq == 0:
                 os.unlink(self.path)
+        with contextlib.suppress(OSError):  # a child that was forked without our knowing has it open still
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self.let_go()
 
     def let_go(self) -> None:
         """Close this process's descriptor; in the child of a fork the lock stays with the parent."""
+        descriptor, self._descriptor = self._descriptor, -1  # the number may soon be another file's
         with contextlib.suppress(OSError):  # an inherited descriptor may be gone already
-            os.close(self._descriptor)
+            os.close(descriptor)
 
 
 def _made(beside: Path, path: Path) -> int:

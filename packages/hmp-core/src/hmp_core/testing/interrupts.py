@@ -60,9 +60,11 @@ def _never(code: CodeType) -> frozenset[int]:
     The interpreter looks for signals after calls and jumps backwards, and at the start of a function (CPython 3.11).
     """
     found = list(dis.get_instructions(code))
-    ends = zip(found, found[1:], found[2:], strict=False)
-    blank = {first.offset for first, *rest in ends if all(_is_none(each) for each in (first, *rest))}
-    return frozenset(blank | {each.offset for each in found if each.opname == "NOP"})
+    never = {each.offset for each in found if each.opname == "NOP"}
+    for n in range(len(found) - 2):
+        if all(_is_none(each) for each in found[n : n + 3]):
+            never |= {found[n].offset, *(each.offset for each in found[max(0, n - 1) : n] if each.opname == "SWAP")}
+    return frozenset(never)
 
 
 def _is_none(instruction: dis.Instruction) -> bool:
