@@ -75,7 +75,9 @@ class Segment:
             return False
 
     def close(self) -> None:
-        """Give the segment up: whoever folds next may put it away."""
+        """Give the segment up: whoever folds next may put it away. Once more does nothing."""
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             if self.seq == 0:
                 os.unlink(self.path)
