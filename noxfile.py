@@ -124,10 +124,13 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run the long kill and stress tests, hours where the others take minutes."""
+    """Run the long kill and stress tests, an hour where the others take minutes (``-- PATH ...`` for some of them)."""
     _develop(session, *PACKAGES)
-    paths = (*(f"packages/{package}/tests" for package in PACKAGES), "tests-integration")
-    _pytest(session, paths, "-m", "soak", "--timeout=0", *session.posargs, profile="soak")
+    named = [argument for argument in session.posargs if argument.startswith(("packages/", "tests-integration"))]
+    others = [argument for argument in session.posargs if argument not in named]
+    # each package by itself: its tests may hide the siblings that it must do without
+    for path in named or [*(f"packages/{package}/tests" for package in PACKAGES), "tests-integration"]:
+        _pytest(session, (path,), "-m", "soak", "--timeout=0", *others, profile="soak")
 
 
 @nox.session
