@@ -48,7 +48,6 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 _instance = Instance(_connect)
-os.register_at_fork(before=_instance.before_fork, after_in_parent=_instance.after_fork, after_in_child=_instance.forget)
 _leases = Leases()
 
 
@@ -211,13 +210,9 @@ class DuckDBBackend:
         except KeyboardInterrupt:
             raise  # it may be attached still: what undoes twice comes again
         except BaseException:
-            self._let_go(file)
+            _instance.drop(file)
             raise
-        self._let_go(file)
-
-    def _let_go(self, file: OpenFile) -> None:
-        _instance.drop(file.path)
-        file.close()
+        _instance.drop(file)
 
     def _detach(self, connection: duckdb.DuckDBPyConnection, alias: str, *, displaced: bool) -> None:
         for attempt in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class Instance:
         #: what the parent had attached when it forked this process
         self.inherited: set[str] = set()
         self._forkers: set[int] = set()
+        os.register_at_fork(before=self.before_fork, after_in_parent=self.after_fork, after_in_child=self.forget)
 
     def start(self) -> None:
         """Make it now, which takes 0.2 s the first time: not while others wait for the lock that one holds."""
@@ -46,11 +48,12 @@ class Instance:
             self.guard.wait_for(lambda: not self._forkers - {me} or self._of(me), _PATIENCE)
             return self.files.setdefault(path, OpenFile(path))
 
-    def drop(self, path: str) -> None:
-        """Forget the entry of a file that nobody has open any more."""
+    def drop(self, file: OpenFile) -> None:
+        """Forget the entry of a file that nobody has open any more, and close its connection."""
         with self.guard:
-            self.files.pop(path, None)
+            self.files.pop(file.path, None)
             self.guard.notify_all()
+        file.close()
 
     def _of(self, thread: int) -> bool:
         return any(file.thread == thread for file in self.files.values())
