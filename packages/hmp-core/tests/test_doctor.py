@@ -662,8 +662,8 @@ def test_an_engine_that_hmp_is_not_made_for_is_an_error(database: Path, monkeypa
 
 def test_packages_that_do_not_fit_are_told(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = machine.version
-    monkeypatch.setattr(machine, "version", lambda name: "0.0.1" if name == "filelock" else original(name))
-    assert "needs filelock>=4.2, found 0.0.1" in _of_machine(database)["versions-mismatch"].what
+    monkeypatch.setattr(machine, "version", lambda name: "0.0.1" if name == "platformdirs" else original(name))
+    assert "needs platformdirs>=4.3, found 0.0.1" in _of_machine(database)["versions-mismatch"].what
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hmp_core.filesystem import FileSystem, filesystem_of
 from hmp_core.layout import WORKSPACE_MARKER, anchor
 
 #: What is told of in the first line, where it is installed.
-_TOLD = ("duckdb", "pyarrow", "filelock", "numpy", "pandas", "xarray", "zarr")
+_TOLD = ("duckdb", "pyarrow", "numpy", "pandas", "xarray", "zarr")
 
 #: The name that requirements are told by: every distribution of hmp begins so.
 _OURS = "hmp-"
