@@ -47,7 +47,7 @@ BROKEN_LINK = Code(
 HARD_LINKED = Code(
     "database-hard-linked",
     "warning",
-    "The file has several names: each has a lock of its own, so that two processes may write it at once.",
+    "The file has several names, each with a lock of its own: it is read, and not written, until it has one.",
     "remove the other names, or copy the file there by `hmp db backup`",
 )
 NOT_WRITABLE = Code(

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
 from hmp_core.events.record import Event, Line, decode, is_torn
-from hmp_core.events.segment import NEW, SUFFIX, claim
+from hmp_core.events.segment import NEW, SUFFIX, claim, unclaim
 from hmp_core.layout import internal_folder
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Harvest:
     def release(self) -> None:
         """Give back the locks of claimed segments."""
         while self.descriptors:
-            os.close(self.descriptors.pop())
+            unclaim(self.descriptors.pop())
 
     def discard(self) -> None:
         """Remove the segments that are folded and packed; one that cannot go now goes with a later fold."""
@@ -92,7 +92,7 @@ class LogFiles:
             if known is None or size != known.position:
                 return True
             if path.parent == self.pending and (descriptor := claim(path)) is not None:
-                os.close(descriptor)
+                unclaim(descriptor)
                 return True
         return False
 
@@ -211,7 +211,7 @@ class LogFiles:
         for path in self.pending.glob(f".*{NEW}"):
             if _age(path) > _UNFINISHED and (descriptor := claim(path)) is not None:
                 path.unlink(missing_ok=True)
-                os.close(descriptor)
+                unclaim(descriptor)
 
 
 def _logs(folder: Path) -> list[Path]:

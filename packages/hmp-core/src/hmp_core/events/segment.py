@@ -128,3 +128,10 @@ def claim(path: Path) -> int | None:
         _log.debug("%s: its lock cannot be asked for: %s", path, error)
     os.close(descriptor)
     return None
+
+
+def unclaim(descriptor: int) -> None:
+    """Give back what `claim` took; a child that was forked meanwhile has the file open still, and keeps no lock."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)

@@ -301,8 +301,8 @@ class EventStore:
                 reason = self._catch_up(strict=strict)
                 self._attach(lease, lack)
                 self._observe(reason or _RECENT)
-            self._here.reading = True
             try:
+                self._here.reading = True
                 yield
             finally:
                 self._here.reading = False

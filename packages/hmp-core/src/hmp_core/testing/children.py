@@ -115,6 +115,10 @@ class Child:
             os.close(self._status)
 
 
+def _of_hmp() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("HMP_")}
+
+
 def _current_test() -> str:
     """Return the test that runs, as pytest names it."""
     return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
@@ -128,7 +132,7 @@ def start(code: str, *, env: Mapping[str, str] | None = None, die_at: int = 0, *
     code
         What it does; indentation is taken off. ``say(value)`` and ``listen()`` speak with the test.
     env
-        Variables of its environment.
+        Variables of its environment, besides those of hmp that the test has now.
     die_at
         At which step it is killed, counted from 1 (see `hmp_core.testing.faults`); 0 lets it live.
     **names
@@ -136,7 +140,9 @@ def start(code: str, *, env: Mapping[str, str] | None = None, die_at: int = 0, *
     """
     ours, theirs = Pipe()
     reads, writes = os.pipe()
-    request = {"code": textwrap.dedent(code), "env": dict(env or {}), "die_at": die_at, "names": names}
+    # the nursery has the environment of the test that asked it first
+    variables = _of_hmp() | dict(env or {})
+    request = {"code": textwrap.dedent(code), "env": variables, "die_at": die_at, "names": names}
     try:
         _nursery.ask(pickle.dumps(request), [theirs.fileno(), writes])
     finally:
@@ -266,6 +272,8 @@ def _watch(request: dict[str, Any], pipe: int, status: int) -> None:
 def _live(request: dict[str, Any], pipe: Connection) -> None:
     from hmp_core.testing import faults
 
+    for name in _of_hmp():
+        del os.environ[name]
     os.environ.update(request["env"])
 
     def say(value: Any = None) -> None:
