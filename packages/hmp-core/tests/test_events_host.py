@@ -160,3 +160,11 @@ def test_links_are_followed(database: Path, tmp_path: Path) -> None:
     link = tmp_path / "elsewhere"
     os.symlink(database.parent, link)
     assert "node1" in why_not_fold(link / database.name)
+
+
+@pytest.mark.parametrize("text", ["", 'name = "aare"\n', 'id = "7"\n'])
+def test_a_marker_without_an_id_lets_nobody_fold(database: Path, text: str) -> None:
+    """An emptied file says nothing of a host: that is no leave for everybody."""
+    _name(database, "node1")
+    (database.parents[2] / "workspace.toml").write_text(text)
+    assert "who folds is not known" in why_not_fold(database)

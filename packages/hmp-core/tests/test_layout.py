@@ -188,3 +188,18 @@ def test_processes_that_make_it_at_once_make_one(tmp_path: Path) -> None:
             assert child.join() == 0
     assert ids == {read_root(tmp_path / "aare", WORKSPACE_MARKER).id}
     assert sorted(p.name for p in (tmp_path / "aare").iterdir()) == ["data", "projects", "workspace.toml"]
+
+
+def test_what_to_type_where_the_marker_is_lost_or_empty_works(tmp_path: Path) -> None:
+    """The message about a workspace names the command with its path, and with `--force` where it holds something."""
+    place = init_workspace(tmp_path / "our aare").path
+    (place / WORKSPACE_MARKER).write_text("")
+    with pytest.raises(CorruptError, match="it has no id") as caught:
+        read_root(place, WORKSPACE_MARKER)
+    assert f"remove it and run `hmp init '{place}' --force`: a new id" in str(caught.value)
+    (place / WORKSPACE_MARKER).unlink()
+    with pytest.raises(PathNotFound) as missing:
+        read_root(place, WORKSPACE_MARKER)
+    assert str(missing.value).endswith(f"make one with `hmp init '{place}' --force`")
+    with pytest.raises(PathNotFound, match=r"`hmp init \S+/new`"):
+        read_root(tmp_path / "new", WORKSPACE_MARKER)

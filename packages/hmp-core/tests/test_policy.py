@@ -491,3 +491,13 @@ def test_an_authority_that_cannot_be_had_is_not_replaced_by_one_that_allows(
 def _path(authority: AuthBackend) -> Path:
     assert isinstance(authority, PolicyAuthBackend)
     return authority.path
+
+
+@pytest.mark.parametrize("text", ["", 'name = "aare"\n', 'id = "7"\n'])
+def test_an_emptied_workspace_file_does_not_switch_the_policy_off(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.delenv("HMP_AUTH_POLICY", raising=False)
+    (workspace / WORKSPACE_MARKER).write_text(text)
+    with pytest.raises(PolicyUnreadable, match=rf"workspace\.toml: .*`hmp init {workspace} --force`"):
+        get_auth_backend(folder=workspace)

@@ -12,7 +12,9 @@ A marker file, not a database, makes a root: deleting a database never un-makes 
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,18 +163,53 @@ def read_root(path: Path, marker: str) -> Root:
     try:
         with file.open("rb") as stream:
             found = tomllib.load(stream)
-        return Root(path=path, id=UUID(str(found["id"])), name=str(found.get("name", path.name)))
+        return Root(path=path, id=root_id(found), name=str(found.get("name", path.name)))
     except (FileNotFoundError, NotADirectoryError):
         kind = marker.removesuffix(".toml")
-        remedy = "make one with `hmp init PATH`" if kind == "workspace" else "make one with create=True"
+        remedy = f"make one with {_init_command(path)}" if kind == "workspace" else "make one with create=True"
         message = f"{path} is not a {kind}: it has no {marker}; {remedy}"
         raise PathNotFound(message, path=str(path)) from None
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}"
         raise NotWritable(message, path=str(file)) from error
-    except (KeyError, ValueError) as error:  # not TOML, not UTF-8, no id, no UUID
-        message = f'{file} cannot be read ({error}); it should hold id = "<uuid>" and name = "..."'
+    except ValueError as error:  # not TOML, not UTF-8, no id, no UUID
+        message = (
+            f'{file} cannot be read ({error}); it should hold id = "<uuid>" and name = "..."; {marker_remedy(file)}'
+        )
         raise CorruptError(message, path=str(file)) from error
+
+
+def root_id(said: Mapping[str, Any]) -> UUID:
+    """Return the id in what a marker says: a marker without one was emptied or is not ours.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is no UUID.
+    """
+    if "id" not in said:
+        message = "it has no id"
+        raise ValueError(message)
+    try:
+        return UUID(str(said["id"]))
+    except ValueError:
+        message = f"its id is {said['id']!r}, no UUID"
+        raise ValueError(message) from None
+
+
+def marker_remedy(file: Path) -> str:
+    """Return what to do about a marker that cannot be used."""
+    put_back = "put a copy of it back"
+    if file.name != WORKSPACE_MARKER:
+        return put_back
+    return (
+        f"{put_back}, or remove it and run {_init_command(file.parent)}: a new id, without the former [auth] and [fold]"
+    )
+
+
+def _init_command(path: Path) -> str:
+    there = os.path.isdir(path) and (not os.access(path, os.R_OK) or any(path.iterdir()))
+    return f"`hmp init {shlex.quote(str(path))}{' --force' if there else ''}`"
 
 
 def _nearest(path: Path, marker: str) -> Path | None:

@@ -11,7 +11,7 @@ from typing import Any
 from hmp_core.auth.local import LocalAuthBackend
 from hmp_core.auth.policy import PolicyAuthBackend
 from hmp_core.errors import HmpError, InvalidInput, MissingPart, PolicyUnreadable
-from hmp_core.layout import WORKSPACE_MARKER, workspace_root
+from hmp_core.layout import WORKSPACE_MARKER, marker_remedy, root_id, workspace_root
 from hmp_core.paths import from_relative
 from hmp_core.protocols.auth import AuthBackend
 
@@ -37,7 +37,7 @@ def get_auth_backend(name: str | None = None, *, folder: Path | None = None) -> 
     InvalidInput
         If nobody goes by that name, or ``policy`` names no file.
     PolicyUnreadable
-        If the policy, or what ``workspace.toml`` says of it, cannot be read.
+        If the policy, or what ``workspace.toml`` says of it, cannot be read, or if that holds no id.
     MissingPart
         If the package that should give it cannot be imported.
     """
@@ -89,10 +89,11 @@ def _said(workspace: Path) -> dict[str, Any] | None:
     file = workspace / WORKSPACE_MARKER
     try:
         content = tomllib.loads(file.read_bytes().decode())
+        root_id(content)  # emptied by a full disk or a slip of the shell, it would allow everybody everything
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise _unreadable(file, str(error)) from error
+        raise _unreadable(file, f"{error}; {marker_remedy(file)}") from error
     said = content.get("auth")
     if said is None:
         return None

@@ -16,7 +16,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hmp_core.layout import WORKSPACE_MARKER
+from hmp_core.layout import WORKSPACE_MARKER, marker_remedy, root_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,12 @@ def _read(marker: str) -> _Said:
     mark = _mark(marker) or (0, 0, 0)
     try:
         said = tomllib.loads(Path(marker).read_bytes().decode())
+        root_id(said)
         host = said.get("fold", {}).get("host", "")
     except (OSError, ValueError, AttributeError) as error:
         # who may fold is not known: a fold can wait, two at once cannot be undone
-        return _Said(marker, mark, "", f"{marker} cannot be read ({error}), so that who folds is not known")
+        remedy = marker_remedy(Path(marker)) if isinstance(error, ValueError) else "mend it"
+        return _Said(marker, mark, "", f"{marker} cannot be read ({error}), so that who folds is not known; {remedy}")
     if not isinstance(host, str):
         return _Said(marker, mark, "", f'{marker}: [fold] host is {host!r}, expected a name as "node1"')
     return _Said(marker, mark, host, "")
