@@ -130,7 +130,7 @@ def soak(session: nox.Session) -> None:
     others = [argument for argument in session.posargs if argument not in named]
     # each package by itself: its tests may hide the siblings that it must do without
     for path in named or [*(f"packages/{package}/tests" for package in PACKAGES), "tests-integration"]:
-        _pytest(session, (path,), "-m", "soak", "--timeout=0", *others, profile="soak")
+        _pytest(session, (path,), "-m", "soak", "--timeout=0", "-o", "faulthandler_timeout=0", *others, profile="soak")
 
 
 @nox.session

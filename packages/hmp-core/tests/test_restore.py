@@ -111,14 +111,16 @@ def test_an_open_door_sees_it(backed_up: EventStore) -> None:
 
 
 def test_what_the_log_has_lost_the_backup_still_knows(store: EventStore) -> None:
-    """This is what a backup is for: a rebuild from the files alone would lack it."""
+    """This is what a backup is for: a rebuild from the files alone would lack it, and the user is told not to."""
     _live(store, 1)
     store.close()
     before = dump(gauges(store.path.parent))
     take_backup(store.path)
-    for pack in store.files.packed():
-        pack.unlink()
-    assert _restore(store).notice == Notice(waiting=1)
+    (pack,) = store.files.packed()
+    pack.unlink()
+    notice = _restore(store).notice
+    assert (notice.lost, notice.waiting) == (1, 1)
+    assert f"{pack.name}; what they told is in this database alone" in notice.reason
     assert dump(gauges(store.path.parent)) == before
 
 
@@ -129,8 +131,10 @@ def test_what_neither_knows_is_said(backed_up: EventStore) -> None:
     (pack,) = backed_up.files.packed()
     pack.unlink()
     done = _restore(backed_up)
-    assert done.notice.lost == 1
     assert pack.name in done.notice.reason
+    # the segment that went into that pack: the backup had read it, and nothing else tells of it now
+    assert done.notice.lost == 2
+    assert "in this database alone" in done.notice.reason
 
 
 def test_a_wal_goes_with_the_former_database(backed_up: EventStore) -> None:

@@ -10,7 +10,10 @@ _REBUILD = "rebuild it: `hmp {verb} rebuild`"
 
 ABSENT = Code("database-absent", "info", "There is no database there yet.", "nothing: it is made when it is needed")
 MISSING = Code(
-    "database-missing", "error", "The database is gone, but its log is there.", "make it again: `hmp {verb} rebuild`"
+    "database-missing",
+    "error",
+    "The database is gone, but its log, its files or its backups are there.",
+    "make it again: `hmp {verb} rebuild`",
 )
 EMPTY = Code("database-empty", "error", "The database file has no bytes at all.", _REBUILD)
 DAMAGED = Code(
@@ -287,7 +290,8 @@ ROWS_DIFFER = Code(
     "rows-differ",
     "error",
     "Rows are not those that the files and the log give when they are folded from zero.",
-    _REBUILD,
+    "if `log-lost` is found too, put the log back first: a rebuild loses what only the database knows; else "
+    + _REBUILD,
 )
 NOT_COMPARED = Code(
     "rows-not-compared",

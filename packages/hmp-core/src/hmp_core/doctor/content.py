@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from hmp_core.backends.duckdb import DuckDBBackend
@@ -15,7 +14,7 @@ from hmp_core.doctor.case import Case, read_log
 from hmp_core.doctor.checks import Checks, Relation, Vocabulary
 from hmp_core.doctor.findings import Finding, many, some
 from hmp_core.events.apply import positions
-from hmp_core.events.pending import Position
+from hmp_core.events.pending import LOST, Position
 from hmp_core.migrations import ledger
 from hmp_core.migrations.runner import require_current
 
@@ -54,8 +53,7 @@ _TABLES = "SELECT table_name FROM information_schema.tables WHERE table_catalog 
 
 def _folded(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:
     known = positions(backend)
-    sizes = {path.name: _size(path) for path in (*case.files.packed(), *case.files.segments())}
-    lost = sorted(name for name, at in known.items() if not at.packed and sizes.get(name, 0) < at.position)
+    lost = sorted(name.removeprefix(LOST) for name in case.files.lost(known))
     if lost:
         yield case.finding(codes.LOST, f"read before, and gone or shorter now: {some(lost)}", case.files.packs)
     for log in case.log:
@@ -69,13 +67,6 @@ def _folded(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:
     unread = case.files.unread(known)
     if unread:
         yield case.finding(codes.UNFOLDED, f"not in the tables yet: {many(unread, 'acknowledged event')}")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # nothing was ever appended to it, and its owner gave it up
-        return 0
 
 
 def _waiting(case: Case, backend: DuckDBBackend) -> Iterator[Finding]:

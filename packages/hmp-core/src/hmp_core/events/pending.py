@@ -23,6 +23,9 @@ from hmp_core.layout import internal_folder
 
 _log = logging.getLogger(__name__)
 
+#: How the note of a file begins that was read further than it reaches now: kept until the file is back, or a rebuild.
+LOST = "lost:"
+
 #: Seconds after which a segment that is still being made will never be.
 _UNFINISHED = 60.0
 
@@ -46,6 +49,13 @@ class Harvest:
     #: ids of the events that were read from packs just now: a copy that was not committed, or a rebuild
     in_packs: set[UUID] = field(default_factory=set)
     rejected: int = 0
+
+    def note(self, lost: Mapping[str, Position]) -> dict[str, Position]:
+        """Keep the notes of what the log lost, and return them; a segment whose events were read is in a pack."""
+        told = {f"{LOST}{event.writer}{SUFFIX}" for event in self.events}
+        kept = {name: at for name, at in lost.items() if name not in told or name[len(LOST) :] in self.positions}
+        self.positions |= kept
+        return kept
 
     def release(self) -> None:
         """Give back the locks of claimed segments."""
@@ -106,6 +116,27 @@ class LogFiles:
                 found.update(line.event.id for line in lines if line.event is not None)
         return len(found)
 
+    def lost(self, positions: Mapping[str, Position]) -> dict[str, Position]:
+        """Return the files that were read further than they reach now, or ever since: notes of them, by name.
+
+        A pack that lost events grows again with others, of the same length often enough. It is back when it came to
+        its former length at once, and not by folds, which know how far they brought it; a rebuild forgets the note.
+        """
+        sizes = {path.name: _size(path) for path in (*self.packed(), *self.segments())}
+        found: dict[str, Position] = {}
+        for name, at in positions.items():
+            file = name.removeprefix(LOST)
+            size, end = sizes.get(file, 0), positions.get(file, Position(0)).position
+            back = size >= at.position and (name == file or (end < at.position and self._has_end(file, at.position)))
+            if not at.packed and not back:
+                note = LOST + file
+                found[note] = max(at, found.get(note, at), key=lambda each: each.position)
+        return found
+
+    def _has_end(self, name: str, position: int) -> bool:
+        path = next(folder / name for folder in (self.packs, self.pending) if (folder / name).exists())
+        return any(line.end == position for line in decode(_read(path, 0)) if line.event is not None)
+
     def rejected_count(self) -> int:
         """Return how many pieces of segments could not be read and were set aside."""
         return sum(1 for _ in self.rejected.glob("*.raw")) if self.rejected.is_dir() else 0
@@ -113,12 +144,14 @@ class LogFiles:
     def harvest(self, positions: Mapping[str, Position]) -> Harvest:
         """Read what is new since ``positions``, and pack the segments that were left. The lock is held."""
         found = Harvest()
+        lost = self.lost(positions)
         try:
             for pack in self.packed():
                 self._read_pack(pack, positions.get(pack.name, Position(0)).position, found)
             for path in self.segments():
                 self._read_segment(path, positions.get(path.name, Position(0)), found)
             self._sweep()
+            found.note(lost)
         except BaseException:
             found.release()
             raise

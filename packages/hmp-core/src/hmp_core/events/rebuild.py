@@ -16,7 +16,7 @@ from hmp_core.errors import FoldDisabled, HmpError, InvalidInput, PathNotFound
 from hmp_core.events.apply import Folding, positions
 from hmp_core.events.fold import Fold
 from hmp_core.events.host import why_not_fold
-from hmp_core.events.pending import Harvest, LogFiles, Position
+from hmp_core.events.pending import LOST, Harvest, LogFiles, Position
 from hmp_core.events.segment import SUFFIX
 from hmp_core.events.store import Notice, components
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
@@ -111,17 +111,25 @@ def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Not
         make(new)
         # else it would go with the former database, and with the sixth rebuild for good
         remark = wal.set_aside_if_damaged(database)
-        lost = lost_files(database, besides=_read_by(new, unlocked=True))
+        besides = _read_by(new, unlocked=True)
+        lost = lost_files(database, besides=besides)
+        gone = files.lost(besides)
         harvest = files.harvest({})
         try:
+            only_here = [name.removeprefix(LOST) for name in harvest.note(gone)]
             waiting = _fold_all(new, fold, harvest, database.parent)
             kept = set_aside(database)
             take_place(new, database)
             harvest.discard()
         finally:
             harvest.release()
-    reason = f"{', '.join(lost)}; the database that had read them is kept in {kept}" if lost else ""
-    return Notice(waiting=waiting, rejected=files.rejected_count(), reason=reason, lost=len(lost), remark=remark)
+    reasons = [f"{', '.join(lost)}; the database that had read them is kept in {kept}"] if lost else []
+    if only_here:
+        reasons.append(f"{', '.join(only_here)}; what they told is in this database alone: do not rebuild it")
+    count = len({*lost, *only_here})
+    return Notice(
+        waiting=waiting, rejected=files.rejected_count(), reason="; ".join(reasons), lost=count, remark=remark
+    )
 
 
 def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None) -> list[str]:
@@ -138,15 +146,16 @@ def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None)
         _log.info("%s tells nothing of its log: %s", database, error)
         return []
     files = LogFiles(database)
-    sizes = {path.name: path.stat().st_size for path in (*files.packed(), *files.segments())}
-    there = {name: at.position for name, at in (besides or {}).items()}
-    there |= {name: max(size, there.get(name, 0)) for name, size in sizes.items()}
-    short = sorted(name for name, at in known.items() if not at.packed and there.get(name, 0) < at.position)
-    if any(name not in sizes for name in short):
-        # what a fold did that is not in this state of the database any more: it packed the segment and removed it
-        told = {f"{event.writer}{SUFFIX}" for event in files.everything().events}
-        short = [name for name in short if name in sizes or name not in told]
-    return short
+    told = {f"{event.writer}{SUFFIX}" for event in files.everything().events}
+    there = {path.name for path in (*files.packed(), *files.segments())}
+    short = []
+    for note, at in files.lost(known).items():
+        name = note.removeprefix(LOST)
+        read = max((besides or {}).get(key, Position(0)).position for key in (name, note))
+        # a segment that is not there, and whose events are: a fold packed it that is not in this state of the database
+        if read < at.position and (name in there or name not in told):
+            short.append(name)
+    return sorted(short)
 
 
 def _read_by(database: Path, *, unlocked: bool = False) -> dict[str, Position]:
