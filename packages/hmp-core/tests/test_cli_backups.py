@@ -13,10 +13,10 @@ import pytest
 
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.backends import DuckDBBackend
-from hmp_core.backups import list_backups
+from hmp_core.backups import list_backups, take_backup
 from hmp_core.cli.main import main
 from hmp_core.events import EventStore
-from hmp_core.layout import cache_path, catalog_path, init_project, init_workspace
+from hmp_core.layout import cache_path, catalog_path, index_path, init_project, init_workspace
 from hmp_core.testing.gauges import FOLD, dump
 
 Hmp = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -177,6 +177,56 @@ def test_who_may_not_is_refused_each_verb(hmp: Hmp, workspace: Path, monkeypatch
 
 
 def test_where_nothing_is(hmp: Hmp, tmp_path: Path) -> None:
-    assert hmp("backup", tmp_path) == (0, [])
     assert hmp("restore", tmp_path, "--list") == (0, [])
-    assert hmp("restore", tmp_path)[0] in {2, 10}
+    for words in (["backup"], ["restore"], ["vacuum"], ["upgrade"], ["unlock", "--force"]):
+        assert hmp(words[0], tmp_path, *words[1:]) == (2, [])
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine index (of gauges) with a backup, outside of the workspace."""
+    there = EntryPoints(
+        EntryPoint(component, "hmp_core.testing.gauges:FOLD", "hmp.folds")
+        for component in ("index", "cache", "catalog")
+    )
+    monkeypatch.setattr("hmp_core.databases.entry_points", there.select)
+    monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
+    path = index_path()
+    path.parent.mkdir()
+    store = _store(path)
+    store.prepare_schema()
+    store.close()
+    take_backup(path)
+    return path
+
+
+def test_the_index_is_not_what_a_folder_of_nothing_names(hmp: Hmp, index: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notadb.txt").write_text("no database")
+    (tmp_path / "trunc.duckdb").write_bytes(b"")
+    before = sorted(index.parent.rglob("*")), index.stat().st_ino
+    for verb in ("backup", "restore", "vacuum", "upgrade"):
+        assert [hmp(verb, tmp_path / name)[0] for name in ("empty", "notadb.txt", "trunc.duckdb")] == [2, 2, 10], verb
+    assert [hmp(verb, tmp_path / "notadb.txt") for verb in ("status", "verify")] == [(2, [])] * 2
+    assert (sorted(index.parent.rglob("*")), index.stat().st_ino) == before
+    assert hmp("status", tmp_path / "empty")[0] == 0
+    for words in (["empty", "--database", "index"], ["state/index.duckdb"]):
+        assert [row["component"] for row in hmp("backup", tmp_path / words[0], *words[1:])[1]] == ["index"]
+
+
+def test_a_workspace_without_any_backup_does_not_mean_the_index(hmp: Hmp, index: Path, tmp_path: Path) -> None:
+    init_workspace(tmp_path / "bare")
+    before = index.stat().st_ino
+    assert hmp("restore", tmp_path / "bare") == (2, [])
+    assert index.stat().st_ino == before
+
+
+def test_two_names_that_contradict_each_other_are_refused(hmp: Hmp, workspace: Path) -> None:
+    hmp("backup", workspace)
+    one = catalog_path(workspace / "projects" / "one")
+    before = one.stat().st_ino
+    for verb in ("backup", "restore", "vacuum"):
+        assert hmp(verb, one, "--database", "two") == (2, [])
+    assert hmp("restore", one, "--list", "--from", "x") == (2, [])
+    assert one.stat().st_ino == before
+    assert hmp("restore", one, "--database", "one")[0] == 0

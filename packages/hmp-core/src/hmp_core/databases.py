@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hmp_core.errors import MissingPart, NotWritable, PathNotFound
+from hmp_core.errors import InvalidInput, MissingPart, NotWritable, PathNotFound
 from hmp_core.layout import (
     anchor,
     cache_path,
@@ -129,11 +129,44 @@ def databases(path: str) -> Iterator[Database]:
     ------
     PathNotFound
         If there is no such folder.
+    InvalidInput
+        If it is a file, and none of the databases around it.
     """
     start = to_local(path)
     if not start.exists():
         message = f"{start}: no such folder"
         raise PathNotFound(message, path=str(start))
+    if start.is_dir():
+        yield from _around(start)
+        return
+    found = list(_around(start.parent))
+    if os.path.realpath(start) not in {os.path.realpath(each.path) for each in found}:
+        message = f"{start} is a file, and no database of hmp; name a workspace, a project or one of their databases"
+        raise InvalidInput(message)
+    yield from found
+
+
+def require_meant(path: str) -> None:
+    """Return if ``path`` lies in a workspace or a project, or is a database: what changes something asks first.
+
+    Where neither is, the machine index alone would be found, which is another thing than what was named.
+
+    Raises
+    ------
+    InvalidInput
+        If not.
+    """
+    start = to_local(path)
+    if start.suffix == ".duckdb" or not start.is_dir() or workspace_root(start) or project_root(start):
+        return
+    message = (
+        f"{start} belongs to no workspace and no project, so that nothing is changed; name one, or, if the machine "
+        f"index is meant, its file: {index_path()}"
+    )
+    raise InvalidInput(message)
+
+
+def _around(start: Path) -> Iterator[Database]:
     yield Database("index", index_path())
     workspace = workspace_root(start)
     if workspace is not None:

@@ -9,7 +9,7 @@ import click
 
 from hmp_core.cli.each import AS_JSON, NAMED, WHERE, each, named
 from hmp_core.cli.show import emit, notice
-from hmp_core.databases import Database
+from hmp_core.databases import Database, require_meant
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.paths import to_local
 
@@ -19,7 +19,8 @@ from hmp_core.paths import to_local
 @NAMED
 @AS_JSON
 def backup(path: str, name: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Copy each database below PATH to its backups, of which the newest five are kept."""
+    """Copy each database around PATH to its backups, of which the newest five are kept."""
+    _require_clear(path, name)
     each(path, _backed_up, ["component", "path", "state", "backup", "bytes"], as_json=as_json, name=name)
 
 
@@ -30,11 +31,15 @@ def backup(path: str, name: str | None, as_json: bool) -> None:  # noqa: FBT001 
 @click.option("--list", "listing", is_flag=True, help="Show the backups that there are, and do nothing.")
 @AS_JSON
 def restore(path: str, name: str | None, source: str | None, listing: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Bring one database below PATH back from a backup, with all that was logged since."""
-    found = named(path, name)
+    """Bring one database around PATH back from a backup, with all that was logged since."""
     if listing:
-        _list(found, as_json=as_json)
+        if source is not None:
+            message = "--list shows the backups that there are, and --from restores one: give one of them"
+            raise InvalidInput(message)
+        _list(named(path, name), as_json=as_json)
         return
+    _require_clear(path, name)
+    found = named(path, name)
     row = _restored(_the_one(found), source)
     emit([row], ["component", "path", "state", "backup"], as_json=as_json)
     if row["lacks"]:
@@ -46,8 +51,21 @@ def restore(path: str, name: str | None, source: str | None, listing: bool, as_j
 @NAMED
 @AS_JSON
 def vacuum(path: str, name: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Give back the room that deleted rows take in the databases below PATH."""
+    """Give back the room that deleted rows take in the databases around PATH."""
+    _require_clear(path, name)
     each(path, _vacuumed, ["component", "path", "state", "before", "after"], as_json=as_json, name=name)
+
+
+def _require_clear(path: str, name: str | None) -> None:
+    """Return if it is clear which databases are meant: an index is not what an empty folder names."""
+    if name != "index":
+        require_meant(path)
+    start = to_local(path)
+    if name is None or start.suffix != ".duckdb":
+        return
+    if not {each.path for each in named(path, None)} & {each.path for each in named(str(start.parent), name)}:
+        message = f"{start} is not the database {name!r}: give one of them, PATH or --database"
+        raise InvalidInput(message)
 
 
 def _backed_up(found: Database) -> list[dict[str, Any]]:
@@ -103,8 +121,9 @@ def _the_one(found: list[Database]) -> Database:
 
     there = [each for each in found if os.path.lexists(each.path) or list_backups(each.path)]
     candidates = there or found
-    if len(candidates) != 1:
-        listed = ", ".join(f"{each.resource} ({each.path})" for each in candidates)
+    # a workspace that has lost all of its databases and backups does not mean the index by that
+    if len(candidates) != 1 or (len(found) > 1 and candidates[0].component == "index"):
+        listed = ", ".join(f"{each.resource} ({each.path})" for each in (candidates if len(candidates) > 1 else found))
         message = f"there are several databases here: {listed}; say which one to restore with --database"
         raise InvalidInput(message)
     return candidates[0]

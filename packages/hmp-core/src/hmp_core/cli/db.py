@@ -13,7 +13,7 @@ from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
 from hmp_core.cli.unlock import unlock
 from hmp_core.cli.verify import verify
-from hmp_core.databases import Database, databases, read_lease
+from hmp_core.databases import Database, databases, read_lease, require_meant
 from hmp_core.errors import AccessDenied, HmpError
 
 
@@ -30,7 +30,7 @@ group.add_command(unlock)
 @WHERE
 @AS_JSON
 def status(path: str, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Show each database below PATH (a workspace or project) and the machine index."""
+    """Show each database around PATH (a workspace or project) and the machine index."""
     rows = [_status(found) for found in databases(path)]
     emit(rows, ["component", "path", "version", "known", "state"], as_json=as_json)
     if any(row["state"] not in {"current", "absent"} for row in rows):
@@ -41,7 +41,7 @@ def status(path: str, as_json: bool) -> None:  # noqa: FBT001 - click passes fla
 @WHERE
 @AS_JSON
 def fold(path: str, as_json: bool) -> None:  # noqa: FBT001
-    """Turn what is pending in the logs below PATH into rows now."""
+    """Turn what is pending in the logs around PATH into rows now."""
     each(path, _folded, ["component", "path", "state"], as_json=as_json)
 
 
@@ -49,7 +49,7 @@ def fold(path: str, as_json: bool) -> None:  # noqa: FBT001
 @WHERE
 @AS_JSON
 def waiting(path: str, as_json: bool) -> None:  # noqa: FBT001
-    """List the events below PATH that could not become rows yet, and why."""
+    """List the events around PATH that could not become rows yet, and why."""
     each(path, _waiting, ["path", "kind", "reason", "id"], as_json=as_json)
 
 
@@ -57,7 +57,8 @@ def waiting(path: str, as_json: bool) -> None:  # noqa: FBT001
 @WHERE
 @AS_JSON
 def upgrade(path: str, as_json: bool) -> None:  # noqa: FBT001
-    """Bring the databases below PATH up to date."""
+    """Bring the databases around PATH up to date."""
+    require_meant(path)
     each(path, _upgraded, ["component", "path", "version", "state"], as_json=as_json)
 
 

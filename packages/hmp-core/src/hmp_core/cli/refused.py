@@ -15,7 +15,7 @@ from hmp_core.databases import Database
 @WHERE
 @AS_JSON
 def refused(path: str, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """List the writes below PATH that were refused: when, who, what, oldest first."""
+    """List the writes around PATH that were refused: when, who, what, oldest first."""
     each(path, _refused, ["at", "user", "host", "resource", "what", "path"], as_json=as_json)
 
 
