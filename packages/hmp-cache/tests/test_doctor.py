@@ -17,7 +17,7 @@ from hmp_cache import checks
 from hmp_cache.checks import CHECKS
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
-from hmp_core.doctor import Case, Finding, examine
+from hmp_core.doctor import Case, Finding, codes, examine
 from hmp_core.doctor.findings import worst
 from hmp_core.doctor.verify import verify
 from hmp_core.errors import HmpError
@@ -175,3 +175,13 @@ def test_every_code_is_provoked_by_a_test() -> None:
     text = Path(__file__).read_text()
     named = {getattr(checks, name).name for name in re.findall(r"checks\.([A-Z_]+)\b", text)}
     assert {code.name for code in CHECKS.codes} - named == set()
+
+
+def test_a_cache_that_was_lost_with_its_log_is_missed_where_sidecars_are_left(told: Path) -> None:
+    shutil.rmtree(told / "data" / "events")
+    shutil.rmtree(told / "data" / ".hmp" / "cache" / "pending", ignore_errors=True)
+    for path in (told / "data").glob("cache.duckdb*"):
+        path.unlink()
+    missing = _one(told, codes.MISSING)
+    assert missing.severity == "error"
+    assert f"`hmp data rebuild --workspace {told}`" in missing.remedy

@@ -17,7 +17,7 @@ from hmp_catalog import checks, manifest
 from hmp_catalog.checks import CHECKS
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
-from hmp_core.doctor import Case, Finding, examine
+from hmp_core.doctor import Case, Finding, codes, examine
 from hmp_core.doctor.findings import worst
 from hmp_core.doctor.verify import verify
 from hmp_core.events.pending import LogFiles
@@ -214,3 +214,17 @@ def test_every_code_is_provoked_by_a_test() -> None:
     text = Path(__file__).read_text()
     named = {getattr(checks, name).name for name in re.findall(r"checks\.([A-Z_]+)\b", text)}
     assert {code.name for code in CHECKS.codes} - named == set()
+
+
+def test_a_catalog_that_was_lost_with_its_log_is_missed_where_runs_are_left(told: Path) -> None:
+    shutil.rmtree(told / "events")
+    shutil.rmtree(told / ".hmp")
+    for path in told.glob("catalog.duckdb*"):
+        path.unlink()
+    missing = _one(told, codes.MISSING)
+    assert missing.severity == "error"
+    assert f"`hmp catalog rebuild --project {told}`" in missing.remedy
+    assert "simulations/base__" in missing.what
+    for folder in (told / "simulations").iterdir():
+        shutil.rmtree(folder)
+    assert [finding.code for finding in _found(told)] == [codes.ABSENT.name]

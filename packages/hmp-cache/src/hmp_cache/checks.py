@@ -263,4 +263,5 @@ CHECKS = Checks(
     ask=ask,
     look=look,
     deep=deep,
+    remains=lambda case: sidecar.every(case.home),
 )

@@ -265,4 +265,5 @@ CHECKS = Checks(
     ask=ask,
     look=look,
     deep=deep,
+    remains=lambda case: [folder for folder in _folders(case.home) if (folder / manifest.NAME).is_file()],
 )

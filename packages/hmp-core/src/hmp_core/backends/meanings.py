@@ -124,12 +124,15 @@ def _unplayable(where: str, text: str) -> WalCorrupt:
 
 def remedy(database: str) -> str:
     """Return what to do about a database that is damaged: the very command, where its scope is known by its name."""
+    said = rebuild_command(database)
+    return f"rebuild it from its files with {f'`{said}`' if said else 'the `rebuild` verb of its scope'}"
+
+
+def rebuild_command(database: str) -> str:
+    """Return the command that makes a database anew, wherever it is typed; empty where its name tells no scope."""
     path = Path(database)
-    verb = _REMEDIES.get(path.name)
-    if verb is None:
-        return "rebuild it from its files with the `rebuild` verb of its scope"
-    said = verb.format(project=shlex.quote(str(path.parent)), workspace=shlex.quote(str(path.parent.parent)))
-    return f"rebuild it from its files with `{said}`"
+    said = _REMEDIES.get(path.name, "")
+    return said.format(project=shlex.quote(str(path.parent)), workspace=shlex.quote(str(path.parent.parent)))
 
 
 def _busy(where: str, text: str) -> BusyError:

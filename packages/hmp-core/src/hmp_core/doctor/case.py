@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from hmp_core.backends.meanings import rebuild_command
 from hmp_core.databases import Database
 from hmp_core.doctor.findings import Code, Finding
 from hmp_core.events.pending import LogFiles
@@ -90,6 +91,10 @@ class Case:
         """Return a finding about the database, or a file of it."""
         component = self.database.component
         verb = _VERBS.get(component, component)
+        short = f"`hmp {verb} rebuild`"
+        # a workspace has several projects: only the whole command is one that can be typed anywhere
+        whole = f"`{rebuild_command(str(self.database.path)) or short.strip('`')}`"
+        remedy = (remedy or code.remedy).replace("{verb}", verb).replace(short, whole)
         return code.at(where or self.database.path, what, verb=verb, remedy=remedy)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from hmp_core.doctor.case import Case
@@ -48,6 +49,10 @@ def _nothing(case: Case, told: Any) -> Iterable[Finding]:  # noqa: ARG001 - the 
     return ()
 
 
+def _no_files(case: Case) -> Iterable[Path]:  # noqa: ARG001
+    return ()
+
+
 def _no_question(backend: CatalogBackend) -> Any:  # noqa: ARG001
     return None
 
@@ -73,6 +78,8 @@ class Checks:
         by reading what is small.
     deep
         The same, reading every byte.
+    remains
+        The files that a lost database could be made from again: where there are some, there was one.
     """
 
     component: str
@@ -83,6 +90,7 @@ class Checks:
     ask: Callable[[CatalogBackend], Any] = _no_question
     look: Callable[[Case, Any], Iterable[Finding]] = _nothing
     deep: Callable[[Case, Any], Iterable[Finding]] = _nothing
+    remains: Callable[[Case], Iterable[Path]] = _no_files
 
 
 def checks_of(component: str) -> Checks:

@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hmp_core.backups import list_backups
 from hmp_core.doctor import codes
 from hmp_core.doctor.case import Case
-from hmp_core.doctor.findings import Finding, some
+from hmp_core.doctor.checks import checks_of
+from hmp_core.doctor.findings import Finding, many, some
 from hmp_core.errors import CorruptError
 from hmp_core.layout import PROJECT_MARKER, WORKSPACE_MARKER, read_root
 
@@ -21,7 +23,7 @@ def look(case: Case) -> Iterator[Finding]:
     """Yield what is to be said of the file, of what lies beside it, and of who may write it."""
     path = case.database.path
     if not os.path.lexists(path):
-        yield _absent(case)
+        yield absent(case)
     elif not case.path.exists():
         yield case.finding(codes.BROKEN_LINK, f"it points to {case.path}, and nothing is there")
     else:
@@ -41,10 +43,16 @@ def is_there(case: Case) -> bool:
         return False
 
 
-def _absent(case: Case) -> Finding:
+def absent(case: Case) -> Finding:
+    """Say that there is no database: lost, if anything tells that there was one; else not made yet."""
     logs = [log for log in case.log if log.events]
-    if logs:
-        return case.finding(codes.MISSING, f"it is not there, but its log is ({some(log.path.name for log in logs)})")
+    left = [f"its log is ({some(log.path.name for log in logs)})"] if logs else []
+    if kept := list_backups(case.path):
+        left.append(f"{many(len(kept), 'backup')} of it are" if len(kept) > 1 else "a backup of it is")
+    if files := list(checks_of(case.database.component).remains(case)):
+        left.append(f"what it is made from is ({some(path.relative_to(case.home) for path in files)})")
+    if left:
+        return case.finding(codes.MISSING, f"it is not there, but {', and '.join(left)}")
     return case.finding(codes.ABSENT, "there is no database yet")
 
 
