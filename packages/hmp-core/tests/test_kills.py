@@ -7,6 +7,7 @@ run, over a thousand with ``-m soak``.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import pytest
 
@@ -282,14 +284,19 @@ def test_while_one_database_takes_the_place_of_another_there_is_always_one(befor
         shutil.rmtree(home)
 
 
+#: The same for all workers of one run, and another in the next.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(time.time_ns()))
+PARTS = 8
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("scene", SCENES)
-def test_death_at_every_step(before: Path, tmp_path: Path, scene: str) -> None:
+def test_death_at_every_step(before: Path, tmp_path: Path, scene: str, part: int) -> None:
     """At every place that is passed, and at a hundred further moments."""
     taken = _steps(scene, before, tmp_path)
-    seed = time.time_ns()
-    for number in spread(taken, len(set(taken)) + 100, seed=seed):
-        _die(scene, before, tmp_path / "aare", number, f"{scene} at step {number}, {taken[number - 1]}, seed {seed}")
+    for number in spread(taken, len(set(taken)) + 100, seed=crc32(RUN.encode()))[part::PARTS]:
+        _die(scene, before, tmp_path / "aare", number, f"{scene} at step {number}, {taken[number - 1]}, run {RUN}")
 
 
 # ── within the engine ────────────────────────────────────────────────────────────────────────────────
