@@ -209,7 +209,10 @@ def test_what_an_answer_lacks_is_said_beside_it(
 ) -> None:
     monkeypatch.setenv("HMP_FOLD", "never")
     run("add", write(), "--variable", "discharge")
-    assert "1 unfolded (HMP_FOLD=never)" in run("ls").stderr
+    for words in (("ls",), ("ls", "--summary"), ("find",), ("check",), ("failures",)):
+        result = run(*words)
+        assert "1 unfolded (HMP_FOLD=never)" in result.stderr
+        assert result.exit_code == 1
 
 
 def test_through_the_command_itself(workspace: Path, write: Write) -> None:

@@ -42,6 +42,14 @@ def broken():
     raise ZeroDivisionError("a defect")
 
 @group.command()
+def missing():
+    raise OSError(5, "Input/output error", "/dev/tape")
+
+@group.command()
+def closed():
+    raise PermissionError(13, "Permission denied", "/root/secret")
+
+@group.command()
 def code():
     raise click.exceptions.Exit(7)
 
@@ -212,6 +220,17 @@ def test_a_defect_is_not_hidden(hmp: Hmp) -> None:
     assert "ZeroDivisionError: a defect" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("verb", "code", "said"),
+    [("missing", 5, "/dev/tape: Input/output error"), ("closed", 13, "/root/secret is closed to this user")],
+)
+def test_what_the_system_refuses_is_one_line(hmp: Hmp, verb: str, code: int, said: str) -> None:
+    done = hmp("trial", verb)
+    assert done.returncode == code
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_leaves_is_no_error(environment: dict[str, str]) -> None:
     command = f"{sys.executable} -m hmp_core.cli.main trial many | head -n 2; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
@@ -273,19 +292,31 @@ def _foreign(path: Path) -> None:
     DuckDBBackend(path, create=True).execute("CREATE TABLE recipes (a INTEGER)")
 
 
+def _edited(path: Path) -> None:
+    DuckDBBackend(path).execute("UPDATE schema_migrations SET checksum = 'x' WHERE component = 'gauges'")
+
+
 def _damaged(path: Path) -> None:
     path.write_bytes(b"not a database")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "state"),
-    [(_newer, "SchemaTooNewError"), (_older, "pending"), (_foreign, "recipes"), (_damaged, "CorruptError")],
+    ("spoil", "state", "code"),
+    [
+        (_newer, "SchemaTooNewError", 11),
+        (_older, "pending", 1),
+        (_foreign, "recipes", 1),
+        (_damaged, "CorruptError", 22),
+        (_edited, "SchemaIntegrityError", 19),
+    ],
 )
-def test_status_says_what_is_wrong(hmp: Hmp, workspace: Path, spoil: Callable[[Path], None], state: str) -> None:
+def test_status_says_what_is_wrong(
+    hmp: Hmp, workspace: Path, spoil: Callable[[Path], None], state: str, code: int
+) -> None:
     path = catalog_path(workspace / "projects" / "one")
     spoil(path)
     done = hmp("db", "status", workspace, "--json")
-    assert done.returncode == 1
+    assert done.returncode == code
     states = {str(row["path"]): str(row["state"]) for row in _rows(done)}
     assert state in states[str(path)]
     assert states[str(cache_path(workspace))] == "current", "one in trouble keeps no other one out"

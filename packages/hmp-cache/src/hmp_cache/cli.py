@@ -233,5 +233,7 @@ def _line(entry: Entry) -> dict[str, Any]:
 
 
 def _say(data: InputsNamespace) -> None:
+    """Say what the answer that was just given lacks, and leave with 1 for it."""
     if data.notice:
         notice(str(data.notice))
+        raise click.exceptions.Exit(1)

@@ -14,7 +14,7 @@ from hmp_core.cli.show import emit
 from hmp_core.cli.unlock import unlock
 from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease, require_meant
-from hmp_core.errors import AccessDenied, HmpError
+from hmp_core.errors import HmpError
 
 
 @click.group()
@@ -119,6 +119,5 @@ def _status(found: Database) -> dict[str, Any]:
                     state = "pending: hmp db upgrade"
     except HmpError as error:
         state = f"{type(error).__name__}: {error}"
-        if isinstance(error, AccessDenied):
-            row["code"] = error.exit_code
+        row["code"] = error.exit_code
     return row | {"state": state}
