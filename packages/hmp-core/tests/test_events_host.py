@@ -11,7 +11,7 @@ import pytest
 
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.backends.duckdb import DuckDBBackend
-from hmp_core.errors import FoldDisabled, MigrationPending
+from hmp_core.errors import FoldDisabled, InvalidInput, MigrationPending
 from hmp_core.events import EventStore
 from hmp_core.events import host as hosts
 from hmp_core.events.host import fold_host, is_this, why_not_fold
@@ -106,13 +106,24 @@ def test_what_is_said_counts_from_then_on(database: Path) -> None:
     assert why_not_fold(database) == ""
 
 
-@pytest.mark.parametrize(("variable", "may"), [("never", False), ("Always", True), ("", False), ("other", False)])
+@pytest.mark.parametrize(("variable", "may"), [("never", False), ("Always", True), ("", False)])
 def test_the_environment_wins(database: Path, variable: str, may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     _name(database, "node1")
     monkeypatch.setenv("HMP_FOLD", variable)
     assert (why_not_fold(database) == "") is may
     _name(database, socket.gethostname())
     assert (why_not_fold(database) == "") is (variable != "never")
+
+
+@pytest.mark.parametrize("variable", ["no", "0", "sometimes", "never "])
+def test_a_word_that_says_nothing_of_folding_is_refused(
+    database: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HMP_FOLD", variable)
+    with pytest.raises(InvalidInput, match=r"HMP_FOLD is .*'never'.*'always'"):
+        why_not_fold(database)
+    with pytest.raises(InvalidInput, match="HMP_FOLD"), _store(database).reading():
+        pass
 
 
 @pytest.mark.parametrize("text", ["[fold]\nhost = 3\n", "[fold\n", "fold = 7\n", "[fold]\nhost = ['a', 'b']\n"])

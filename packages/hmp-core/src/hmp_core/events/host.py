@@ -16,6 +16,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hmp_core.errors import InvalidInput
 from hmp_core.layout import WORKSPACE_MARKER, marker_remedy, root_id
 
 
@@ -37,12 +38,23 @@ def why_not_fold(database: Path | None = None) -> str:
     """Return why this process may not fold ``database``; empty if it may.
 
     Without a database only the environment is asked.
+
+    Raises
+    ------
+    InvalidInput
+        If ``HMP_FOLD`` is neither ``never`` nor ``always`` nor empty: who wrote ``no`` did not mean "fold".
     """
-    match os.environ.get("HMP_FOLD", "").lower():
+    wanted = os.environ.get("HMP_FOLD", "")
+    match wanted.lower():
         case "never":
             return "HMP_FOLD=never"
         case "always":
             return ""
+        case "":
+            pass
+        case _:
+            message = f"HMP_FOLD is {wanted!r}; expected 'never' (this process does not fold), 'always', or nothing"
+            raise InvalidInput(message)
     said = _above(database.parent) if database is not None else None
     if said is None:
         return ""
