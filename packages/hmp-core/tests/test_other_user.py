@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from hmp_core.errors import BusyError
+from hmp_core.events.store import components
+from hmp_core.layout import catalog_path, init_project, init_workspace
 from hmp_core.locks import database_lock
+from hmp_core.migrations.runner import create_database
 from hmp_core.testing.children import run, start
 from hmp_core.testing.door_suite import anybodys_folder
-from hmp_core.testing.gauges import gauges
+from hmp_core.testing.gauges import FOLD, gauges
 from hmp_core.testing.surroundings import FRIEND, GROUP, STRANGER, require_root
 
 WORK = """
@@ -122,3 +125,73 @@ def test_a_sticky_folder(shared: Path) -> None:
     with store.reading() as backend:
         assert backend.fetch_all("SELECT count(*) FROM gauges") == [(2,)]
     assert not store.notice
+
+
+def _two_projects(shared: Path) -> tuple[Path, Path, Path]:
+    """Make a workspace with two projects, of which one is closed to others."""
+    root = init_workspace(shared / "fulda").path
+    one, two = (catalog_path(init_project(root, name).path) for name in ("one", "two"))
+    for path in (one, two):
+        create_database(path, components(FOLD))
+    one.parent.chmod(0o700)
+    return root, one, two
+
+
+@pytest.mark.parametrize("verb", ["refused", "unlock", "status"])
+def test_a_project_that_is_closed_is_told_by_the_command(shared: Path, verb: str) -> None:
+    root, one, two = _two_projects(shared)
+    code = """
+        import contextlib, io, os
+        from hmp_core.cli import main
+        from hmp_core.testing.surroundings import become
+        os.environ["HMP_STATE_HOME"] = str(folder / "no-index")
+
+        def told():
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                return main.main(["db", verb, str(folder)]), out.getvalue(), err.getvalue()
+
+        told()  # another user may not be able to import anything
+        become(user)
+        say(told())
+    """
+    ((status, out, err),) = run(code, folder=root, user=STRANGER, verb=verb)
+    assert status == 13, err
+    assert f"{one.parent} belongs to " in err
+    assert verb != "unlock" or str(two) in out
+
+
+def test_the_doctor_looks_at_what_is_not_closed(shared: Path) -> None:
+    root, one, two = _two_projects(shared)
+    code = """
+        from hmp_core.doctor import examine
+        from hmp_core.testing.surroundings import become
+        examine(folder)
+        become(user)
+        say([(str(each.database.path), [f.code for f in each.findings]) for each in examine(folder).databases])
+    """
+    ((*_, closed, other),) = run(code, folder=root, user=STRANGER)
+    assert closed == (str(one), ["not-readable"])
+    assert other[0] == str(two)
+    assert "not-readable" not in other[1]
+
+
+def test_a_note_that_may_not_be_removed_stays(shared: Path) -> None:
+    database = shared / "gauges.duckdb"
+    leave = """
+        import os
+        from hmp_core.locks import database_lock
+        with database_lock(path).hold(1.0):
+            os._exit(0)
+    """
+    run(leave, path=database)
+    shared.chmod(0o755)
+    code = """
+        from hmp_core.testing.surroundings import become
+        from hmp_core.upkeep.unlock import unlock
+        become(user)
+        say(unlock(path, None))
+    """
+    (said,) = run(code, path=database, user=STRANGER)
+    assert said.startswith("free; the note of process ")
+    assert "stays (Permission denied)" in said

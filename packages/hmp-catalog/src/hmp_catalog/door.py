@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hmp_catalog.catalog import SimulationCatalog
 from hmp_core.databases import Database
-from hmp_core.errors import InvalidInput, PathNotFound
+from hmp_core.durable import right_to_write
+from hmp_core.errors import InvalidInput, NotWritable, PathNotFound
 from hmp_core.layout import (
     PROJECT_MARKER,
     WORKSPACE_MARKER,
@@ -81,17 +83,20 @@ def locate(where: Path, *, create: bool = False, auth: AuthBackend | None = None
     """
     if where.name == "catalog.duckdb":
         where = where.parent
-    if (where / PROJECT_MARKER).is_file() or catalog_path(where).is_file():
+    if os.path.isfile(where / PROJECT_MARKER) or os.path.isfile(catalog_path(where)):
         return where
-    if (where / WORKSPACE_MARKER).is_file():
+    if os.path.isfile(where / WORKSPACE_MARKER):
         return _only_project(where)
     if create:
         Database("catalog", catalog_path(where)).authorize("write", auth, what="make the project")
         return init_project_folder(where).path
-    if where.is_dir():
+    if os.path.isdir(where) and not os.access(where, os.X_OK):
+        message = f"{where} is closed to this user; {right_to_write(where)}"
+        raise NotWritable(message, path=str(where))
+    if os.path.isdir(where):
         kind = "is not a project: it has no project.toml"
     else:
-        kind = "is a file, not a project folder" if where.exists() else "does not exist"
+        kind = "is a file, not a project folder" if os.path.exists(where) else "does not exist"
     message = f"{where} {kind}; make a project there with create=True (or `hmp init`)"
     raise PathNotFound(message, path=str(where))
 

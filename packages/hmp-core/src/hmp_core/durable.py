@@ -120,6 +120,17 @@ def _ours(error: OSError, path: Path) -> HmpError | None:
     return None
 
 
+def refusal(error: OSError) -> HmpError:
+    """Return the error of hmp that stands for what the operating system refused where nobody thought of it."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    said = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        message = f"{where or 'something'} is closed to this user: {said}; {right_to_write(Path(where))}"
+        return NotWritable(message, path=where)
+    message = f"{where}: {said}" if where else said
+    return StorageError(message, path=where)
+
+
 def right_to_write(path: Path) -> str:
     """Say what to do where ``path`` may not be written: by whom it is owned, and how a group shares it."""
     found = next((each for each in (path, *path.parents) if _stat(each) is not None), None)

@@ -138,13 +138,22 @@ def anchor(project: Path) -> Path:
 
 
 def projects(workspace: Path) -> list[Path]:
-    """Return the projects of a workspace, by name; those marked and those with only a catalog."""
+    """Return the projects of a workspace, by name; those marked, those with only a catalog, those closed to this user.
+
+    Whether a closed folder is a project cannot be told: it is better named than passed over.
+    """
     folder = workspace / "projects"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
-    return sorted(
-        entry for entry in folder.iterdir() if (entry / PROJECT_MARKER).is_file() or catalog_path(entry).is_file()
-    )
+    return sorted(entry for entry in folder.iterdir() if _is_project(entry) or _is_closed(entry))
+
+
+def _is_project(folder: Path) -> bool:
+    return os.path.isfile(folder / PROJECT_MARKER) or os.path.isfile(catalog_path(folder))
+
+
+def _is_closed(folder: Path) -> bool:
+    return os.path.isdir(folder) and not folder.name.startswith(".") and not os.access(folder, os.X_OK)
 
 
 def read_root(path: Path, marker: str) -> Root:

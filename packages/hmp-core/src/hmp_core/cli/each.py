@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database, databases
+from hmp_core.durable import refusal
 from hmp_core.errors import HmpError, NotFound
 from hmp_core.paths import to_local
 
@@ -45,6 +47,21 @@ def named(path: str, name: str | None) -> list[Database]:
     return found if name is None else _matching(found, name)
 
 
+def there(database: Path) -> bool:
+    """Return whether there is a file of that name, links followed; a folder that is shut does not say "no".
+
+    Raises
+    ------
+    PermissionError
+        If one may not look.
+    """
+    try:
+        os.stat(database)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _matching(found: list[Database], name: str) -> list[Database]:
     chosen = [each for each in found if name in _names(each)]
     if not chosen and name.endswith(".duckdb"):
@@ -70,15 +87,16 @@ def each(path: str, act: Act, columns: list[str], *, as_json: bool, name: str | 
     rows: list[dict[str, Any]] = []
     code = 0
     for found in named(path, name):
-        if not found.path.exists():
-            continue
         known = {"component": found.component, "path": str(found.path)}
         try:
+            if not there(found.path):
+                continue
             told = act(found)
-        except HmpError as error:
-            notice(f"{found.path}: {type(error).__name__}: {error}")
-            told = [{"state": type(error).__name__, "reason": type(error).__name__}]
-            code = code or error.exit_code
+        except (HmpError, OSError) as error:
+            ours = error if isinstance(error, HmpError) else refusal(error)
+            notice(f"{found.path}: {type(ours).__name__}: {ours}")
+            told = [{"state": type(ours).__name__, "reason": type(ours).__name__}]
+            code = code or ours.exit_code
         rows += [known | row for row in told]
         code = code or int(any(row.get("lacks") for row in told))
     emit(rows, columns, as_json=as_json)

@@ -63,6 +63,14 @@ def _run(words: list[str]) -> int:
     except HmpError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the last net: what the system says is no bug, and one line tells it
+        from hmp_core.durable import refusal
+
+        ours = refusal(error)
+        print(f"error: {ours}", file=sys.stderr)
+        return ours.exit_code
     return result if isinstance(result, int) else 0
 
 

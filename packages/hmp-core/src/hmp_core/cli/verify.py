@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmp_core.cli.each import AS_JSON, WHERE
+from hmp_core.cli.each import AS_JSON, WHERE, there
 from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database, databases
+from hmp_core.durable import refusal
 from hmp_core.errors import HmpError
 
 if TYPE_CHECKING:
@@ -29,14 +30,13 @@ def verify(path: str, deep: bool, wait: float, as_json: bool) -> None:  # noqa: 
     rows: list[dict[str, Any]] = []
     code = 0
     for found in databases(path):
-        if not found.path.exists():
-            continue
         known = {"component": found.component, "path": str(found.path)}
         try:
             told, worst = _verified(found, to_local(path), wait, deep=deep)
-        except HmpError as error:
-            notice(f"{found.path}: {type(error).__name__}: {error}")
-            told, worst = [{"state": type(error).__name__, "what": str(error)}], error.exit_code
+        except (HmpError, OSError) as error:
+            ours = error if isinstance(error, HmpError) else refusal(error)
+            notice(f"{found.path}: {type(ours).__name__}: {ours}")
+            told, worst = [{"state": type(ours).__name__, "what": str(ours)}], ours.exit_code
         rows += [known | row for row in told]
         code = max(code, worst)
     emit(rows, _COLUMNS, as_json=as_json)
@@ -46,15 +46,21 @@ def verify(path: str, deep: bool, wait: float, as_json: bool) -> None:  # noqa: 
 
 def _verified(found: Database, start: Path, wait: float, *, deep: bool) -> tuple[list[dict[str, Any]], int]:
     """Return what is to be shown of a database, and the exit code that goes with it."""
+    from hmp_core.doctor import file
     from hmp_core.doctor.case import Case
     from hmp_core.doctor.findings import EXIT_CODES, worst
     from hmp_core.doctor.verify import verify as verified
 
     found.authorize("read")
-    verdict = verified(Case(found, start, wait), deep=deep)
-    told = [f for f in verdict.findings if f.severity != "info"]
+    case, read = Case(found, start, wait), ""
+    if there(found.path):
+        verdict = verified(case, deep=deep)
+        findings, read = verdict.findings, verdict.read
+    else:
+        findings = list(file.look(case))
+    told = [f for f in findings if f.severity != "info"]
     if not told:
-        return [{"state": "sound", "what": verdict.read}], 0
+        return [{"state": "sound", "what": read}] if read else [], 0
     severity = worst(told)
     rows = [{"state": finding.code, "where": str(finding.where), "what": finding.what} for finding in told]
     return rows, EXIT_CODES[severity] if severity else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from hmp_core.doctor import backups, codes, content, file, holding, log, machine
 from hmp_core.doctor.case import Case
 from hmp_core.doctor.checks import Checks, checks_of
 from hmp_core.doctor.findings import SEVERITIES, Code, Finding
+from hmp_core.durable import refusal
 from hmp_core.errors import (
     AccessDenied,
     BusyError,
@@ -101,6 +103,8 @@ def _database(case: Case) -> list[Finding]:
         case.database.authorize("read")
     except HmpError as error:  # what one may not read is not looked into either, nor what lies around it
         return [from_error(case, error)]
+    if shut := _shut(case):
+        return [shut]
     found: list[Finding] = []
     for look in (file.look, holding.look, log.look, backups.look, refusals.look):
         _carefully(case, found, look)
@@ -121,6 +125,17 @@ def _database(case: Case) -> list[Finding]:
         _carefully(case, found, ask)
     _carefully(case, found, lambda case: checks.look(case, told))
     return found
+
+
+def _shut(case: Case) -> Finding | None:
+    """Return what is to be said of a folder that this user may not look into: of what is in it, nothing is known."""
+    try:
+        os.lstat(case.path)
+    except PermissionError as error:
+        return case.finding(codes.NOT_READABLE, str(refusal(error)), case.home)
+    except OSError:
+        return None  # what else is wrong with it, the checks say
+    return None
 
 
 @contextlib.contextmanager

@@ -79,7 +79,10 @@ def _free(lock: DatabaseLock) -> str:
         owner, _ = lock.note()
         if owner is None or owner.is_dead() is not True:
             return "free"
-        lock.note_path.unlink(missing_ok=True)
+        try:
+            lock.note_path.unlink(missing_ok=True)
+        except OSError as error:  # the note says nothing that counts: the kernel keeps the lock
+            return f"free; the note of {_named(owner)}, which has ended, stays ({error.strerror})"
         return f"free; the note of {_named(owner)}, which has ended, was removed"
     finally:
         os.close(descriptor)
