@@ -86,6 +86,18 @@ def test_a_refusal_says_who_what_and_where(action: str) -> None:
     assert isinstance(error, PermissionError)
 
 
+def test_a_refusal_adds_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Who bears the name chooses it: neither the message nor the log must do what it says."""
+    name = "eve\nerror: all is well\x1b[2J"
+    monkeypatch.setattr(Nobody, "current_user", lambda _: name)
+    with pytest.raises(AccessDenied) as refused:
+        authorize(Nobody(), "write", "catalog:aare/base")  # type: ignore[arg-type]
+    assert refused.value.user == name
+    assert str(refused.value).isprintable()
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert caplog.records
+
+
 def test_every_way_to_change_something_is_asked(folder: Path) -> None:
     reader = gauges(folder, auth=Reader())
     for act in (

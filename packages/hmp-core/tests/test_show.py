@@ -148,3 +148,15 @@ def test_a_number_that_json_does_not_know_is_still_json(capsys: pytest.CaptureFi
 def test_a_notice_is_no_part_of_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     notice("3 events wait")
     assert capsys.readouterr() == ("", "note: 3 events wait\n")
+
+
+def test_a_name_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    user = "eve\n\x1b[2Jadmin\x9b\u202e\ud800"
+    emit([{"user": user, "more": ["\x7f"]}])
+    emit_record({"user": user})
+    told = _lines(capsys)
+    assert len(told) == 3
+    assert all(line.isprintable() for line in told)
+    assert told[1].startswith("eve\\n\\x1b[2Jadmin\\x9b\\u202e\\ud800")
+    emit([{"user": "Chloé 👩‍🔬"}], as_json=False)
+    assert _lines(capsys)[1] == "Chloé 👩‍🔬"

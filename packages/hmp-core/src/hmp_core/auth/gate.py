@@ -50,14 +50,20 @@ def authorize(
     if allowed:
         return
     user = _on_record(auth, action, resource, database, what)
-    message = f"{user} may not {action} {resource}; ask whoever keeps the policy of this workspace"
+    message = f"{_shown(user)} may not {action} {_shown(resource)}; ask whoever keeps the policy of this workspace"
     raise AccessDenied(message, user=user, action=action, resource=resource)
 
 
 def _on_record(auth: AuthBackend, action: str, resource: str, database: Path | None, what: str) -> str:
     """Say that a user was refused, and return who it is."""
     user = auth.current_user()
-    _log.warning("refused: %s may not %s %s%s", user, action, resource, f" ({what})" if what else "")
+    doing = f" ({what})" if what else ""
+    _log.warning("refused: %s may not %s %s%s", _shown(user), action, _shown(resource), doing)
     if action == "write" and database is not None:
         refused.keep(database, user=user, action=action, resource=resource, what=what)
     return user
+
+
+def _shown(name: str) -> str:
+    """Return a name as it is; one that would command a terminal, or add a line to a log, in quotes and written out."""
+    return name if name.isprintable() else repr(name)

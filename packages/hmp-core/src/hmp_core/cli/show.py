@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+#: What turns the direction of the letters after it.
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, *, as_json: bool = False) -> None:
@@ -74,8 +78,21 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+        return plain(json.dumps(value, ensure_ascii=False, default=str))
+    return plain(str(value))
+
+
+def plain(text: str) -> str:
+    """Return ``text`` as one line that a terminal only shows: what would command it is written out, as ``\\x1b``.
+
+    A name is chosen by whoever bears it: it must not clear a screen, nor add a line to a table.
+    """
+    return text if text.isprintable() else "".join(_written_out(sign) for sign in text)
+
+
+def _written_out(sign: str) -> str:
+    commands = unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} or unicodedata.bidirectional(sign) in _TURNS
+    return sign.encode("unicode_escape").decode() if commands else sign
 
 
 def _rich(names: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
