@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.backends import DuckDBBackend
+from hmp_core.cli import doctor
 from hmp_core.events import EventStore
 from hmp_core.layout import cache_path, catalog_path, init_project, init_project_folder, init_workspace
 from hmp_core.testing.gauges import FOLD
@@ -399,3 +401,12 @@ def test_a_lone_project_is_found(hmp: Hmp, tmp_path: Path) -> None:
     root = init_project_folder(tmp_path / "lone").path
     _store(catalog_path(root)).prepare_schema()
     assert [row["state"] for row in _rows(hmp("db", "status", root, "--json"))] == ["absent", "current"]
+
+
+@pytest.mark.parametrize("wait", ["nan", "-1", "inf"])
+def test_no_time_to_wait_is_a_usage_error(hmp: Hmp, wait: str) -> None:
+    done = hmp("db", "verify", ".", f"--wait={wait}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not a number of seconds" in done.stderr
+    with pytest.raises(click.BadParameter, match="not a number of seconds"):
+        doctor.command.main([f"--wait={wait}"], standalone_mode=False)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hmp_core.cli.each import seconds
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", default=".", required=False)
-@click.option("--wait", default=2.0, show_default=True, help="Seconds to wait for a database that is in use.")
+@click.option(
+    "--wait", default=2.0, show_default=True, callback=seconds, help="Seconds to wait for a database that is in use."
+)
 @click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")
 def command(path: str, wait: float, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Examine the databases around PATH and this machine, and say what is wrong and what to do about it.

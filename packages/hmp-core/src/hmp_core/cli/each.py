@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,14 @@ Act = Callable[[Database], list[dict[str, Any]]]
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 WHERE = click.argument("path", default=".", required=False)
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Return a time to wait as it was given: not negative, and with an end; `nan` is a number to click."""
+    if not 0 <= value < math.inf:
+        message = f"{value} is not a number of seconds, as 0 or 2.5"
+        raise click.BadParameter(message, ctx=context, param=parameter)
+    return value
 
 
 NAMED = click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmp_core.cli.each import AS_JSON, WHERE, there
+from hmp_core.cli.each import AS_JSON, WHERE, seconds, there
 from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database, databases
 from hmp_core.durable import refusal
@@ -21,7 +21,9 @@ _COLUMNS = ["component", "path", "state", "where", "what"]
 @click.command()
 @WHERE
 @click.option("--deep", is_flag=True, help="Also fold the log from zero and compare every row; hash every file.")
-@click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for a database that is in use.")
+@click.option(
+    "--wait", default=30.0, show_default=True, callback=seconds, help="Seconds to wait for a database that is in use."
+)
 @AS_JSON
 def verify(path: str, deep: bool, wait: float, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     """Read every block, line and backup of the databases around PATH, and compare them with what they should be."""
