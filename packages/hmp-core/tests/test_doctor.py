@@ -26,7 +26,7 @@ from hmp_core.databases import Database
 from hmp_core.doctor import Case, Checks, Finding, Relation, Vocabulary, checks, codes, content, examine, log, machine
 from hmp_core.doctor.findings import some, worst
 from hmp_core.doctor.holding import quietly
-from hmp_core.errors import BusyError
+from hmp_core.errors import BusyError, CorruptError
 from hmp_core.events import EventStore
 from hmp_core.events.record import Event, encode
 from hmp_core.identity import uuid7
@@ -714,3 +714,22 @@ def test_few_are_named_and_the_rest_counted() -> None:
     assert some([]) == ""
     assert some("abcde") == "a, b, c, d, e"
     assert some("abcdefg") == "a, b, c, d, e and 2 more"
+
+
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a pipe"), (os.mkdir, "a folder")])
+def test_what_is_no_file_is_refused_before_an_engine_waits_for_it(
+    database: Path, make: Callable[[Path], None], kind: str
+) -> None:
+    database.unlink()
+    make(database)
+    for write in (False, True):
+        with pytest.raises(CorruptError, match=kind), DuckDBBackend(database).lease(write=write):
+            pass
+    told = [finding for finding in _found(database) if finding.severity == "error"]
+    assert [finding.code for finding in told] == [codes.FOREIGN.name]
+    assert kind in told[0].what
+
+
+def test_the_remedy_is_a_command_that_can_be_typed_anywhere(database: Path) -> None:
+    _garbage(database)
+    assert _one(database, codes.DAMAGED).remedy == f"rebuild it: `hmp catalog rebuild --project {database.parent}`"

@@ -19,7 +19,7 @@ from hmp_core.backends import settings
 from hmp_core.backends.answers import for_arrow, to_its_end
 from hmp_core.backends.identifiers import identifier, insert_statement, upsert_statement
 from hmp_core.backends.instance import Instance
-from hmp_core.backends.leases import Leases, OpenFile, born_within, require_one_name
+from hmp_core.backends.leases import Leases, OpenFile, born_within, is_there, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
 from hmp_core.backends.staging import stage
@@ -159,10 +159,11 @@ class DuckDBBackend:
 
     def _require_there(self, *, write: bool) -> bool:
         """Return whether the file is there; it need not be where a write lease may make it."""
-        there = os.path.exists(self._path)
+        there = is_there(self._path)
         if not there and not (write and self._create and self._path.parent.is_dir()):
-            remedy = "make one with create=True, or rebuild it from its files"
-            message = f"{self._path}: there is no database yet; {remedy}"
+            message = f"{self._path}: there is no database yet; make one with create=True, or rebuild it from its files"
+            if not os.path.isdir(self._path.parent):
+                message = f"{self._path}: its folder was moved or removed; open it where it lies now"
             raise DatabaseNotFound(message, path=str(self._path))
         return there
 
@@ -225,7 +226,7 @@ class DuckDBBackend:
                     return  # a fatal error has ended the engine (`discard`): what it met is told, and not this
                 if "CHECKPOINT during DETACH failed" in str(error):
                     # what was committed is in the WAL, and the next lease reads it from there
-                    _log.warning("%s: %s", self._path, error)
+                    _log.warning("%s: %s", self._path, " ".join(str(error).split()))
                     return
                 if attempt == 2:
                     _instance.discard()  # else the file would stay attached as long as this process lives

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_core.backends.meanings import remedy
-from hmp_core.errors import BusyError, InvalidInput, NotWritable
+from hmp_core.errors import BusyError, CorruptError, InvalidInput, NotWritable
 
 if TYPE_CHECKING:
     from hmp_core.locks import DatabaseLock
@@ -62,6 +63,25 @@ class OpenFile:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
+
+
+def is_there(database: Path) -> bool:
+    """Return whether there is a file that an engine may open.
+
+    Raises
+    ------
+    CorruptError
+        If it is a folder, or a pipe or a device, which an engine would wait for without end.
+    """
+    try:
+        mode = os.stat(database).st_mode
+    except OSError:
+        return False
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        message = f"{database} is {kind}, not a database file; move it away, then {remedy(str(database))}"
+        raise CorruptError(message, path=str(database))
+    return True
 
 
 def require_one_name(database: Path) -> None:

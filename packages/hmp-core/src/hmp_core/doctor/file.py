@@ -26,9 +26,12 @@ def look(case: Case) -> Iterator[Finding]:
         yield absent(case)
     elif not case.path.exists():
         yield case.finding(codes.BROKEN_LINK, f"it points to {case.path}, and nothing is there")
+    elif not case.path.is_file():
+        kind = "a folder" if case.path.is_dir() else "a pipe or a device"
+        yield case.finding(codes.FOREIGN, f"it is {kind}, not a file")
     else:
         yield from _names(case)
-        if case.path.is_file() and case.path.stat().st_size == 0:
+        if case.path.stat().st_size == 0:
             yield case.finding(codes.EMPTY, "it has no bytes at all: what made it was interrupted")
         yield from _rights(case)
     yield from _beside(case)
@@ -38,7 +41,7 @@ def look(case: Case) -> Iterator[Finding]:
 def is_there(case: Case) -> bool:
     """Return whether there is something that the engine could open."""
     try:
-        return case.path.stat().st_size > 0
+        return case.path.is_file() and case.path.stat().st_size > 0
     except OSError:
         return False
 
