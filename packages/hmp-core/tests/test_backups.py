@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -367,3 +368,14 @@ def test_a_copy_that_is_not_the_same_is_not_kept(
     monkeypatch.setattr(DuckDBBackend, "copy_to", leaky)
     _refused(CorruptError, lived_in.path)
     assert list_backups(lived_in.path) == []
+
+
+def test_the_folder_of_backups_is_as_open_as_that_of_the_database(store: EventStore) -> None:
+    store.path.parent.chmod(0o2775)
+    former = os.umask(0o077)
+    try:
+        kept = take_backup(store.path)
+    finally:
+        os.umask(former)
+    for folder in (kept.parent, kept.parents[1], kept.parents[2]):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o2775

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.copying import copy_whole
-from hmp_core.durable import make_folder
 from hmp_core.errors import DatabaseNotFound, InvalidInput
 from hmp_core.layout import internal_folder
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
-from hmp_core.replacing import beside, forget_old, next_moment, take_place
+from hmp_core.replacing import beside, forget_old, make_folder_beside, next_moment, take_place
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
@@ -101,7 +100,7 @@ def keep_backup(backend: DuckDBBackend, reason: str) -> Path:
     See `take_backup`.
     """
     folder = backups_folder(backend.path)
-    make_folder(folder)
+    make_folder_beside(backend.path, folder)
     kept = folder / f"{next_moment(folder)}-{reason}.duckdb"
     with beside(folder / backend.path.name) as new:
         copy_whole(backend, new)

@@ -97,7 +97,7 @@ def set_aside(database: Path) -> Path:
     if not there:
         return folder
     with translated(database):
-        make_folder(folder)
+        make_folder_beside(database, folder)
         moment = next_moment(folder)
         for path in there:
             kept = folder / f"{moment}-{path.name}"
@@ -111,6 +111,15 @@ def set_aside(database: Path) -> Path:
         fsync_folder(folder)
         forget_old(folder)
     return folder
+
+
+def make_folder_beside(database: Path, folder: Path) -> None:
+    """Make a folder below that of a database, as open as that one: who may restore it must reach its copies."""
+    above = (each for each in (folder, *folder.parents) if database.parent in each.parents)
+    missing = [each for each in above if not os.path.lexists(each)]
+    make_folder(folder)
+    for made in reversed(missing):
+        _resemble(made, database.parent)
 
 
 def unlink_own_copies(database: Path) -> None:
@@ -162,7 +171,7 @@ def _replaced(database: Path) -> Path:
 
 
 def _resemble(new: Path, old: Path) -> None:
-    """Give a file the owner and the permissions of another, as far as we may: who could open that one can open this."""
+    """Give a file or folder the owner and rights of another, as far as we may: who could open that may open this."""
     try:
         former = os.stat(old)
     except OSError:
