@@ -230,3 +230,21 @@ def test_two_names_that_contradict_each_other_are_refused(hmp: Hmp, workspace: P
     assert hmp("restore", one, "--list", "--from", "x") == (2, [])
     assert one.stat().st_ino == before
     assert hmp("restore", one, "--database", "one")[0] == 0
+
+
+def test_what_is_wrong_with_a_backup_names_the_backup(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = cache_path(workspace)
+    newer = take_backup(cache)
+    DuckDBBackend(newer).execute("UPDATE schema_migrations SET version = 9 WHERE component = 'gauges'")
+    broken = tmp_path / "broken.duckdb"
+    broken.write_bytes(b"garbage" * 999)
+    for backup, code in ((broken, 22), (newer, 11)):
+        assert main(["db", "restore", str(cache), "--from", str(backup)]) == code
+        told = capsys.readouterr().err
+        assert f"the backup {backup} " in told
+        assert "--list" in told
+        assert "rebuild" not in told
+    assert main(["db", "restore", str(cache)]) == 11
+    assert str(newer) in capsys.readouterr().err

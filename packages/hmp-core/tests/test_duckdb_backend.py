@@ -515,6 +515,18 @@ def test_a_commit_that_fits_stands_though_its_checkpoint_does_not(backend: DuckD
     assert run(FULL, path=path, room=2000, rows=5) == ["committed", 5, 6]
 
 
+def test_a_folder_that_is_gone_is_told(path: Path) -> None:
+    """Who has it open still is not told to make one: it lies elsewhere."""
+    away = path.parent / "away"
+    moved = DuckDBBackend(away / "a.duckdb", create=True)
+    away.mkdir()
+    moved.execute("CREATE TABLE t (a INTEGER)")
+    away.rename(path.parent / "elsewhere")
+    for write in (False, True):
+        with pytest.raises(DatabaseNotFound, match="its folder was moved or removed"), moved.lease(write=write):
+            pass
+
+
 # ── permissions ──────────────────────────────────────────────────────────────────────────────────────
 
 

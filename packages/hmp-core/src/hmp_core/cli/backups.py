@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +13,7 @@ import click
 from hmp_core.cli.each import AS_JSON, NAMED, WHERE, each, named
 from hmp_core.cli.show import emit, notice
 from hmp_core.databases import Database, require_meant
-from hmp_core.errors import HmpError, InvalidInput
+from hmp_core.errors import CorruptError, HmpError, InvalidInput, SchemaTooNewError
 from hmp_core.paths import to_local
 
 
@@ -133,14 +136,15 @@ def _restored(found: Database, source: str | None) -> dict[str, Any]:
     from hmp_core.upkeep.restore import restore
 
     backup = None if source is None else to_local(source)
-    done = restore(
-        found.path,
-        found.components(),
-        backup,
-        fold=found.fold(),
-        auth=found.auth(),
-        resource=found.resource,
-    )
+    with _of_the_backup(found, backup):
+        done = restore(
+            found.path,
+            found.components(),
+            backup,
+            fold=found.fold(),
+            auth=found.auth(),
+            resource=found.resource,
+        )
     return {
         "component": found.component,
         "path": str(found.path),
@@ -148,3 +152,22 @@ def _restored(found: Database, source: str | None) -> dict[str, Any]:
         "backup": str(done.backup),
         "lacks": bool(done.notice),
     }
+
+
+@contextlib.contextmanager
+def _of_the_backup(found: Database, given: Path | None) -> Iterator[None]:
+    """Let what is wrong with a backup name the backup, and not the copy of it that a restore works on."""
+    from hmp_core.backups import list_backups
+
+    backup = given or next((kept.path for kept in list_backups(found.path)), found.path)
+    others = "choose another: `hmp db restore --list` shows those that there are"
+    try:
+        yield
+    except CorruptError as error:
+        if error.path != str(backup):
+            raise
+        message = f"the backup {backup} is damaged; {others}"
+        raise CorruptError(message, path=str(backup)) from error
+    except SchemaTooNewError as error:
+        message = f"the backup {backup} was written by a newer hmp; upgrade this one, or {others}"
+        raise SchemaTooNewError(message, path=str(backup), found=error.found, known=error.known) from error
