@@ -28,6 +28,7 @@ from hmp_core.errors import (
 )
 from hmp_core.layout import cache_path, init_workspace
 from hmp_core.migrations.runner import migrate
+from hmp_core.testing.door_suite import Nobody
 
 Write = Callable[..., Path]
 
@@ -351,3 +352,12 @@ def test_the_events_are_json_a_person_can_read(closed: Path, write: Write) -> No
     (line,) = (closed / "data" / "events").glob("*.log")
     event = json.loads(line.read_bytes().split(b" ", 2)[2])
     assert (event["kind"], event["author"]) == ("input.stored", "ada")
+
+
+def test_a_refused_reader_is_not_said_to_make_anything(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hmp_cache.open(workspace, create=True).close()
+    with pytest.raises(AccessDenied):
+        hmp_cache.open(workspace, auth=Nobody())  # type: ignore[arg-type]
+    told = [record.getMessage() for record in caplog.records]
+    assert any("nobody may not read cache:" in line for line in told)
+    assert not any("make the" in line for line in told)

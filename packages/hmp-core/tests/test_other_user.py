@@ -112,6 +112,32 @@ def test_a_stranger_reads_and_is_refused_what_he_would_write(shared: Path) -> No
     assert {str(p): p.stat().st_mtime_ns for p in shared.rglob("*")} == before
 
 
+REPLACE = """
+    from hmp_core.errors import NotWritable
+    from hmp_core.events.rebuild import rebuild
+    from hmp_core.events.store import components
+    from hmp_core.testing.gauges import FOLD, gauges
+    from hmp_core.testing.surroundings import become
+    from hmp_core.upkeep.vacuum import vacuum
+    become(user, groups=(), umask=0o022)
+    path = gauges(folder).path
+    for act in (lambda: vacuum(path, components(FOLD)), lambda: rebuild(path, FOLD)):
+        try:
+            act()
+            say("done")
+        except NotWritable as error:
+            say(str(error))
+"""
+
+
+def test_a_stranger_who_would_replace_the_database_is_told_whose_it_is(shared: Path) -> None:
+    assert _as(FRIEND, shared, 0o022)[0] == ""
+    for told in run(REPLACE, folder=shared, user=STRANGER):
+        assert " belongs to " in told
+        assert "its owner runs" in told
+        assert "IO Error" not in told
+
+
 def test_a_sticky_folder(shared: Path) -> None:
     """Everybody writes and nobody removes what is another's: what is folded stays in both places, and counts once."""
     shared.chmod(0o3777)

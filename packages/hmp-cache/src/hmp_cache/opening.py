@@ -131,7 +131,8 @@ class Rooms:
         return cls(store, shelf, intake, fetcher, Asking(store, shelf), authority, resource, timeout)
 
     def _enter(self) -> None:
-        self.store.authorize(write=not (self.store.read_only or self.store.path.exists()), what="make the database")
+        making = not (self.store.read_only or self.store.path.exists())
+        self.store.authorize(write=making, what="make the database" if making else "open it")
         if self.store.read_only:
             if not self.store.path.exists():
                 message = (

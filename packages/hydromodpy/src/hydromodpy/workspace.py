@@ -6,7 +6,7 @@ import logging
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from hmp_core.databases import Database
@@ -66,7 +66,8 @@ def init(path: str | Path | UPath, *, name: str | None = None, force: bool = Fal
         _require_free(to_local(path))
     here = to_local(path)
     there = _is_whole(here, WORKSPACE_MARKER, "data", "projects")
-    Database("cache", cache_path(here)).authorize("read" if there else "write", what="make the workspace")
+    action: Literal["read", "write"] = "read" if there else "write"
+    Database("cache", cache_path(here)).authorize(action, what="open it" if there else "make the workspace")
     root = init_workspace(path, name=name)
     register(root.path)
     workspace = Workspace(root.path)

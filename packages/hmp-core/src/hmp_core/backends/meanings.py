@@ -9,6 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
+from hmp_core.durable import right_to_write
 from hmp_core.errors import (
     BusyError,
     CorruptError,
@@ -91,8 +92,8 @@ def _of_file(where: str, text: str, *, opening: bool) -> HmpError:
         return _busy(where, text)
     if opening and (found := re.search(r"version number (\d+), but .*?(\d+)\b\D*$", text)):
         return _newer(where, int(found[1]), int(found[2]))
-    if ours and _says(text, _FORBIDDEN):
-        message = f"{where} may not be opened: {text}"
+    if ours and (said := next((snippet for snippet in _FORBIDDEN if snippet in text), "")):
+        message = f"{where} may not be opened: {said}; {right_to_write(Path(where))}"
         return NotWritable(message, path=where)
     if _says(text, _DAMAGED) or (ours and _says(text, _DAMAGED_IF_OURS)):
         return _corrupt(where, text)
