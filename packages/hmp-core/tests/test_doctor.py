@@ -34,7 +34,9 @@ from hmp_core.layout import catalog_path, init_project, init_workspace
 from hmp_core.locks import database_lock
 from hmp_core.testing.children import start
 from hmp_core.testing.gauges import FOLD
+from hmp_core.testing.surroundings import in_another_namespace
 from hmp_core.testing.traces import differences, trace
+from hmp_core.upkeep.unlock import unlock
 
 GAUGES = [f"6f2f1b0e-5f0a-5c39-9d5e-6a7d3c1e8b4{n}" for n in range(6)]
 _DAY = 86_400
@@ -733,3 +735,24 @@ def test_what_is_no_file_is_refused_before_an_engine_waits_for_it(
 def test_the_remedy_is_a_command_that_can_be_typed_anywhere(database: Path) -> None:
     _garbage(database)
     assert _one(database, codes.DAMAGED).remedy == f"rebuild it: `hmp catalog rebuild --project {database.parent}`"
+
+
+def test_a_holder_in_another_pid_namespace_is_the_one_that_unlock_names(database: Path) -> None:
+    """The lock is free of it in a moment: until then both say that it lives, and by which number."""
+    code = """
+import sys
+from pathlib import Path
+from hmp_core.locks import database_lock
+with database_lock(Path(sys.argv[1])).hold(5.0):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    with in_another_namespace(code, str(database)) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        said = _one(database, codes.HELD).what
+        with pytest.raises(BusyError) as refused:
+            unlock(database, FOLD)
+        holder.kill()
+    (number,) = re.findall(r"which lives: end process (\d+)", str(refused.value))
+    assert f"in another container or pid namespace, which lives: here it is process {number}" in said

@@ -14,6 +14,7 @@ from hmp_core.doctor.case import Case
 from hmp_core.doctor.findings import Finding
 from hmp_core.errors import BusyError
 from hmp_core.locks import Owner, database_lock, this_process, try_flock
+from hmp_core.upkeep.unlock import lockers
 
 #: Seconds after which somebody who holds the lock is to be looked at: a fold takes seconds.
 _LONG = 600.0
@@ -27,14 +28,14 @@ def look(case: Case) -> Iterator[Finding]:
             return
     note, since = database_lock(case.path).note()
     seconds = None if since is None else max(0.0, case.now - since)
-    who = _who(note)
+    who = _who(note, case.path)
     when = "" if since is None else f" since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC"
     known = note is not None and note.is_dead() is not True
     code = codes.HELD if known and seconds is not None and seconds < _LONG else codes.HELD_LONG
     yield case.finding(code, f"the lock is held by {who}{when}", _lock_file(case.path))
 
 
-def _who(note: Owner | None) -> str:
+def _who(note: Owner | None, database: Path) -> str:
     """Say who signed the note, and whether that process lives."""
     if note is None:
         return "somebody who has left no note"
@@ -47,6 +48,9 @@ def _who(note: Owner | None) -> str:
             return f"{named}, which lives"
         case True:
             return f"somebody; the note names {named}, which has ended: a child of it, or one who may not sign"
+    if pids := sorted(lockers(_lock_file(database))):  # the kernel knows it by another number
+        place = "another host by its name" if note.host != here.host else "in another container or pid namespace"
+        return f"{named}, {place}, which lives: here it is process {' '.join(map(str, pids))}"
     if note.host != here.host:
         return f"{named}, another host: whether it lives cannot be told here"
     return f"{named}, in another container or pid namespace: whether it lives cannot be told here"
@@ -73,7 +77,7 @@ def quietly(database: Path, wait: float) -> Iterator[None]:
                 yield
                 return
         if time.monotonic() > until:
-            holder = _who(database_lock(database).note()[0])
+            holder = _who(database_lock(database).note()[0], database)
             message = f"{database} is held by {holder}; waited {wait:.1f} s"
             raise BusyError(message, path=str(_lock_file(database)), holder=holder, waited=wait)
         time.sleep(_POLL)

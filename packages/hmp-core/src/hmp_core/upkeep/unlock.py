@@ -90,7 +90,7 @@ def _free(lock: DatabaseLock) -> str:
 
 def _require_unknown(lock: DatabaseLock, *, force: bool) -> None:
     owner, _ = lock.note()
-    living = {owner.pid} if owner is not None and owner.is_dead() is False else _lockers(lock.path)
+    living = {owner.pid} if owner is not None and owner.is_dead() is False else lockers(lock.path)
     if living:
         pids = " ".join(str(pid) for pid in sorted(living))
         raise _held(lock, f"which lives: end process {pids}, and the kernel frees the lock")
@@ -124,7 +124,7 @@ def _named(owner: Owner) -> str:
     return f"process {owner.pid} on {owner.host}"
 
 
-def _lockers(path: Path) -> set[int]:
+def lockers(path: Path) -> set[int]:
     """Return the processes of this machine that took the lock of a file and have it open, as far as one can see."""
     try:
         found = os.stat(path)
