@@ -136,7 +136,9 @@ def test_what_was_stored_and_not_folded_is_no_trouble(
     monkeypatch.setenv("HMP_FOLD", "never")
     with hmp_cache.open(told) as data:
         data.add(write("e.csv", "time,q\n2009-01-01,3\n"), variable="discharge", station="s5", unit="m3 s-1")
-    assert worst(_found(told)) == "info"
+    found = _found(told)
+    assert worst(found) == "info"
+    assert checks.UNKNOWN_FILE.name not in {finding.code for finding in found}
 
 
 def test_files_that_nobody_knows_are_told(told: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hmp_cache import queries, sidecar
 from hmp_cache.shelf import SIDECAR, Shelf
@@ -187,18 +188,27 @@ def _stored_anew(case: Case, shelf: Shelf, suspects: Sequence[Held]) -> set[str]
 
 
 def _strangers(case: Case, shelf: Shelf, told: Sequence[Held]) -> Iterator[Finding]:
-    paths = {os.path.realpath(shelf.workspace / held.path) for held in told if held.path}
+    logged = _not_folded(case, told)
+    listed = [*(held.path for held in told if held.path), *(str(artifact["path"]) for artifact in logged)]
+    paths = {os.path.realpath(shelf.workspace / path) for path in listed}
     files = (path for path in case.home.glob("[!.]*/[!.]*/[!.]*") if path.is_file())
     strange = [p for p in sorted(files) if not p.name.endswith(SIDECAR) and os.path.realpath(p) not in paths]
     if strange:
         named = some(path.relative_to(case.home).as_posix() for path in strange)
         yield case.finding(UNKNOWN_FILE, f"{len(strange)} files: {named}", strange[0])
-    sums = {held.sha256 for held in told}
+    sums = {held.sha256 for held in told} | {artifact["sha256"] for artifact in logged}
     unknown = [path for path in _versions(shelf) if path.name not in sums]
     if unknown:
         size = sum(path.stat().st_size for path in unknown)
         what = f"{len(unknown)} files with {size} bytes: {some(path.name[:12] for path in unknown)}"
         yield case.finding(UNKNOWN_VERSION, what, shelf.versions)
+
+
+def _not_folded(case: Case, told: Sequence[Held]) -> list[Mapping[str, Any]]:
+    """Return the versions that the log tells of and no row yet."""
+    known = {(held.entry, held.sha256) for held in told}
+    stored = (event.payload for log in case.log for event in log.events if event.kind == "input.stored")
+    return [said["artifact"] for said in stored if (said["entry"]["id"], said["artifact"]["sha256"]) not in known]
 
 
 def _versions(shelf: Shelf) -> list[Path]:
