@@ -33,7 +33,7 @@ EDITED = Code(
     "migration-changed",
     "error",
     "A migration that was applied differs from the one that is installed, or the ledger has a gap.",
-    "install the release that wrote the database, or restore a backup: `hmp db restore`",
+    "install the release that wrote the database, or make it again from its files: `hmp {verb} rebuild`",
 )
 LINKED = Code(
     "database-linked",
