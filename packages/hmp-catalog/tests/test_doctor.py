@@ -174,6 +174,24 @@ def test_an_interrupted_run_is_told_and_is_no_trouble(told: Path, python: Any) -
     assert worst(_found(told)) == "info"
 
 
+def test_a_sealed_run_whose_manifest_was_spoilt_is_not_called_interrupted(told: Path, python: Any) -> None:
+    code = """
+        import sys
+        import hmp_catalog
+        with hmp_catalog.open(sys.argv[1]) as cat, cat.record("gr4j", name="sealed") as rec:
+            rec.metric("nse", 0.8)
+    """
+    python(code, told)
+    _settle(told)
+    file = _run(told, "sealed") / "run.json"
+    file.write_bytes(file.read_bytes()[:-40])
+    with hmp_catalog.open(told) as cat:
+        cat.rebuild()
+    found = {finding.code for finding in _found(told)}
+    assert checks.BAD_MANIFEST.name in found
+    assert checks.INTERRUPTED.name not in found
+
+
 def test_the_files_are_looked_at_where_the_database_cannot_be(told: Path) -> None:
     os.truncate(catalog_path(told), 5000)
     (_run(told) / "run.json").write_bytes(b"")

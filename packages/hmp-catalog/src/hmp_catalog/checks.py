@@ -129,6 +129,8 @@ def _rows(case: Case, told: Sequence[Kept], there: set[str]) -> Iterator[Finding
             where = case.home / "simulations" / kept.folder
             yield case.finding(GONE, f"{kept} has no folder", where)
     open_ = [kept for kept in told if not kept.trashed and queries.state(kept.status, kept.owner) == "interrupted"]
+    # one that was sealed and cannot be read is told of as that
+    open_ = [kept for kept in open_ if not (case.home / "simulations" / kept.folder / manifest.NAME).is_file()]
     if open_:
         yield case.finding(INTERRUPTED, f"{len(open_)} simulations were never sealed: {some(open_)}")
 
