@@ -190,11 +190,14 @@ def test_a_project_that_is_closed_is_told_by_the_command(shared: Path, verb: str
 def test_the_doctor_looks_at_what_is_not_closed(shared: Path) -> None:
     root, one, two = _two_projects(shared)
     code = """
+        from hmp_core.cli.doctor import _page
         from hmp_core.doctor import examine
         from hmp_core.testing.surroundings import become
         examine(folder)
         become(user)
-        say([(str(each.database.path), [f.code for f in each.findings]) for each in examine(folder).databases])
+        report = examine(folder)
+        assert _page(report)[-1].endswith("looked at: 1 catalog")
+        say([(str(each.database.path), [f.code for f in each.findings]) for each in report.databases])
     """
     ((*_, closed, other),) = run(code, folder=root, user=STRANGER)
     assert closed == (str(one), ["not-readable"])

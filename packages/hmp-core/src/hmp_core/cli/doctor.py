@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -68,7 +69,7 @@ def _told(findings: Sequence[Finding], about: Path | None = None) -> list[str]:
 
 def _verdict(report: Report) -> str:
     counts = {s: sum(f.severity == s for f in report.findings) for s in ("error", "warning", "info")}
-    looked = [each.database.component for each in report.databases if each.database.path.exists()]
+    looked = [each.database.component for each in report.databases if os.path.exists(each.database.path)]
     named = ", ".join(f"{looked.count(c)} {c}" for c in dict.fromkeys(looked)) or "no database is there"
     if not counts["error"] and not counts["warning"]:
         return f"all is well; looked at: {named}, their logs and files, and this machine"
