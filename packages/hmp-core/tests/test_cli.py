@@ -410,3 +410,14 @@ def test_no_time_to_wait_is_a_usage_error(hmp: Hmp, wait: str) -> None:
     assert "not a number of seconds" in done.stderr
     with pytest.raises(click.BadParameter, match="not a number of seconds"):
         doctor.command.main([f"--wait={wait}"], standalone_mode=False)
+
+
+def test_verify_tells_of_a_database_that_was_lost(hmp: Hmp, workspace: Path) -> None:
+    path = catalog_path(workspace / "projects" / "one")
+    store = _store(path)
+    store.append("observer.set", {"code": "x", "called": "Ada"})
+    store.close()
+    path.unlink()
+    done = hmp("db", "verify", workspace, "--json")
+    assert done.returncode == 22, done.stderr
+    assert [row["path"] for row in _rows(done) if row["state"] == "database-missing"] == [str(path)]
