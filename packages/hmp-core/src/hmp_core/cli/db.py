@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from hmp_core.cli.backups import backup, restore, vacuum
-from hmp_core.cli.each import AS_JSON, WHERE, each
+from hmp_core.cli.each import AS_JSON, WHERE, each, there
 from hmp_core.cli.refused import refused
 from hmp_core.cli.show import emit
 from hmp_core.cli.unlock import unlock
 from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease, require_meant
-from hmp_core.errors import HmpError
+from hmp_core.errors import HmpError, NotWritable
 
 
 @click.group()
@@ -102,9 +102,9 @@ def _status(found: Database) -> dict[str, Any]:
     from hmp_core.migrations.plan import discover_migrations, pending
 
     row: dict[str, Any] = {"component": found.component, "path": str(found.path)}
-    if not found.path.exists():
-        return row | {"state": "absent"}
     try:
+        if not there(found.path):
+            return row | {"state": "absent"}
         components = found.components()
         backend = found.backend()
         state = "current"
@@ -120,4 +120,7 @@ def _status(found: Database) -> dict[str, Any]:
     except HmpError as error:
         state = f"{type(error).__name__}: {error}"
         row["code"] = error.exit_code
+    except PermissionError as error:
+        state = f"{type(error).__name__}: {error.filename or found.path} is closed to you"
+        row["code"] = NotWritable.exit_code
     return row | {"state": state}
