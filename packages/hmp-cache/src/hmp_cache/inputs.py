@@ -156,6 +156,9 @@ class InputsNamespace:
         What is there already, came from this URI and is unharmed is returned without asking the server. Where neither
         station, extent nor name is given, the URI stands in for the place.
 
+        A server's ``Link: <...>; rel="license"`` is taken as the license if none is given; see `add` for the parameters
+        that are not listed.
+
         Parameters
         ----------
         uri
@@ -164,8 +167,6 @@ class InputsNamespace:
             Ask the server whether there is something newer (304: there is not).
         retry
             How often and how patiently to try.
-
-        See `add` for the others; a server's ``Link: <...>; rel="license"`` is taken as the license if none is given.
 
         Raises
         ------
