@@ -14,7 +14,8 @@ from hmp_core.cli.show import emit
 from hmp_core.cli.unlock import unlock
 from hmp_core.cli.verify import verify
 from hmp_core.databases import Database, databases, read_lease, require_meant
-from hmp_core.errors import HmpError, NotWritable
+from hmp_core.durable import refusal
+from hmp_core.errors import HmpError
 
 
 @click.group()
@@ -117,10 +118,8 @@ def _status(found: Database) -> dict[str, Any]:
                 row |= {"version": max(applied, default=0), "known": len(migrations)}
                 if pending(migrations, applied, where=str(found.path)):
                     state = "pending: hmp db upgrade"
-    except HmpError as error:
-        state = f"{type(error).__name__}: {error}"
-        row["code"] = error.exit_code
-    except PermissionError as error:
-        state = f"{type(error).__name__}: {error.filename or found.path} is closed to you"
-        row["code"] = NotWritable.exit_code
+    except (HmpError, OSError) as error:
+        ours = error if isinstance(error, HmpError) else refusal(error)
+        state = f"{type(ours).__name__}: {ours}"
+        row["code"] = ours.exit_code
     return row | {"state": state}
