@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_with_its_remedy_and_an_exit_code(workspace: Path,
     done = hmp("doctor", cwd=workspace)
     assert done.returncode == 1
     assert f"orphan-folder: no row and no event speaks of it; it was never sealed\n          at {stray}" in done.stdout
-    assert "remedy: `hmp catalog rebuild`" in done.stdout
+    assert f"remedy: `hmp catalog rebuild --project {stray.parents[1]}`" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("1 warning")
     os.truncate(cache_path(workspace), 5000)
     done = hmp("doctor", "--json", cwd=workspace)

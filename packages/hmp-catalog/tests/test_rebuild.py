@@ -139,7 +139,9 @@ def test_a_backup_knows_what_the_log_has_lost(project, contents):
     take_backup(catalog_path(project))
     shutil.rmtree(project / "events")
     shutil.rmtree(project / ".hmp" / "catalog" / "pending")
-    assert not restore(catalog_path(project), components(FOLD), fold=FOLD).notice
+    notice = restore(catalog_path(project), components(FOLD), fold=FOLD).notice
+    assert notice.lost > 0
+    assert "in this database alone" in notice.reason
     assert contents(project) == before
 
 
