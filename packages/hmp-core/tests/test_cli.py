@@ -49,7 +49,7 @@ def missing():
 
 @group.command()
 def closed():
-    raise PermissionError(13, "Permission denied", "/root/secret")
+    raise PermissionError(13, "Permission denied", "/closed/secret")
 
 @group.command()
 def code():
@@ -224,7 +224,7 @@ def test_a_defect_is_not_hidden(hmp: Hmp) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "code", "said"),
-    [("missing", 5, "/dev/tape: Input/output error"), ("closed", 13, "/root/secret is closed to this user")],
+    [("missing", 5, "/dev/tape: Input/output error"), ("closed", 13, "/closed/secret is closed to this user")],
 )
 def test_what_the_system_refuses_is_one_line(hmp: Hmp, verb: str, code: int, said: str) -> None:
     done = hmp("trial", verb)

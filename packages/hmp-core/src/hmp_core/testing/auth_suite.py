@@ -54,7 +54,7 @@ class AuthSuite:
     def authority(self) -> AuthBackend:
         """Return the authority that is judged."""
         message = "give the suite a fixture `authority`"
-        raise NotImplementedError(message)
+        raise pytest.UsageError(message)
 
     def test_keeps_the_protocol(self, authority: AuthBackend) -> None:
         assert isinstance(authority, AuthBackend)

@@ -43,7 +43,7 @@ class BackendSuite:
     def make(self) -> MakeBackend:
         """Return what makes a backend."""
         message = "give the suite a fixture `make` that returns what makes a backend"
-        raise NotImplementedError(message)
+        raise pytest.UsageError(message)
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:

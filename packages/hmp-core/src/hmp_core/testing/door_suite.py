@@ -78,15 +78,18 @@ class DoorSuite:
 
     def create(self, path: Any) -> Any:
         """Make what the door opens, and open it."""
-        raise NotImplementedError
+        message = "say in the subclass: create"
+        raise pytest.UsageError(message)
 
     def open(self, path: Any, **options: Any) -> Any:
         """Open what is there; ``options`` are ``read_only``, ``timeout`` and ``auth``."""
-        raise NotImplementedError
+        message = "say in the subclass: open"
+        raise pytest.UsageError(message)
 
     def database(self, path: Path) -> Path:
         """Return where the database lies."""
-        raise NotImplementedError
+        message = "say in the subclass: database"
+        raise pytest.UsageError(message)
 
     def rows(self, door: Any) -> Any:
         """Return what a door answers, for comparison."""

@@ -36,14 +36,9 @@ def small_disk(size: str = "2m") -> Iterator[Path]:
 @contextlib.contextmanager
 def read_only_medium(folder: Path) -> Iterator[Path]:
     """Give the content of ``folder`` as a medium that nobody can write, root included."""
-    place = Path(tempfile.mkdtemp()).resolve()
-    _mount("--bind", str(folder), str(place))
-    try:
+    with second_mount(folder) as place:
         _mount("-o", "remount,bind,ro", str(place))
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-        place.rmdir()
 
 
 @contextlib.contextmanager
