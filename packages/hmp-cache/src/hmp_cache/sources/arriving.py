@@ -1,0 +1,72 @@
+"""A destination in memory: what a source delivers of one asset, with the addresses it was had from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
+
+from hmp_cache.errors import DownloadFailed
+from hmp_cache.sources.protocol import Station
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hmp_cache.http import Answer
+
+
+class Asking(Protocol):
+    """How a URI is asked for: bytes go to ``body``, and what the server said comes back."""
+
+    def __call__(self, uri: str, body: BytesIO) -> Answer:
+        """Return what the server said, ``body`` being complete."""
+
+
+@dataclass(slots=True)
+class Arriving:
+    """What came of one asset; see `hmp_cache.sources.Destination`."""
+
+    ask: Asking
+    tables: list[pa.Table] = field(default_factory=list)
+    stations: list[Station] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    #: the URI whose bytes are the asset
+    file_uri: str | None = None
+
+    def json(self, uri: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """See `Destination.json`."""
+        body = self._body(uri, parameters)
+        if not body:
+            return None
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            where = self.answers[-1].uri
+            message = f"{where}: expected JSON, got {body[:40]!r}: {error}"
+            raise DownloadFailed(message, uri=where, reason="content", status=200, attempts=1) from error
+
+    def text(self, uri: str, parameters: Mapping[str, Any] | None = None) -> str:
+        """See `Destination.text`."""
+        return self._body(uri, parameters).decode(errors="replace")
+
+    def rows(self, table: pa.Table) -> None:
+        """See `Destination.rows`."""
+        self.tables.append(table)
+
+    def download(self, uri: str) -> None:
+        """See `Destination.download`."""
+        self.file_uri = uri
+
+    def station(self, station: Station) -> None:
+        """See `Destination.station`."""
+        self.stations.append(station)
+
+    def _body(self, uri: str, parameters: Mapping[str, Any] | None) -> bytes:
+        asked = {key: value for key, value in (parameters or {}).items() if value is not None}
+        whole = f"{uri}{'&' if '?' in uri else '?'}{urlencode(asked, doseq=True)}" if asked else uri
+        body = BytesIO()
+        self.answers.append(self.ask(whole, body))
+        return body.getvalue()
