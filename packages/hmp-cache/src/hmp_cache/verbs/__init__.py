@@ -1,0 +1,1 @@
+"""The verbs of ``hmp data``, by what one wants: ask, obtain, keep, carry."""
