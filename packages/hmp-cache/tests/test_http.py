@@ -183,6 +183,34 @@ def test_what_is_not_the_whole_is_no_data(server: Any, reply: Any, sink: Sink, s
     assert caught.value.reason == "content"
 
 
+def test_a_service_may_answer_a_page_with_206(server: Any, reply: Any, sink: Sink) -> None:
+    answer = sink.get(server.on("/q.json", reply(206, b"[1]")), also=(206,))
+    assert (answer.status, sink.content) == (206, b"[1]")
+
+
+def test_a_service_may_say_that_there_is_nothing(server: Any, reply: Any, sink: Sink) -> None:
+    answer = sink.get(server.on("/q.json", reply(404, b"<html>no sites found</html>")), also=(404,))
+    assert (answer.status, sink.content, sink.failures) == (404, b"", [])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":true,"reason":"Latitude must be\\n in range"}', " ('Latitude must be in range')"),
+        (b'{"code": "ValidatorError", "message": "size must be \\"small\\""}', " ('size must be \"small\"')"),
+        (b'{"message": "lone \\ud800"}', " ('lone ?')"),
+        (b'{"message": "\\x"}', " ('\\\\x')"),
+        (b'{"reason": 7}', ""),
+        (b"<html>no</html>", ""),
+        (b"", ""),
+    ],
+)
+def test_the_reason_of_a_service_is_passed_on(server: Any, reply: Any, sink: Sink, body: bytes, said: str) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(server.on("/q.json", reply(400, body)))
+    assert str(caught.value).endswith(f"400 Bad Request{said}")
+
+
 def test_an_empty_body_is_no_data(server: Any, reply: Any, sink: Sink) -> None:
     with pytest.raises(DownloadFailed, match="empty body"):
         sink.get(server.on("/q.csv", reply(body=b"")))

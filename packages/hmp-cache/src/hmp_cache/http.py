@@ -10,13 +10,14 @@ import hashlib
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from hmp_cache.errors import DownloadFailed
 from hmp_cache.formats import is_web_page
+from hmp_cache.refusals import reason_in
 from hmp_cache.retries import Retry, retry_after
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def download(
     etag: str | None = None,
     last_modified: str | None = None,
     retry: Retry | None = None,
+    also: Collection[int] = (),
     failed: Callable[[Failure], None],
 ) -> Answer:
     """Fetch a URI.
@@ -89,6 +91,9 @@ def download(
         Take the next bytes; forget all bytes so far, because the transfer begins anew.
     etag, last_modified
         Of what is there already: the server then answers 304 if it is still current.
+    also
+        Statuses that are an answer of this service, beside 200: 206 where it stands for a page of many and its body is
+        complete (Hub'Eau), any other, as 404, where it says that there is nothing: its body is not read.
     failed
         Told of each attempt that failed, before the wait.
 
@@ -100,13 +105,16 @@ def download(
     import httpx
 
     policy = retry or Retry()
+    fine = {200, *also}
     conditions = {"If-None-Match": etag} if etag else {"If-Modified-Since": last_modified} if last_modified else {}
+    if conditions:
+        fine.add(304)
     timeout = httpx.Timeout(policy.stalled, connect=min(policy.stalled, 10.0))
     with httpx.Client(follow_redirects=True, timeout=timeout, headers=_headers() | conditions) as client:
         for attempt in itertools.count(1):
             restart()
             try:
-                return _attempt(client, uri, write, attempt, conditional=bool(conditions))
+                return _attempt(client, uri, write, attempt, fine)
             except _Refused as refused:
                 failure = _next(refused, attempt, policy)
             failed(failure)
@@ -147,9 +155,9 @@ def _given_up(uri: str, failure: Failure) -> DownloadFailed:
 
 
 def _attempt(
-    client: httpx.Client, uri: str, write: Callable[[bytes], None], attempt: int, *, conditional: bool
+    client: httpx.Client, uri: str, write: Callable[[bytes], None], attempt: int, fine: Collection[int]
 ) -> Answer:
-    """Return a complete answer.
+    """Return a complete answer with one of the statuses that are ``fine``.
 
     Raises
     ------
@@ -160,7 +168,7 @@ def _attempt(
 
     try:
         with client.stream("GET", uri) as response:
-            _judge(response, attempt, conditional=conditional)
+            _judge(response, attempt, fine)
             sha256, size = _receive(response, write, attempt)
             return _answer(response, sha256, size)
     except httpx.RemoteProtocolError as error:
@@ -177,22 +185,23 @@ def _attempt(
         raise _Refused(Failure("network", f"{type(error).__name__}: {error}", attempt)) from error
 
 
-def _judge(response: httpx.Response, attempt: int, *, conditional: bool) -> None:
+def _judge(response: httpx.Response, attempt: int, fine: Collection[int]) -> None:
     """Return if the head of an answer promises the whole data."""
     status = response.status_code
-    if status == 200 or (status == 304 and conditional):
+    if status in fine:
         return
     words = f"{status} {response.reason_phrase}".strip()
     if status in {204, 205, 206, 304}:
         raise _Refused(Failure("content", f"{words}: not the whole of the data", attempt, status))
     transient = status in _TRANSIENT
-    failure = Failure("http", words, attempt, status, transient=transient)
+    reason = reason_in(next(response.iter_bytes(_HEAD), b""))
+    failure = Failure("http", f"{words} ({reason!r})" if reason else words, attempt, status, transient=transient)
     raise _Refused(failure, asked=retry_after(response.headers.get("Retry-After")) if transient else None)
 
 
 def _receive(response: httpx.Response, write: Callable[[bytes], None], attempt: int) -> tuple[str, int]:
     """Pass the body on and return its SHA-256 and size, if it is complete and no web page."""
-    if response.status_code == 304:
+    if response.status_code not in {200, 206}:
         return "", 0
     digest, size = hashlib.sha256(), 0
     for number, block in enumerate(response.iter_bytes(_CHUNK)):
@@ -204,9 +213,10 @@ def _receive(response: httpx.Response, write: Callable[[bytes], None], attempt: 
     announced = response.headers.get("Content-Length", "")
     if announced.isdigit() and response.num_bytes_downloaded != int(announced):
         message = f"{response.num_bytes_downloaded} bytes came of {announced} that were announced"
-        raise _Refused(Failure("truncated", message, attempt, 200))
+        raise _Refused(Failure("truncated", message, attempt, response.status_code))
     if size == 0:
-        raise _Refused(Failure("content", "200 with an empty body", attempt, 200))
+        message = f"{response.status_code} with an empty body"
+        raise _Refused(Failure("content", message, attempt, response.status_code))
     return digest.hexdigest(), size
 
 
