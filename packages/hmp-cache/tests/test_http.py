@@ -207,8 +207,14 @@ def test_a_service_may_say_that_there_is_nothing(server: Any, reply: Any, sink: 
 )
 def test_the_reason_of_a_service_is_passed_on(server: Any, reply: Any, sink: Sink, body: bytes, said: str) -> None:
     with pytest.raises(DownloadFailed) as caught:
-        sink.get(server.on("/q.json", reply(400, body)))
+        sink.get(server.on("/q.json", reply(400, body, {"Content-Type": "application/json"})))
     assert str(caught.value).endswith(f"400 Bad Request{said}")
+
+
+def test_a_refusal_whose_body_breaks_off_is_still_that_refusal(server: Any, reply: Any, sink: Sink) -> None:
+    cut = reply(404, b"", {"Content-Type": "application/json"}, announced=100)
+    with pytest.raises(DownloadFailed, match="404 Not Found"):
+        sink.get(server.on("/q.json", cut))
 
 
 def test_an_empty_body_is_no_data(server: Any, reply: Any, sink: Sink) -> None:
@@ -244,3 +250,14 @@ def test_a_password_is_not_kept(server: Any, reply: Any, sink: Sink) -> None:
     assert "secret" not in str(caught.value) + caught.value.uri
     assert public(uri) == server.address + "/q.csv"
     assert server.asked[0][1]["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("name", ["apikey", "api_key", "APIKEY", "token", "access_token", "X-Amz-Signature"])
+def test_an_api_key_is_not_kept(server: Any, reply: Any, sink: Sink, name: str) -> None:
+    uri = server.on(f"/q.csv?station=K1&{name}=s3cret&year=2001", reply())
+    answer = sink.get(uri)
+    assert answer.uri == f"{server.address}/q.csv?station=K1&{name}=...&year=2001"
+
+
+def test_what_only_looks_like_a_key_is_kept() -> None:
+    assert public("https://example.org/q?monkey=1&key=discharge") == "https://example.org/q?monkey=1&key=discharge"

@@ -27,6 +27,8 @@ _CHUNK = 1 << 18
 _HEAD = 1024
 #: Answers that another try may change (RFC 9110, RFC 6585).
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: Parameters of a URI that are nobody else's business: how services call the key they gave to a user.
+_KEY = re.compile(r"(?i)((?:^|(?<=&))(?:api_?key|(?:access|auth|private)?_?token|x-amz-signature)=)[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +196,21 @@ def _judge(response: httpx.Response, attempt: int, fine: Collection[int]) -> Non
     if status in {204, 205, 206, 304}:
         raise _Refused(Failure("content", f"{words}: not the whole of the data", attempt, status))
     transient = status in _TRANSIENT
-    reason = reason_in(next(response.iter_bytes(_HEAD), b""))
+    reason = _reason(response)
     failure = Failure("http", f"{words} ({reason!r})" if reason else words, attempt, status, transient=transient)
     raise _Refused(failure, asked=retry_after(response.headers.get("Retry-After")) if transient else None)
+
+
+def _reason(response: httpx.Response) -> str:
+    """Return why the service refuses, if it says so in JSON."""
+    import httpx
+
+    if "json" not in response.headers.get("Content-Type", "").lower():
+        return ""
+    try:
+        return reason_in(next(response.iter_bytes(_HEAD), b""))
+    except httpx.HTTPError:  # the body breaks off: the status, which is what counts, is there
+        return ""
 
 
 def _receive(response: httpx.Response, write: Callable[[bytes], None], attempt: int) -> tuple[str, int]:
@@ -251,12 +265,13 @@ def _license(response: httpx.Response) -> str | None:
 
 
 def public(uri: str) -> str:
-    """Return a URI without the user name and password that may be in it: what is kept and shown.
+    """Return a URI without the user name, password and API key that may be in it: what is kept and shown.
 
     Examples
     --------
-    >>> public("https://me:secret@example.org/q.csv?year=2001")
-    'https://example.org/q.csv?year=2001'
+    >>> public("https://me:secret@example.org/q.csv?year=2001&apikey=9f2c")
+    'https://example.org/q.csv?year=2001&apikey=...'
     """
     parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    query = _KEY.sub(r"\1...", parts.query)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
