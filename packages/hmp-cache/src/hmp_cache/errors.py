@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hmp_core.errors import AmbiguousReference, HmpError, InvalidInput, NotFound, PathNotFound
+from typing import Any
+
+from hmp_core.errors import AmbiguousReference, CorruptError, HmpError, InvalidInput, NotFound, PathNotFound
 
 
 class EntryNotFound(NotFound):
@@ -41,3 +43,17 @@ class DownloadFailed(HmpError, ConnectionError):
     reason: str
     status: int | None
     attempts: int
+
+
+class ArchiveInvalid(CorruptError):
+    """An archive of inputs is damaged, cut short, or not what its manifest says; nothing was taken from it."""
+
+
+class NotAllAdded(InvalidInput):
+    """Some of many files could not be added; all the others are in.
+
+    ``refused`` has (which of them, counted from 0; why) for each that is not, ``entries`` those that are.
+    """
+
+    refused: list[tuple[int, HmpError]]
+    entries: list[Any]
