@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Asking(Protocol):
     """How a URI is asked for: bytes go to ``body``, and what the server said comes back."""
 
-    def __call__(self, uri: str, body: BytesIO) -> Answer:
-        """Return what the server said, ``body`` being complete."""
+    def __call__(self, uri: str, body: BytesIO, *, also: Collection[int] = ()) -> Answer:
+        """Return what the server said, ``body`` being complete; ``also``: see `hmp_cache.http.download`."""
 
 
 @dataclass(slots=True)
@@ -36,9 +36,9 @@ class Arriving:
     #: the URI whose bytes are the asset
     file_uri: str | None = None
 
-    def json(self, uri: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    def json(self, uri: str, parameters: Mapping[str, Any] | None = None, *, also: Collection[int] = ()) -> Any:
         """See `Destination.json`."""
-        body = self._body(uri, parameters)
+        body = self._body(uri, parameters, also)
         if not body:
             return None
         try:
@@ -48,9 +48,9 @@ class Arriving:
             message = f"{where}: expected JSON, got {body[:40]!r}: {error}"
             raise DownloadFailed(message, uri=where, reason="content", status=200, attempts=1) from error
 
-    def text(self, uri: str, parameters: Mapping[str, Any] | None = None) -> str:
+    def text(self, uri: str, parameters: Mapping[str, Any] | None = None, *, also: Collection[int] = ()) -> str:
         """See `Destination.text`."""
-        return self._body(uri, parameters).decode(errors="replace")
+        return self._body(uri, parameters, also).decode(errors="replace")
 
     def rows(self, table: pa.Table) -> None:
         """See `Destination.rows`."""
@@ -64,9 +64,9 @@ class Arriving:
         """See `Destination.station`."""
         self.stations.append(station)
 
-    def _body(self, uri: str, parameters: Mapping[str, Any] | None) -> bytes:
+    def _body(self, uri: str, parameters: Mapping[str, Any] | None, also: Collection[int]) -> bytes:
         asked = {key: value for key, value in (parameters or {}).items() if value is not None}
         whole = f"{uri}{'&' if '?' in uri else '?'}{urlencode(asked, doseq=True)}" if asked else uri
         body = BytesIO()
-        self.answers.append(self.ask(whole, body))
+        self.answers.append(self.ask(whole, body, also=also))
         return body.getvalue()

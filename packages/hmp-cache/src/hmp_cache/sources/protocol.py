@@ -6,7 +6,7 @@ and nothing of databases, files, retries or locks: those are the cache's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -83,8 +83,18 @@ class Station:
 class Destination(Protocol):
     """Where a source puts what it fetches. Asking a server through it is retried, limited per host and on record."""
 
-    def json(self, uri: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that lies under a URI; None where the server says that there is nothing (204).
+    def json(self, uri: str, parameters: Mapping[str, Any] | None = None, *, also: Collection[int] = ()) -> Any:
+        """Return the JSON that lies under a URI; None where the service says that there is nothing.
+
+        Parameters
+        ----------
+        uri
+            ``http://`` or ``https://``.
+        parameters
+            What is asked for; a list becomes a parameter several times, None none.
+        also
+            Statuses that are an answer of this service, beside 200: 206 where it stands for a page of many, any other
+            (204, 404) where it says that there is nothing.
 
         Raises
         ------
@@ -92,13 +102,14 @@ class Destination(Protocol):
             If no attempt brought complete JSON.
         """
 
-    def text(self, uri: str, parameters: Mapping[str, Any] | None = None) -> str:
-        """Return the text that lies under a URI; see `json`."""
+    def text(self, uri: str, parameters: Mapping[str, Any] | None = None, *, also: Collection[int] = ()) -> str:
+        """Return the text that lies under a URI, empty where there is nothing; see `json`."""
 
     def rows(self, table: pa.Table) -> None:
         """Add rows of a series: ``time`` (timestamps, UTC without a zone), ``value`` (numbers), perhaps ``quality``.
 
-        In any order; a moment that comes twice counts as it came last. No rows are an answer too: nothing is there.
+        In any order; a moment that comes twice counts as it came last. What is missing is null, in a unit as the source
+        offers it. No rows are an answer too: nothing is there.
         """
 
     def download(self, uri: str) -> None:
@@ -110,10 +121,10 @@ class Destination(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """One publisher of data.
+    """One publisher of data. The first sentence of the class's docstring says which, in `hmp data sources`.
 
     Note for implementers: instances are made without arguments, or with the settings of ``[sources.<name>]`` in
-    ``workspace.toml`` as keyword arguments (by custom ``url``, where the service is). They may be used by several
+    ``workspace.toml`` as keyword arguments (by custom ``url``, where the service is, and ``api_key``). They may be used by several
     threads at once. Raise `hmp_core.errors.InvalidInput` for a request that cannot be answered, and let the errors of
     the destination through.
     """
@@ -126,7 +137,7 @@ class Source(Protocol):
         """Return what there is, without asking anybody."""
 
     def plan(self, request: Request) -> Sequence[Asset]:
-        """Return the pieces that answer a request, without asking anybody.
+        """Return the pieces that answer a request, without asking anybody; none where there can be nothing.
 
         Raises
         ------
@@ -139,6 +150,8 @@ class Source(Protocol):
 
         Raises
         ------
+        InvalidInput
+            If the service does not know the station.
         DownloadFailed
             If it cannot be had.
         """
