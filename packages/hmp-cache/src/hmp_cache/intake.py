@@ -16,19 +16,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from hmp_cache import sidecar
 from hmp_cache.arrival import Arrival
+from hmp_cache.batch import Batch, begun
 from hmp_cache.errors import ValidationFailed
 from hmp_cache.incoming import Staged
 from hmp_cache.ledger import Known, Ledger, sidecar_path
 from hmp_cache.shelf import Shelf
 from hmp_cache.sidecar import Sidecar
-from hmp_cache.signature import Bytes
+from hmp_cache.succession import keep, retire
 from hmp_cache.validation import Report, validate
 from hmp_core.durable import make_folder, write_atomic
 from hmp_core.errors import BusyError, HmpError, InvalidInput
@@ -117,8 +118,14 @@ class Intake:
     @contextlib.contextmanager
     def holding(self, variable: str, source: str) -> Iterator[None]:
         """Hold the folder of a source: who may name, replace and record files in it."""
-        with self.lock(f"{variable}.{source}", f"data/{variable}/{source}", self._timeout):
+        name = f"{variable}.{source}"
+        with self.lock(name, f"data/{variable}/{source}", self._timeout):
+            self.batch(name).settle()
             yield
+
+    def batch(self, name: str) -> Batch:
+        """Return what is stored together under the lock ``name``."""
+        return Batch(self._store, self._shelf, name)
 
     @contextlib.contextmanager
     def lock(self, name: str, what: str, timeout: float) -> Iterator[None]:
@@ -185,7 +192,7 @@ class Intake:
         entry, artifact = event.payload["entry"]["id"], event.payload["artifact"]
         ready = self._shelf.incoming.ready(entry)
         if former and (ready.exists() or artifact["in_place"]):
-            self._keep(former, artifact)
+            keep(self._shelf, former, artifact)
         beside = sidecar_path(self._shelf, entry, artifact)
         told = sidecar.read(beside) or Sidecar(entry)
         for each in events:
@@ -195,23 +202,8 @@ class Intake:
             self._shelf.put(ready, self._shelf.local(artifact["path"]))
         self._store.commit([event])
         if former and told.newest == event:
-            self._retire(entry, former, artifact)
+            retire(self._shelf, entry, former, artifact)
         path.unlink()
-
-    def _keep(self, former: Mapping[str, Any], artifact: Mapping[str, Any]) -> None:
-        old = Bytes(former["sha256"], former["size"], former["mtime"])
-        path = self._shelf.local(former["path"])
-        if former["in_place"] and artifact["path"] == former["path"]:
-            return  # its owner has overwritten it: the old bytes are gone
-        self._shelf.keep_version(path, old, link=not former["in_place"])
-
-    def _retire(self, entry: str, former: Mapping[str, Any], artifact: Mapping[str, Any]) -> None:
-        """Remove the sidecar, and the cache's own copy, from where the former version lay."""
-        if former["path"] == artifact["path"]:
-            return
-        sidecar_path(self._shelf, entry, former).unlink(missing_ok=True)
-        if not former["in_place"]:
-            self._shelf.local(former["path"]).unlink(missing_ok=True)
 
     def settle(self, entry: UUID | str) -> None:
         """Carry out what a process that died had begun for an input; the folder's lock is held."""
@@ -234,6 +226,17 @@ class Intake:
                 except (HmpError, OSError) as error:
                     # it was never acknowledged, and must not keep anybody from opening the cache
                     _log.error("%s could not be carried out: %s", path, error)
+        self._settle_batches()
+
+    def _settle_batches(self) -> None:
+        for name in begun(self._shelf):
+            try:
+                with self.lock(name, name, 0.0):
+                    self.batch(name).settle()
+            except BusyError:
+                continue  # see above
+            except (HmpError, OSError) as error:
+                _log.error("%s could not be carried out: %s", name, error)
 
     # ── details ──────────────────────────────────────────────────────────────────────────────────────
 

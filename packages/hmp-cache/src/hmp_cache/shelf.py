@@ -125,6 +125,15 @@ class Shelf:
             _move(source, target)
             fsync_folder(target.parent)
 
+    def move(self, source: Path, target: Path, *, replaces: bool) -> None:
+        """Move ``source`` to ``target`` in one step; what is there makes way, or stays. The name is not flushed."""
+        if replaces:
+            _move(source, target)
+            return
+        if not target.exists():
+            _link_or_copy(source, target, link=True)
+        source.unlink()
+
     def set_aside(self, staged: Path, sha256: str, file_name: str) -> Path:
         """Move bytes that are not to be served out of the way, and return where they are."""
         target = self.rejected / f"{sha256[:8]}-{safe_name(file_name)}"

@@ -84,15 +84,24 @@ def read(path: Path) -> Sidecar | None:
 
 def write(path: Path, sidecar: Sidecar) -> None:
     """Put a sidecar on the disk, whole."""
-    newest = sidecar.newest
-    content = {
-        "schema": SCHEMA,
-        "entry": newest.payload["entry"] if newest else {"id": sidecar.entry},
-        "events": [event.as_dict() for event in sidecar.events],
-    }
-    content["checksum"] = _checksum(content)
     make_folder(path.parent)
-    write_atomic(path, (json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+    write_atomic(path, encoded(sidecar))
+
+
+def encoded(sidecar: Sidecar) -> bytes:
+    """Return a sidecar as it is kept: JSON, an event a line.
+
+    Each part is encoded once and by C code: indented JSON takes ten times as long, a fifth of what storing a small
+    file takes.
+    """
+    newest = sidecar.newest
+    entry = to_json(newest.payload["entry"] if newest else {"id": sidecar.entry})
+    events = [to_json(event.as_dict()) for event in sidecar.events]
+    checksum = sha256_bytes(f"[{entry},[{','.join(events)}]]".encode())
+    listed = ",\n  ".join(events)
+    return (
+        f'{{\n "schema": {SCHEMA},\n "entry": {entry},\n "events": [\n  {listed}\n ],\n "checksum": "{checksum}"\n}}\n'
+    ).encode()
 
 
 def _checksum(content: dict[str, Any]) -> str:
