@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 #: Suffix -> how a file of that kind may begin. Suffixes that are not here promise nothing.
@@ -58,6 +59,9 @@ MEDIA = {
 
 _UNKNOWN = "application/octet-stream"
 
+#: What a server calls what is no table of text.
+_NO_TABLE = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
+
 _TEXT = {".csv", ".tsv", ".txt", ".json", ".geojson", ".xml", ".gml"}
 _WEB = {".html", ".htm", ".xhtml"}
 _HEAD = 1024
@@ -74,7 +78,11 @@ def trouble(path: Path, suffix: str) -> str | None:
         What it is said to be, as ".nc"; the file itself may still have another name.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        return trouble_in(file.read(_HEAD), suffix)
+
+
+def trouble_in(head: bytes, suffix: str) -> str | None:
+    """Return what is wrong with the first bytes of a file; see `trouble`."""
     suffix = suffix.lower()
     if not head:
         return "it is empty"
@@ -87,6 +95,32 @@ def trouble(path: Path, suffix: str) -> str | None:
     if expected and not start.startswith(expected):
         return f"it does not begin like a {suffix} file: {head[:8].hex(' ')}"
     return None
+
+
+def disguise(head: bytes, suffix: str, media: str | None) -> str | None:
+    """Return what comes in place of a file of this suffix, by its first bytes and what the server calls it; or None.
+
+    Examples
+    --------
+    >>> disguise(b"<html><title>Sorry</title>", ".csv", "text/html")
+    "a web page ('Sorry')"
+    >>> disguise(b"time,q", ".csv", "image/png"), disguise(b"CDF1", ".nc", None)
+    ('image/png', 'bytes that are no .nc: it does not begin like a .nc file: 43 44 46 31')
+    """
+    kind = (media or "").partition(";")[0].strip().lower()
+    if suffix not in _WEB and (is_web_page(head) or kind in {"text/html", "application/xhtml+xml"}):
+        return f"a web page{_title(head, b'title')}"
+    if b"exceptionreport" in head.lower():
+        return f"an error report{_title(head, b'ServiceException') or _title(head, b'ExceptionText')}"
+    if suffix in {".csv", ".tsv"} and (kind.startswith(_NO_TABLE) or kind.endswith(("json", "xml"))):
+        return kind
+    wrong = trouble_in(head, suffix)
+    return None if wrong is None else f"bytes that are no {suffix}: {wrong}"
+
+
+def _title(head: bytes, tag: bytes) -> str:
+    found = re.search(rb"<(?:\w+:)?" + tag + rb"[^>]*>\s*([^<]{1,80})", head, re.IGNORECASE)
+    return f" ({found[1].decode(errors='replace').strip()!r})" if found else ""
 
 
 def media_type(suffix: str) -> str:

@@ -1,48 +1,40 @@
-"""Downloading over HTTP: streamed to a file and hashed on the way, checked, tried again where that may help.
+"""Downloading over HTTP: one pool of connections, attempts where they may help, the rest of what broke off.
 
-Nothing but complete data leaves this room: a body shorter than announced, a web page in place of data, an empty answer
-and a partial one are refused, and every attempt that failed is told to the caller with its reason.
+Nothing but complete data leaves this room (see `hmp_cache.transfer`), and every attempt that failed is told to the
+caller with its reason.
 """
 
 from __future__ import annotations
 
-import hashlib
+import atexit
+import contextlib
 import itertools
-import re
+import logging
+import os
+import threading
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
+from hmp_cache.addresses import host_of, public
 from hmp_cache.errors import DownloadFailed
-from hmp_cache.formats import is_web_page
+from hmp_cache.hosts import HostTurns
 from hmp_cache.refusals import reason_in
 from hmp_cache.retries import Retry, retry_after
+from hmp_cache.transfer import CONTENT, HTTP, NETWORK, TRUNCATED, Failure, Head, Kept, Refused, Transfer
 
 if TYPE_CHECKING:
     import httpx
 
-_CHUNK = 1 << 18
+__all__ = ["Answer", "Failure", "download", "public"]
+
 _HEAD = 1024
 #: Answers that another try may change (RFC 9110, RFC 6585).
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: Parameters of a URI that are nobody else's business: how services call the key they gave to a user.
-_KEY = re.compile(r"(?i)((?:^|(?<=&))(?:api_?key|(?:access|auth|private)?_?token|x-amz-signature)=)[^&]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One attempt that failed."""
-
-    #: network, http, truncated, content
-    reason: str
-    message: str
-    attempt: int
-    status: int | None = None
-    #: seconds until the next attempt; None if there is none
-    wait: float | None = None
-    transient: bool = field(default=True, compare=False)
+#: Failures that leave the bytes that came before as good as they were.
+_BROKEN_OFF = frozenset({NETWORK, TRUNCATED, HTTP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +57,6 @@ class Answer:
         return self.status == 304
 
 
-class _Refused(Exception):
-    def __init__(self, failure: Failure, asked: float | None = None) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.asked = asked
-
-
 def download(
     uri: str,
     write: Callable[[bytes], None],
@@ -79,9 +64,13 @@ def download(
     *,
     etag: str | None = None,
     last_modified: str | None = None,
+    sha256: str | None = None,
     retry: Retry | None = None,
-    also: Collection[int] = (),
     failed: Callable[[Failure], None],
+    also: Collection[int] = (),
+    kept: Kept | None = None,
+    advance: Callable[[int, int | None], None] | None = None,
+    turns: HostTurns | None = None,
 ) -> Answer:
     """Fetch a URI.
 
@@ -93,56 +82,55 @@ def download(
         Take the next bytes; forget all bytes so far, because the transfer begins anew.
     etag, last_modified
         Of what is there already: the server then answers 304 if it is still current.
+    sha256
+        What the data are known to be.
+    failed
+        Told of each attempt that failed, before the wait.
     also
         Statuses that are an answer of this service, beside 200: 206 where it stands for a page of many and its body is
         complete (Hub'Eau), any other, as 404, where it says that there is nothing: its body is not read.
-    failed
-        Told of each attempt that failed, before the wait.
+    kept
+        Where bytes stay for another process, if the transfer breaks off.
+    advance
+        Told how many bytes are there, and of how many.
+    turns
+        Who may ask a host when; by default four at once of this process.
 
     Raises
     ------
     DownloadFailed
         If no attempt brought complete data; ``reason`` is that of the last.
+    BusyError
+        If the host gave no turn for long.
     """
-    import httpx
-
     policy = retry or Retry()
-    fine = {200, *also}
     conditions = {"If-None-Match": etag} if etag else {"If-Modified-Since": last_modified} if last_modified else {}
-    if conditions:
-        fine.add(304)
-    timeout = httpx.Timeout(policy.stalled, connect=min(policy.stalled, 10.0))
-    with httpx.Client(follow_redirects=True, timeout=timeout, headers=_headers() | conditions) as client:
-        for attempt in itertools.count(1):
-            restart()
-            try:
-                return _attempt(client, uri, write, attempt, fine)
-            except _Refused as refused:
-                failure = _next(refused, attempt, policy)
-            failed(failure)
-            if failure.wait is None:
-                raise _given_up(uri, failure)
-            time.sleep(failure.wait)
+    transfer = Transfer(uri, write, restart, sha256=sha256, kept=kept, advance=advance)
+    question = _Question(uri, conditions, transfer, policy, frozenset({200, *also}), turns or _turns)
+    for attempt in itertools.count(1):
+        try:
+            return question.ask()
+        except Refused as refused:
+            failure = _next(refused, attempt, policy)
+            if failure.reason not in _BROKEN_OFF:
+                transfer.forget()
+        failed(failure)
+        if failure.wait is None:
+            raise _given_up(uri, failure)
+        time.sleep(failure.wait)
     raise AssertionError  # counting never ends
 
 
-def _headers() -> dict[str, str]:
-    from hmp_cache import __version__
-
-    # what is hashed and counted must be the file itself, not a compressed form of it
-    return {"User-Agent": f"hmp-cache/{__version__}", "Accept-Encoding": "identity"}
-
-
-def _next(refused: _Refused, attempt: int, policy: Retry) -> Failure:
+def _next(refused: Refused, attempt: int, policy: Retry) -> Failure:
     """Return a failure with the wait that follows it, if another attempt does."""
-    failure = refused.failure
-    if not failure.transient or attempt >= policy.attempts:
-        return failure
-    wait = policy.wait(attempt, refused.asked)
+    reason, message, status, asked = refused.reason, str(refused), refused.status, refused.asked
+    if not refused.transient or attempt >= policy.attempts:
+        return Failure(reason, message, attempt, status, transient=refused.transient, asked=asked)
+    wait = policy.wait(attempt, asked)
     if wait > policy.patience:
-        message = f"{failure.message}; the server asks to wait {wait:.0f} s, which is more than {policy.patience:.0f} s"
-        return Failure(failure.reason, message, attempt, failure.status)
-    return Failure(failure.reason, failure.message, attempt, failure.status, wait)
+        message = f"{message}; the server asks to wait {wait:.0f} s, which is more than {policy.patience:.0f} s"
+        return Failure(reason, message, attempt, status, asked=asked)
+    return Failure(reason, message, attempt, status, wait, asked=asked)
 
 
 def _given_up(uri: str, failure: Failure) -> DownloadFailed:
@@ -156,49 +144,112 @@ def _given_up(uri: str, failure: Failure) -> DownloadFailed:
 # ── one attempt ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _attempt(
-    client: httpx.Client, uri: str, write: Callable[[bytes], None], attempt: int, fine: Collection[int]
-) -> Answer:
-    """Return a complete answer with one of the statuses that are ``fine``.
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of a server, as often as it takes."""
 
-    Raises
-    ------
-    _Refused
-        For anything else; the exceptions of the HTTP library end here.
-    """
+    uri: str
+    conditions: dict[str, str]
+    transfer: Transfer
+    policy: Retry
+    accepted: frozenset[int]
+    turns: HostTurns
+
+    def ask(self) -> Answer:
+        """Return a complete answer to one attempt.
+
+        Raises
+        ------
+        Refused
+            For anything else; the exceptions of the HTTP library end here.
+        """
+        host = host_of(self.uri) or ""
+        with _translated(), self.turns.turn(host):
+            try:
+                return self._whole_or_rest()
+            except Refused as refused:
+                if refused.asked:
+                    self.turns.pause(host, min(refused.asked, self.policy.patience))
+                raise
+
+    def _whole_or_rest(self) -> Answer:
+        """Ask for the rest where bytes are there; if the server does not go on with them, for all."""
+        rest = self.transfer.rest
+        with self._stream(rest or self.conditions) as response:
+            head = _head(response)
+            if not rest or not self._is_elsewhere(head):
+                return self._received(response, head, conditional=bool(self.conditions) and not rest)
+        self.transfer.forget()
+        with self._stream({}) as response:
+            return self._received(response, _head(response), conditional=False)
+
+    def _is_elsewhere(self, head: Head) -> bool:
+        """Return whether an answer to the question for the rest does not fit what is there."""
+        version, held = self.transfer.version, self.transfer.size
+        return head.status == 416 or (head.status == 206 and not (version and version.goes_on(head, held)))
+
+    def _received(self, response: httpx.Response, head: Head, *, conditional: bool) -> Answer:
+        resumed = bool(self.transfer.rest) and head.status == 206
+        if head.status == 304 and conditional:
+            return _answer(response, head, "", 0)
+        if head.status not in self.accepted and not resumed:
+            raise _unusable(response, head)
+        if head.status not in {200, 206}:
+            return _answer(response, head, "", 0)
+        self.transfer.receive(head, response.iter_raw(), self.policy)
+        return _answer(response, head, self.transfer.sha256, self.transfer.size)
+
+    def _stream(self, headers: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        import httpx
+
+        stalled = self.policy.stalled
+        timeout = httpx.Timeout(stalled, connect=min(stalled, 10.0))
+        return _reached(lambda: _shared().stream("GET", self.uri, headers=headers, timeout=timeout))
+
+
+@contextlib.contextmanager
+def _reached(ask: Callable[[], AbstractContextManager[httpx.Response]]) -> Iterator[httpx.Response]:
+    """Ask once more where a connection that was kept open turns out to be closed by the server."""
+    import httpx
+
+    with contextlib.ExitStack() as stack:
+        try:
+            response = stack.enter_context(ask())
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            response = stack.enter_context(ask())
+        yield response
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
     import httpx
 
     try:
-        with client.stream("GET", uri) as response:
-            _judge(response, attempt, fine)
-            sha256, size = _receive(response, write, attempt)
-            return _answer(response, sha256, size)
+        yield
     except httpx.RemoteProtocolError as error:
-        raise _Refused(Failure("truncated", f"the transfer broke off: {error}", attempt)) from error
+        raise Refused(TRUNCATED, f"the transfer broke off: {error}") from error
     except httpx.TooManyRedirects as error:
-        raise _Refused(Failure("http", f"{error}", attempt, transient=False)) from error
+        raise Refused(HTTP, f"{error}", transient=False) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise _Refused(Failure("http", f"not an HTTP address: {error}", attempt, transient=False)) from error
-    except httpx.DecodingError as error:
-        raise _Refused(Failure("content", f"the body cannot be decoded: {error}", attempt)) from error
+        raise Refused(HTTP, f"not an HTTP address: {error}", transient=False) from error
     except httpx.TimeoutException as error:
-        raise _Refused(Failure("network", f"no answer in time ({type(error).__name__})", attempt)) from error
+        raise Refused(NETWORK, f"no answer in time ({type(error).__name__})") from error
     except httpx.HTTPError as error:
-        raise _Refused(Failure("network", f"{type(error).__name__}: {error}", attempt)) from error
+        raise Refused(NETWORK, f"{type(error).__name__}: {error}") from error
 
 
-def _judge(response: httpx.Response, attempt: int, fine: Collection[int]) -> None:
-    """Return if the head of an answer promises the whole data."""
-    status = response.status_code
-    if status in fine:
-        return
-    words = f"{status} {response.reason_phrase}".strip()
-    if status in {204, 205, 206, 304}:
-        raise _Refused(Failure("content", f"{words}: not the whole of the data", attempt, status))
-    transient = status in _TRANSIENT
-    reason = _reason(response)
-    failure = Failure("http", f"{words} ({reason!r})" if reason else words, attempt, status, transient=transient)
-    raise _Refused(failure, asked=retry_after(response.headers.get("Retry-After")) if transient else None)
+def _head(response: httpx.Response) -> Head:
+    return Head(response.status_code, response.headers, public(str(response.url)))
+
+
+def _unusable(response: httpx.Response, head: Head) -> Refused:
+    words = f"{head.status} {response.reason_phrase}".strip()
+    if head.status in {204, 205, 206, 304}:
+        return Refused(CONTENT, f"{words}: not the whole of the data", status=head.status)
+    transient = head.status in _TRANSIENT
+    asked = retry_after(response.headers.get("Retry-After")) if transient else None
+    said = _reason(response)
+    return Refused(HTTP, f"{words} ({said!r})" if said else words, status=head.status, transient=transient, asked=asked)
 
 
 def _reason(response: httpx.Response) -> str:
@@ -213,65 +264,63 @@ def _reason(response: httpx.Response) -> str:
         return ""
 
 
-def _receive(response: httpx.Response, write: Callable[[bytes], None], attempt: int) -> tuple[str, int]:
-    """Pass the body on and return its SHA-256 and size, if it is complete and no web page."""
-    if response.status_code not in {200, 206}:
-        return "", 0
-    digest, size = hashlib.sha256(), 0
-    for number, block in enumerate(response.iter_bytes(_CHUNK)):
-        if number == 0:
-            _refuse_page(response, block[:_HEAD], attempt)
-        digest.update(block)
-        size += len(block)
-        write(block)
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdigit() and response.num_bytes_downloaded != int(announced):
-        message = f"{response.num_bytes_downloaded} bytes came of {announced} that were announced"
-        raise _Refused(Failure("truncated", message, attempt, response.status_code))
-    if size == 0:
-        message = f"{response.status_code} with an empty body"
-        raise _Refused(Failure("content", message, attempt, response.status_code))
-    return digest.hexdigest(), size
-
-
-def _refuse_page(response: httpx.Response, head: bytes, attempt: int) -> None:
-    asked_for_page = urlsplit(str(response.request.url)).path.lower().endswith((".html", ".htm"))
-    says_page = response.headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml"))
-    if not asked_for_page and (is_web_page(head) or says_page):
-        title = re.search(rb"<title[^>]*>\s*([^<]{1,80})", head, re.IGNORECASE)
-        said = f" ({title[1].decode(errors='replace').strip()!r})" if title else ""
-        message = f"200 with a web page{said} in place of data"
-        raise _Refused(Failure("content", message, attempt, 200, transient=False))
-
-
-def _answer(response: httpx.Response, sha256: str, size: int) -> Answer:
-    headers = response.headers
+def _answer(response: httpx.Response, head: Head, sha256: str, size: int) -> Answer:
+    license_ = response.links.get("license")  # a Link header with that relation (RFC 8288)
     return Answer(
-        status=response.status_code,
-        uri=public(str(response.url)),
+        status=head.status,
+        uri=head.uri,
         sha256=sha256,
         size=size,
-        etag=headers.get("ETag"),
-        last_modified=headers.get("Last-Modified"),
-        content_type=headers.get("Content-Type"),
-        license=_license(response),
+        etag=head.headers.get("ETag"),
+        last_modified=head.headers.get("Last-Modified"),
+        content_type=head.headers.get("Content-Type"),
+        license=license_["url"] if license_ else None,
     )
 
 
-def _license(response: httpx.Response) -> str | None:
-    """Return the target of a ``Link`` header with the relation "license" (RFC 8288)."""
-    link = response.links.get("license")
-    return link["url"] if link else None
+# ── one pool of connections ──────────────────────────────────────────────────────────────────────────
+
+_turns = HostTurns()
+_client: httpx.Client | None = None
+_making = threading.Lock()
 
 
-def public(uri: str) -> str:
-    """Return a URI without the user name, password and API key that may be in it: what is kept and shown.
+def _shared() -> httpx.Client:
+    """Return the client of this process: making one takes 20 ms and more, and a connection is used again."""
+    global _client
+    import httpx
 
-    Examples
-    --------
-    >>> public("https://me:secret@example.org/q.csv?year=2001&apikey=9f2c")
-    'https://example.org/q.csv?year=2001&apikey=...'
-    """
-    parts = urlsplit(uri)
-    query = _KEY.sub(r"\1...", parts.query)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+    from hmp_cache import __version__
+
+    with _making:
+        if _client is None:
+            logging.getLogger("httpx").addFilter(_without_secrets)
+            # what is hashed and counted must be the file itself, not a packed form of it
+            headers = {"User-Agent": f"hmp-cache/{__version__}", "Accept-Encoding": "identity"}
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+            _client = httpx.Client(follow_redirects=True, headers=headers, limits=limits)
+        return _client
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take keys out of what the library logs of each request."""
+    import httpx
+
+    if isinstance(record.args, tuple):
+        record.args = tuple(public(str(a)) if isinstance(a, httpx.URL) else a for a in record.args)
+    return True
+
+
+def _close() -> None:
+    if _client is not None:
+        _client.close()
+
+
+def _forget() -> None:
+    """Leave the connections to the parent: in the child of a fork they are the same sockets."""
+    global _client, _making, _turns
+    _client, _making, _turns = None, threading.Lock(), HostTurns()
+
+
+atexit.register(_close)
+os.register_at_fork(after_in_child=_forget)

@@ -24,10 +24,15 @@ class Retry:
     patience: float = 120.0
     #: seconds without a byte after which a transfer is given up
     stalled: float = 30.0
+    #: bytes a second, over ``stalled`` seconds, below which it is given up too
+    slowest: float = 100.0
+    #: bytes; what says that it is more, or turns out to be, is refused
+    largest: int = 1 << 40
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.first, self.longest, self.patience) < 0 or self.stalled <= 0:
-            message = f"{self} is no way to try: at least one attempt, no negative wait"
+        waits = (self.first, self.longest, self.patience, self.slowest)
+        if self.attempts < 1 or min(waits) < 0 or self.stalled <= 0 or self.largest < 1:
+            message = f"{self} is no way to try: at least one attempt, no negative wait, room for a byte"
             raise InvalidInput(message)
 
     def wait(self, attempt: int, asked: float | None) -> float:

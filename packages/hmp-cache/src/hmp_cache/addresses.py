@@ -1,0 +1,105 @@
+"""What a URI tells without being asked: its scheme, the name of the file, and the form that may be kept and shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from hmp_core.errors import InvalidInput
+
+#: Parameters of a query that let somebody in, in lower case, without ``_`` and ``-``.
+_SECRET = frozenset({
+    "apikey", "token", "accesstoken", "accesskey", "authtoken", "privatetoken", "authkey", "authorization", "secret",
+    "clientsecret", "password", "passwd", "pwd", "passphrase", "signature", "sig", "credential", "credentials",
+    "sessionid", "sessiontoken", "jwt", "bearer", "idtoken", "refreshtoken", "subscriptionkey", "userkey", "appkey",
+    "applicationkey", "privatekey", "awsaccesskeyid", "googleaccessid", "keypairid",
+})  # fmt: skip
+#: Parameters that do so in one service and say what is wanted in another: the value tells. Two inputs whose URIs differ
+#: in what is hidden would be one.
+_PERHAPS = frozenset({"key", "auth", "session", "policy", "appid"})
+_RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9_.~+/%-]{16,}=*$")
+_SECRET_BEGINNINGS = ("x-amz-", "x-goog-", "x-ms-")
+_HIDDEN = "..."
+_PAIR = re.compile(r"([^&;=]+)=([^&;]*)")
+
+
+def public(uri: str) -> str:
+    """Return a URI without what lets somebody in: what is kept, shown, and what an input is known by.
+
+    User name and password are left out; the values of parameters such as ``apikey``, ``token``, ``signature`` or
+    ``X-Amz-Credential`` are replaced.
+
+    Examples
+    --------
+    >>> public("https://me:secret@example.org/q.csv?year=2001&api_key=1234")
+    'https://example.org/q.csv?year=2001&api_key=...'
+    """
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # brackets that hold no address: it is refused later
+        return uri.partition("?")[0].rpartition("@")[2]
+    return urlunsplit(
+        parts._replace(
+            netloc=parts.netloc.rpartition("@")[2], query=_hidden(parts.query), fragment=_hidden(parts.fragment)
+        )
+    )
+
+
+def _hidden(query: str) -> str:
+    return _PAIR.sub(lambda pair: f"{pair[1]}={_HIDDEN}" if pair[2] and _lets_in(*pair.groups()) else pair[0], query)
+
+
+def _lets_in(parameter: str, value: str) -> bool:
+    name = unquote(parameter).lower().strip()
+    if name in _PERHAPS:
+        return _RANDOM.match(value) is not None
+    return name.startswith(_SECRET_BEGINNINGS) or name.replace("_", "").replace("-", "") in _SECRET
+
+
+def scheme_of(uri: str) -> str:
+    """Return the scheme of a URI, in lower case; of a chain as ``zip::https://...`` all of them.
+
+    Raises
+    ------
+    InvalidInput
+        For what is no URI, or an HTTP address without a host.
+    """
+    if not isinstance(uri, str) or "://" not in uri:
+        message = f"{uri!r} is no URI; expected as in https://example.org/q.csv; a local file is added with add()"
+        raise InvalidInput(message)
+    scheme = uri.partition("://")[0].lower()
+    if scheme in {"http", "https"} and not host_of(uri):
+        message = f"{public(uri)}: names no host; expected as in https://example.org/discharge.csv"
+        raise InvalidInput(message)
+    return scheme
+
+
+def host_of(uri: str) -> str | None:
+    """Return the host of a URI with its port, in lower case; None where there is none.
+
+    Examples
+    --------
+    >>> host_of("https://me@Example.org:8443/q.csv"), host_of("memory://q.csv/x"), host_of("http://[::1")
+    ('example.org:8443', 'q.csv', None)
+    """
+    try:
+        found = urlsplit(uri)
+        port = found.port
+    except ValueError:  # brackets that hold no address, a port that is none
+        return None
+    return f"{found.hostname}:{port}" if found.hostname and port else found.hostname
+
+
+def file_name(uri: str) -> str:
+    """Return what a file is called that comes from a URI: its last part, else the host.
+
+    Examples
+    --------
+    >>> file_name("https://example.org/a/q%201.csv?year=2001"), file_name("https://example.org/")
+    ('q 1.csv', 'example-org')
+    >>> file_name("zip://q.csv::https://example.org/all.zip")
+    'q.csv'
+    """
+    parts = urlsplit(uri.partition("::")[0] if "://" in uri.partition("::")[0] else uri)
+    return PurePosixPath(unquote(parts.path)).name or (parts.hostname or "file").replace(".", "-")
