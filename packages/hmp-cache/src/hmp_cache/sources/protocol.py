@@ -124,9 +124,9 @@ class Source(Protocol):
     """One publisher of data. The first sentence of the class's docstring says which, in `hmp data sources`.
 
     Note for implementers: instances are made without arguments, or with the settings of ``[sources.<name>]`` in
-    ``workspace.toml`` as keyword arguments (by custom ``url``, where the service is, and ``api_key``). They may be used by several
-    threads at once. Raise `hmp_core.errors.InvalidInput` for a request that cannot be answered, and let the errors of
-    the destination through.
+    ``workspace.toml`` as keyword arguments (by custom ``url``, where the service is, and ``api_key``). They may be used
+    by several threads at once. Raise `hmp_core.errors.InvalidInput` for a request that cannot be answered, and let the
+    errors of the destination through.
     """
 
     @property
