@@ -7,7 +7,14 @@ registers files where they lie, over the same rooms: `labels` (what is the same 
 
 from hmp_cache.catalog_duckdb import DataCatalogDuckDB
 from hmp_cache.door import open  # noqa: A004 - the documented name of the door
-from hmp_cache.errors import AmbiguousEntry, ArtifactGone, DownloadFailed, EntryNotFound, ValidationFailed
+from hmp_cache.errors import (
+    AmbiguousEntry,
+    ArtifactGone,
+    DownloadFailed,
+    EntryNotFound,
+    SourceNotFound,
+    ValidationFailed,
+)
 from hmp_cache.inputs import InputsNamespace
 from hmp_cache.records import Entry
 from hmp_cache.retries import Retry
@@ -21,6 +28,7 @@ __all__ = [
     "EntryNotFound",
     "InputsNamespace",
     "Retry",
+    "SourceNotFound",
     "ValidationFailed",
     "__version__",
     "open",

@@ -26,6 +26,13 @@ class ValidationFailed(InvalidInput):
     path: str
 
 
+class SourceNotFound(InvalidInput):
+    """No source goes by that name, or its package cannot be imported; ``known`` lists those that are installed."""
+
+    source: str
+    known: list[str]
+
+
 class ArtifactGone(PathNotFound):
     """The record of a version is there, its bytes are not; ``sha256`` says which bytes they were."""
 
