@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hmp_cache.shelf import Shelf, safe_name
-from hmp_cache.signature import Bytes
+from hmp_cache.signature import Bytes, Signature
 from hmp_core.errors import PathEscape
 from hmp_core.identity import sha256_bytes
 
@@ -28,7 +28,7 @@ def shelf(tmp_path: Path) -> Shelf:
 def _bytes(path: Path, content: bytes) -> Bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return Bytes(sha256_bytes(content), len(content), path.stat().st_mtime)
+    return Bytes(sha256_bytes(content), Signature.of(path.stat()))
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────

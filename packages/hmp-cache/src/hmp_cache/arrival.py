@@ -12,6 +12,7 @@ from hmp_cache import formats
 from hmp_cache.incoming import Staged
 from hmp_cache.labels import Label, artifact_id
 from hmp_cache.ledger import Known
+from hmp_cache.signature import Signature
 from hmp_cache.validation import Report
 from hmp_core.identity import sha256_bytes
 
@@ -70,7 +71,7 @@ class Arrival:
             "type": derived or ("custom" if self.is_custom else "download"),
             "sha256": staged.sha256,
             "size": staged.size,
-            "mtime": staged.path.stat().st_mtime,
+            **Signature.of(staged.path.stat()).as_dict(),
             "path": path,
             "media_type": formats.media_type(self.suffix),
             "in_place": in_place,

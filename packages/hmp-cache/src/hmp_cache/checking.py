@@ -24,7 +24,7 @@ def check(backend: CatalogBackend, shelf: Shelf, filters: Mapping[str, Any]) -> 
 
 
 def _checked(entry: Entry, shelf: Shelf) -> Entry:
-    known = Bytes(entry.sha256, entry.size, entry.mtime)
+    known = Bytes(entry.sha256, entry.signature)
     if entry.state == "current" and not known.are_in(shelf.local(entry.relative_path)):
         return replace(entry, state="modified")
     return entry
@@ -77,5 +77,5 @@ def _places(backend: CatalogBackend, shelf: Shelf, sha256: str) -> Iterator[Path
         yield kept
     for entry in queries.entries(queries.versions(backend, "sha256", sha256), shelf):
         path = shelf.local(entry.relative_path)
-        if Bytes(sha256, entry.size, entry.mtime).are_in(path):
+        if Bytes(sha256, entry.signature).are_in(path):
             yield path

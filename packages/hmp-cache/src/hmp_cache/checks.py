@@ -254,6 +254,7 @@ CHECKS = Checks(
     relations=(
         Relation("entries.artifact_id", "artifacts.id"),
         Relation("artifacts.entry_id", "entries.id"),
+        Relation("coverage.entry_id", "entries.id"),
         Relation("provenance.artifact_id", "artifacts.id"),
         Relation("provenance.entry_id", "entries.id"),
         Relation("validation_reports.artifact_id", "artifacts.id"),
@@ -261,11 +262,12 @@ CHECKS = Checks(
         Relation("validation_reports.entry_id", "entries.id", where="c.passed"),
     ),
     vocabularies=(
-        Vocabulary("entries.state", frozenset({"current", "missing", "purged"})),
+        Vocabulary("entries.state", frozenset({"current", "purged", "removed"})),
         Vocabulary("artifacts.state", frozenset({"current", "superseded", "purged"})),
-        Vocabulary("coverage.state", frozenset({"held"})),
+        Vocabulary("coverage.state", frozenset({"held", "empty"})),
     ),
     outside={
+        "failures.entry_id": "an input that could not be obtained need not exist",
         "entries.station_id": "a name that its source gives",
         "stations.station_id": "a name that its source gives",
         "coverage.station_id": "a name that its source gives",

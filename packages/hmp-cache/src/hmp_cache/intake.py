@@ -76,7 +76,7 @@ class Intake:
         label = arrival.label
         report = validate(staged.path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
         if not report.passed:
-            raise self._reject(staged, arrival, report)
+            raise self.reject(staged, arrival, report)
         entry = arrival.entry_id
         with self.holding(label.variable, label.source):
             self.settle(entry)
@@ -266,7 +266,8 @@ class Intake:
             self._shelf.put(staged.path, target)
             _log.warning("%s was changed or missing and is what it was again", target)
 
-    def _reject(self, staged: Staged, arrival: Arrival, report: Report) -> ValidationFailed:
+    def reject(self, staged: Staged, arrival: Arrival, report: Report) -> ValidationFailed:
+        """Keep aside what its contract does not accept, record that, and return what is to be raised."""
         where = self._shelf.set_aside(staged.path, staged.sha256, arrival.file_name)
         return self._refuse(staged, arrival, report, self._shelf.relative(where), beside=sidecar.path_of(where))
 

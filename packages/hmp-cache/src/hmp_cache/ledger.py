@@ -17,7 +17,7 @@ from uuid import UUID
 
 from hmp_cache import queries, sidecar
 from hmp_cache.shelf import SIDECAR, Shelf
-from hmp_cache.sidecar import Sidecar
+from hmp_cache.sidecar import KINDS, Sidecar
 from hmp_cache.signature import Bytes
 from hmp_core.errors import BusyError, CorruptError
 from hmp_core.events import Event, EventStore
@@ -42,7 +42,7 @@ class Known:
     @property
     def bytes(self) -> Bytes:
         """The bytes of its current version."""
-        return Bytes(self.artifact["sha256"], self.artifact["size"], self.artifact["mtime"])
+        return Bytes.said(self.artifact, self.sidecar.sighted(self.artifact["id"]))
 
 
 def sidecar_path(shelf: Shelf, entry: str | UUID, artifact: Mapping[str, Any]) -> Path:
@@ -80,6 +80,12 @@ class Ledger:
                 return _known(found)
         place = self._places(self._shelf.home(variable, source), variable, source).get(str(entry))
         return None if place is None else self._at(entry, place)
+
+    def maybe(self, variable: str, source: str) -> set[str]:
+        """Return the ids of the inputs of a source that may be known: no other is. One look for all of them."""
+        registered = os.listdir(self._shelf.registered) if self._shelf.registered.is_dir() else []
+        places = self._places(self._shelf.home(variable, source), variable, source)
+        return {*places, *(name.removesuffix(SIDECAR) for name in registered)}
 
     def remember(self, entry: str, path: Path) -> None:
         """Note where an input is now, so that it is found even if somebody removes its sidecar."""
@@ -119,8 +125,11 @@ class Ledger:
         if found is not None and found.entry == str(entry):
             return _known(found)
         events = self._store.files.everything().events
-        told = [e for e in events if e.kind == "input.stored" and e.payload["entry"]["id"] == str(entry)]
-        return _known(Sidecar(str(entry), tuple(told)))
+        told = Sidecar(str(entry))
+        for event in events:
+            if event.kind in KINDS and event.payload["entry"]["id"] == str(entry):
+                told = told.with_event(event)
+        return _known(told)
 
 
 def _known(found: Sidecar) -> Known | None:

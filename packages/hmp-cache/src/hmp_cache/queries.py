@@ -11,6 +11,7 @@ from uuid import UUID
 from hmp_cache.fold import rows as rows_of
 from hmp_cache.labels import checked_bbox, checked_moment, checked_period
 from hmp_cache.records import Entry
+from hmp_cache.signature import Signature
 from hmp_core.errors import InvalidInput
 from hmp_core.events import Event
 from hmp_core.filters import Bound, split_key, where
@@ -33,8 +34,11 @@ _FLAGS = ("is_custom",)
 _COLUMNS = (
     "id, name, variable, source, station_id, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax, crs, date_start, date_end, "
     "frequency, unit, source_unit, is_custom, sha256, size, relative_path, media_type, uri, license, state, "
-    "artifact_id, created_at, stored_at, file_mtime"
+    "artifact_id, created_at, stored_at, file_mtime, file_mtime_ns, file_inode"
 )
+
+#: What is listed: the current version of each input that nobody removed.
+_LISTED = "is_current AND coalesce(entry_state, '') <> 'removed'"
 
 #: Fields of a record that are columns of a row as they are.
 _SAME = (
@@ -62,7 +66,7 @@ def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | No
     plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
     conditions = where(_typed(plain), FILTERS, bound)
     conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
-    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join(['is_current', *conditions])}"
+    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join([_LISTED, *conditions])}"
     sql += " ORDER BY stored_at DESC, id"
     if min(limit or 0, offset) < 0:
         message = f"limit is {limit}, offset is {offset}; expected numbers from 0 on"
@@ -218,7 +222,7 @@ def entry(row: Mapping[str, Any], shelf: Shelf) -> Entry:
         bbox=None if None in box else box,
         period=None if period == (None, None) else period,
         state=row["state"],
-        mtime=row["file_mtime"],
+        signature=Signature(row["size"], row["file_mtime"], row["file_mtime_ns"], row["file_inode"]),
         workspace=shelf.workspace,
         auth=shelf.auth,
     )
@@ -234,12 +238,14 @@ def entry_of(event: Event, shelf: Shelf) -> Entry:
     for row in rows_of(event, shelf.data):
         values = dict(row.values or {})
         if row.table == "artifacts" and row.key == (event.payload["artifact"]["id"],):
-            values |= {"size": values["size_bytes"], "relative_path": values["path"], "artifact_id": row.key[0]}
-            values["stored_at"] = values.pop("created_at")
+            if row.group:
+                values = {"relative_path": values["path"]}
+            else:
+                values |= {"size": values["size_bytes"], "artifact_id": row.key[0]}
+                values["stored_at"] = values.pop("created_at")
         elif row.table == "entries":
             values["id"] = row.key[0]
         elif row.table != "provenance":
             continue
         told |= values
-    told["name"] = event.payload["entry"]["name"]
     return entry(told, shelf)

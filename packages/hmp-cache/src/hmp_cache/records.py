@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from hmp_cache import formats, tabular
 from hmp_cache.errors import ArtifactGone
-from hmp_cache.signature import Bytes
+from hmp_cache.signature import Bytes, Signature
 from hmp_core.databases import Database
 from hmp_core.errors import CorruptError, MissingPart
 from hmp_core.layout import cache_path
@@ -79,8 +79,8 @@ class Entry:
     media_type: str | None = None
     #: the workspace at hand; no part of what an entry says
     workspace: Path = field(default=Path(), compare=False, repr=False)
-    #: modification time of the current file, in seconds since 1970: tells at a glance whether it is this version
-    mtime: float = field(default=0.0, compare=False, repr=False)
+    #: how the file of the current version looks from outside: tells at a glance whether it is this version
+    signature: Signature = field(default=Signature(0, 0.0), compare=False, repr=False)
     #: who was given at the door; None where the workspace or the environment names the authority
     auth: AuthBackend | None = field(default=None, compare=False, repr=False)
 
@@ -97,7 +97,7 @@ class Entry:
 
     @property
     def _bytes(self) -> Bytes:
-        return Bytes(self.sha256, self.size, self.mtime)
+        return Bytes(self.sha256, replace(self.signature, size=self.size))
 
     def open(self) -> BinaryIO:
         """Return the bytes of this version as an open binary file.
@@ -113,7 +113,7 @@ class Entry:
         """
         Database("cache", cache_path(self.workspace)).authorize("read", self.auth)
         file = self._opened()
-        if not self._bytes.fit(os.fstat(file.fileno())) and self._kept.exists():
+        if not self._bytes.signature.fits(os.fstat(file.fileno())) and self._kept.exists():
             # a newer version came between looking and opening: what was kept is ours
             file.close()
             file = self._opened()
@@ -204,4 +204,4 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas()
 
 
-_SHOWN = tuple(name for name in Entry.__dataclass_fields__ if name not in {"workspace", "mtime", "auth"})
+_SHOWN = tuple(name for name in Entry.__dataclass_fields__ if name not in {"workspace", "signature", "auth"})

@@ -18,6 +18,11 @@ from hmp_core.events import Event
 from hmp_core.events.record import from_dict, to_json
 from hmp_core.identity import sha256_bytes
 
+#: The kinds of events that a sidecar holds: what became of one input.
+KINDS = frozenset({
+    "input.stored", "input.sighted", "input.confirmed", "input.purged", "input.restored", "input.removed",
+})  # fmt: skip
+
 #: The form of a sidecar that this module writes; every earlier one stays readable.
 SCHEMA = 1
 
@@ -30,20 +35,64 @@ class Sidecar:
     events: tuple[Event, ...] = ()
 
     def with_event(self, event: Event) -> Sidecar:
-        """Return the sidecar with one more event; with the same, if it has it already."""
+        """Return the sidecar with one more event; with the same, if it has it already.
+
+        Of several sightings of one version the newest counts, and is kept alone.
+        """
         if any(known.id == event.id for known in self.events):
             return self
-        return replace(self, events=(*self.events, event))
+        kept = self.events
+        if event.kind == "input.sighted":
+            former = self.sighting(event.payload["artifact"]["id"])
+            if former is not None and former.stamp() > event.stamp():
+                return self
+            kept = tuple(known for known in kept if known != former)
+        return replace(self, events=(*kept, event))
 
     @property
     def newest(self) -> Event | None:
         """The event that set the current version: the one with the greatest stamp."""
-        return max(self.events, key=lambda e: e.stamp(), default=None)
+        return max(self._stored(), key=Event.stamp, default=None)
 
     def stored(self, sha256: str) -> dict[str, Any] | None:
         """Return the facts of the version with these bytes, as they were first stored."""
-        found = [e.payload["artifact"] for e in self.events if e.payload["artifact"]["sha256"] == sha256]
+        found = [e.payload["artifact"] for e in self._stored() if e.payload["artifact"]["sha256"] == sha256]
         return found[0] if found else None
+
+    def sighting(self, artifact: str) -> Event | None:
+        """Return the event that says how a version was last seen."""
+        return self._last(artifact, "input.sighted")
+
+    def sighted(self, artifact: str) -> dict[str, Any] | None:
+        """Return how a version was last seen, if after it was stored or restored; its id is ``artifact``."""
+        seen = self._last(artifact, "input.sighted", "input.stored", "input.restored")
+        return seen.payload["artifact"] if seen is not None else None
+
+    def purged(self, artifact: str) -> bool:
+        """Return whether the bytes of a version went on purpose and have not come back."""
+        last = self._last(artifact, "input.purged", "input.stored", "input.restored")
+        return last is not None and last.kind == "input.purged"
+
+    @property
+    def removed(self) -> bool:
+        """Whether the input is not wanted any more."""
+        last = max(
+            (e for e in self.events if e.kind in {"input.removed", "input.stored"}), key=Event.stamp, default=None
+        )
+        return last is not None and last.kind == "input.removed"
+
+    def upstream(self, artifact: str) -> dict[str, Any]:
+        """Return how a version was obtained, as upstream last confirmed it; its id is ``artifact``."""
+        told = self._last(artifact, "input.stored", "input.confirmed")
+        found: dict[str, Any] = told.payload["provenance"] if told is not None else {}
+        return found
+
+    def _stored(self) -> list[Event]:
+        return [event for event in self.events if event.kind == "input.stored"]
+
+    def _last(self, artifact: str, *kinds: str) -> Event | None:
+        told = (e for e in self.events if e.kind in kinds and e.payload["artifact"]["id"] == artifact)
+        return max(told, key=Event.stamp, default=None)
 
 
 def path_of(file: Path) -> Path:

@@ -4,7 +4,7 @@
 -- Each version of each input: what the input is, which bytes, where they lie and how they were obtained.
 SELECT
     CAST(e.id AS VARCHAR) AS id,
-    e.fetch_metadata ->> 'name' AS name,
+    e.name,
     e.variable,
     e.source,
     e.station_id,
@@ -27,6 +27,9 @@ SELECT
     e.created_at,
     a.created_at AS stored_at,
     e.file_mtime,
+    e.file_mtime_ns,
+    e.file_inode,
+    e.state AS entry_state,
     a.id = e.artifact_id AS is_current
 FROM artifacts a
 JOIN entries e ON e.id = a.entry_id
@@ -41,35 +44,39 @@ SELECT CAST(id AS VARCHAR), file_path FROM entries WHERE variable = $1 AND sourc
 
 -- name: fitting
 -- The inputs that a reference may mean: by id, by its first digits (none if empty), by name or by path; newest first.
-SELECT CAST(id AS VARCHAR), fetch_metadata ->> 'name', file_path
+SELECT CAST(id AS VARCHAR), name, file_path
 FROM entries
-WHERE CAST(id AS VARCHAR) = $1 OR file_path = $1 OR (fetch_metadata ->> 'name') = $1
+WHERE coalesce(state, '') <> 'removed' AND (
+    CAST(id AS VARCHAR) = $1 OR file_path = $1 OR name = $1
     OR ($2 <> '' AND replace(CAST(id AS VARCHAR), '-', '') LIKE $2 || '%')
+)
 ORDER BY _stamp_current DESC, id;
 
 -- name: of_variable
 -- The inputs of one variable, newest first.
-SELECT CAST(id AS VARCHAR), fetch_metadata ->> 'name', file_path
+SELECT CAST(id AS VARCHAR), name, file_path
 FROM entries
-WHERE variable = $1
+WHERE variable = $1 AND coalesce(state, '') <> 'removed'
 ORDER BY _stamp_current DESC, id;
 
 -- name: names
 -- What the newest inputs are called and their variables, for a hint to who mistyped.
-SELECT fetch_metadata ->> 'name', variable
+SELECT name, variable
 FROM entries
+WHERE coalesce(state, '') <> 'removed'
 ORDER BY _stamp_current DESC, id
 LIMIT $1;
 
 -- name: summary
 -- A line per variable and source: how many inputs and stations, from when to when.
-SELECT variable, source, n_entries, n_stations, earliest, latest, n_custom
+SELECT variable, source, n_entries, n_stations, earliest, latest, n_custom, n_purged
 FROM v_entries_summary
 ORDER BY variable, source;
 
 -- name: failures
 -- Attempts that failed, newest first.
-SELECT CAST(id AS VARCHAR) AS id, variable, source, source_ref, error_type, message, request, occurred_at
+SELECT CAST(id AS VARCHAR) AS id, variable, source, source_ref, error_type, status, attempts, message, request,
+    occurred_at, next_retry, CAST(entry_id AS VARCHAR) AS entry_id
 FROM failures
 ORDER BY occurred_at DESC, id
 LIMIT $1;
@@ -102,7 +109,7 @@ ORDER BY table_name;
 -- Every version of every input, with where it lies and whether it is current: what the files are compared with.
 SELECT
     CAST(e.id AS VARCHAR),
-    e.fetch_metadata ->> 'name',
+    e.name,
     e.state,
     e.file_mtime,
     a.path,

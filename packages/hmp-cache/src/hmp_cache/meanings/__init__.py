@@ -1,0 +1,1 @@
+"""What each kind of event means, in rows: of inputs, and of sources."""
