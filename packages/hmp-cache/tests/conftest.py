@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ import pytest
 
 import hmp_cache
 from hmp_cache import InputsNamespace
+
+#: Where the services lie that the tests of the sources ask.
+sys.path.append(str(Path(__file__).with_name("services")))
 
 DAYS = "time,discharge\n2001-01-01,1.4\n2001-01-02,1.3\n"
 

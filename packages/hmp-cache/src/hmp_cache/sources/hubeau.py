@@ -176,7 +176,7 @@ class HubEau:
         """Return all that one question is answered with: page by page, in halves where it is too much."""
         operation = series.operation
         uri = f"{self._url}/{operation.path}"
-        answer = destination.json(uri, query, also=(204, 206)) or {"count": 0, "data": []}
+        answer = destination.json(uri, query, also=(206,))
         with as_documented(uri):
             count = int(answer["count"])
         too_much = count > _DEPTH and operation is not _NOW
@@ -218,7 +218,7 @@ class HubEau:
     def _asked(self, series: _Series, station: str, destination: Destination) -> Station:
         operation, named, names = _referential(series, station)
         uri = f"{self._url}/{operation}"
-        answer = destination.json(uri, {named: station, "format": "json", "size": 1}, also=(204, 206)) or {"data": []}
+        answer = destination.json(uri, {named: station, "format": "json", "size": 1}, also=(206,))
         with as_documented(uri):
             found = list(answer["data"])
             if not found:
