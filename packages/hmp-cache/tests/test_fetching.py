@@ -11,7 +11,7 @@ import pytest
 
 import hmp_cache
 from hmp_cache import DownloadFailed, InputsNamespace, Retry, ValidationFailed
-from hmp_cache.fetching import file_name, scheme_of
+from hmp_cache.addresses import file_name, scheme_of
 from hmp_core.errors import BusyError, InvalidInput, PathNotFound, UnsupportedScheme
 
 Write = Callable[..., Path]
@@ -210,13 +210,13 @@ def test_a_file_is_looked_at_again_on_refresh_only(data: InputsNamespace, write:
 def test_a_file_that_is_not_there(data: InputsNamespace, tmp_path: Path) -> None:
     with pytest.raises(PathNotFound, match="no such file"):
         _fetch(data, (tmp_path / "none.csv").as_uri())
-    assert [kind for kind, _ in _failures(data)] == ["missing"]
+    assert [kind for kind, _ in _failures(data)] == ["disk"]
 
 
 # ── what is no URI ───────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/q.csv", "ftp://host/q.csv", "gs://b/q"])
+@pytest.mark.parametrize("uri", ["s3://bucket/q.csv", "nowhere://host/q.csv", "gs://b/q", "local:///etc/passwd"])
 def test_other_schemes_are_refused(data: InputsNamespace, uri: str) -> None:
     with pytest.raises(UnsupportedScheme, match=uri) as caught:
         _fetch(data, uri)

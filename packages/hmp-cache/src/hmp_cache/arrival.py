@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hmp_cache import formats
+from hmp_cache.backoff import Setback, next_retry
 from hmp_cache.incoming import Staged
 from hmp_cache.labels import Label, artifact_id
 from hmp_cache.ledger import Known
@@ -51,6 +52,8 @@ class Arrival:
     license: str | None = None
     fetched_at: str | None = None
     metadata: dict[str, Any] | None = None
+    #: fetches in a row that failed before this one; None where nobody need wait after a failure
+    failures: int | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
 
     @property
@@ -102,18 +105,41 @@ class Arrival:
         request = {"path": kept, "sha256": staged.sha256, "size": staged.size}
         return {
             "entry": {"id": str(self.entry_id)},
-            "failure": self.failure("validation", listed, request),
+            "failure": self.failure(self.setback("validation", listed, hopeless=True), request),
             "validation": _verdict(report),
         }
 
-    def failure(self, error_type: str, message: str, request: dict[str, Any]) -> dict[str, Any]:
+    def confirmation(self, known: Known) -> dict[str, Any]:
+        """Return what the event ``input.confirmed`` says: upstream has the bytes that are there."""
+        entry, artifact = known.newest.payload["entry"], known.artifact
+        return {
+            "entry": {name: entry[name] for name in ("id", "variable", "source", "name")},
+            "artifact": {name: artifact[name] for name in ("id", "sha256", "path")},
+            "provenance": self._provenance(),
+        }
+
+    def setback(
+        self, reason: str, message: str, *, status: int | None = None, hopeless: bool, asked: float | None = None
+    ) -> Setback:
+        """Return a failure that ends a fetch, with the time from which on to try again."""
+        if self.failures is None:
+            return Setback(reason, message, status)
+        attempts = self.failures + 1
+        moment = datetime.now(UTC).replace(tzinfo=None)
+        return Setback(reason, message, status, attempts, next_retry(attempts, moment, hopeless=hopeless, asked=asked))
+
+    def failure(self, setback: Setback, request: dict[str, Any]) -> dict[str, Any]:
         """Return what is recorded of an attempt that failed."""
         return {
+            "entry_id": str(self.entry_id),
             "variable": self.label.variable,
             "source": self.label.source,
             "source_ref": self.uri or self.file_name,
-            "error_type": error_type,
-            "message": message,
+            "error_type": setback.reason,
+            "message": setback.message,
+            "status": setback.status,
+            "attempts": setback.attempts,
+            "next_retry": setback.next_retry.isoformat() if setback.next_retry else None,
             "request": request,
         }
 

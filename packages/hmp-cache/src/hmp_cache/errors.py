@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from hmp_core.errors import AmbiguousReference, CorruptError, HmpError, InvalidInput, NotFound, PathNotFound
@@ -50,6 +51,16 @@ class DownloadFailed(HmpError, ConnectionError):
     reason: str
     status: int | None
     attempts: int
+
+
+class RetryLater(DownloadFailed):
+    """What failed is not asked for again yet; nobody was asked.
+
+    ``next_retry`` is from when on (UTC without a zone), ``attempts`` how many fetches in a row have failed, ``reason``
+    and ``status`` are those of the last; ``reason`` may also be validation or disk.
+    """
+
+    next_retry: datetime
 
 
 class ArchiveInvalid(CorruptError):

@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from io import BytesIO
+from typing import Any
 
-from hmp_cache import formats, http
+from hmp_cache import formats, http, uris
+from hmp_cache.addresses import file_name, public
 from hmp_cache.arrival import Arrival
+from hmp_cache.backoff import Backoff, Setback
+from hmp_cache.errors import DownloadFailed, ValidationFailed
+from hmp_cache.hosts import HostTurns
 from hmp_cache.http import Answer, Failure
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
 from hmp_cache.ledger import Known
+from hmp_cache.resuming import Half, half
 from hmp_cache.retries import Retry
 from hmp_cache.shelf import Shelf
-from hmp_core.errors import InvalidInput, PathNotFound, StorageError, UnsupportedScheme
+from hmp_core.errors import HmpError, InvalidInput, PathNotFound, StorageError
 from hmp_core.events import Event, EventStore
+from hmp_core.layout import internal_folder
 from hmp_core.paths import to_local
+
+__all__ = ["Fetcher", "How", "file_name", "lock_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """In which way something is fetched.
+
+    Parameters
+    ----------
+    refresh
+        Ask whether what is there has changed.
+    retry
+        How often and how patiently to try.
+    retry_now
+        Ask though it failed a short while ago.
+    sha256
+        What the data are known to be.
+    advance
+        Told how many bytes are there, and of how many.
+    """
+
+    refresh: bool = False
+    retry: Retry | None = None
+    retry_now: bool = False
+    sha256: str | None = None
+    advance: Callable[[int, int | None], None] | None = None
 
 
 class Fetcher:
@@ -39,8 +72,10 @@ class Fetcher:
         self._shelf = shelf
         self._intake = intake
         self._timeout = timeout
+        self.backoff = Backoff(store)
+        self.turns = HostTurns(internal_folder(store.path) / "locks")
 
-    def fetch(self, uri: str, label: Label, *, refresh: bool, retry: Retry | None) -> Event:
+    def fetch(self, uri: str, label: Label, how: How) -> Event:
         """Return the event that stored what ``uri`` holds.
 
         What is there already and came from this URI is not asked for again, unless ``refresh``: then the server is
@@ -49,29 +84,72 @@ class Fetcher:
         Raises
         ------
         UnsupportedScheme, InvalidInput
-            For a URI that is none of http, https, file.
+            For a URI that nobody here opens.
         DownloadFailed, PathNotFound
             If nothing usable is there; every attempt is in ``failures``.
+        RetryLater
+            If it failed a short while ago.
         ValidationFailed, BusyError, StorageError
             See `Intake.accept`.
         """
-        scheme = scheme_of(uri)
-        name = file_name(uri)
-        arrival = Arrival(label, name, stand_in=http.public(uri), uri=http.public(uri), is_custom=False)
-        with self._alone(arrival):
+        scheme = uris.require_known(uri)
+        how = replace(how, sha256=_checked(how.sha256))
+        shown = public(uri)
+        arrival = Arrival(label, file_name(uri), stand_in=shown, uri=shown, is_custom=False)
+        with self.alone(arrival):
             known = self._known(arrival)
-            if known is not None and not refresh:
+            if known is not None and not how.refresh and how.sha256 in {None, known.bytes.sha256}:
                 return known.newest
-            with self._shelf.incoming.receiving() as file:
-                if scheme == "file":
-                    return self._copy(uri, arrival, file)
-                return self._download(uri, arrival, file, known, retry)
+            if scheme == "file":
+                return self._copy(uri, arrival, how.sha256)
+            with self.trying(arrival, retry_now=how.retry_now) as tried:
+                return self._download(uri, tried, known, how)
+
+    def asker(self, arrival: Arrival, retry: Retry | None = None) -> Callable[..., Answer]:
+        """Return how a source asks servers for an input: its turn is waited for, what fails is on record."""
+
+        def ask(uri: str, body: BytesIO, *, also: Collection[int] = ()) -> Answer:
+            return http.download(
+                uri,
+                lambda block: _put(body, block),
+                lambda: _empty(body),
+                retry=retry,
+                also=also,
+                failed=lambda failure: self._failed(arrival, failure),
+                turns=self.turns,
+            )
+
+        return ask
 
     @contextlib.contextmanager
-    def _alone(self, arrival: Arrival) -> Iterator[None]:
-        """Let one process fetch an input while the others wait for it; inputs share 4096 locks."""
-        with self._intake.lock(f"fetch-{arrival.entry_id.hex[:3]}", str(arrival.uri), self._timeout):
+    def alone(self, arrival: Arrival) -> Iterator[None]:
+        """Let one process obtain an input while the others wait for it."""
+        with self._intake.lock(lock_name(arrival), str(arrival.uri), self._timeout):
             yield
+
+    @contextlib.contextmanager
+    def trying(self, arrival: Arrival, *, retry_now: bool = False) -> Iterator[Arrival]:
+        """Give the arrival with what is known of failures before, and note how the block ends.
+
+        Raises
+        ------
+        RetryLater
+            If it failed a short while ago.
+        """
+        if not retry_now:
+            self.backoff.require(arrival.entry_id, str(arrival.uri))
+        last = self.backoff.last(arrival.entry_id)
+        tried = replace(arrival, failures=(last.attempts or 0) if last else 0)
+        try:
+            yield tried
+        except StorageError as error:
+            with contextlib.suppress(HmpError):  # the log may lie on the same full disk
+                self._setback(tried, tried.setback("disk", str(error), hopeless=False), {"uri": tried.uri})
+            raise
+        except ValidationFailed as error:  # on record already
+            self.backoff.failed(tried.entry_id, tried.setback("validation", str(error), hopeless=True))
+            raise
+        self.backoff.obtained(tried.entry_id)
 
     def _known(self, arrival: Arrival) -> Known | None:
         """Return the version that is there, if it came from this URI and its file is what it was."""
@@ -79,45 +157,93 @@ class Fetcher:
         with self._intake.holding(label.variable, label.source):
             self._intake.settle(arrival.entry_id)
             known = self._intake.find(arrival)
-        if known is None or known.newest.payload["provenance"]["uri"] != arrival.uri:
+        if known is None or known.sidecar.removed or _upstream(known).get("uri") != arrival.uri:
             return None
         return known if known.bytes.are_in(self._shelf.local(known.artifact["path"])) else None
 
-    def _copy(self, uri: str, arrival: Arrival, file: BinaryIO) -> Event:
+    def _copy(self, uri: str, arrival: Arrival, sha256: str | None) -> Event:
         path = to_local(uri)
         if not path.is_file():
             message = f"{path}: no such file"
-            self._record(arrival, "missing", message, {"uri": arrival.uri})
+            self._record(arrival, Setback("disk", message), {"uri": arrival.uri})
             raise PathNotFound(message, path=str(path))
-        return self._intake.accept(self._shelf.incoming.copy_in(path, file), replace(arrival, fetched_at=_now()))
+        with self._shelf.incoming.receiving() as file:
+            staged = self._shelf.incoming.copy_in(path, file)
+            if sha256 not in {None, staged.sha256}:
+                message = f"{path} has SHA-256 {staged.sha256}, not {sha256} as was asked for"
+                self._record(arrival, Setback("content", message), {"uri": arrival.uri})
+                raise _wrong(message, str(arrival.uri))
+            return self._intake.accept(staged, replace(arrival, fetched_at=_now()))
 
-    def _download(self, uri: str, arrival: Arrival, file: BinaryIO, known: Known | None, retry: Retry | None) -> Event:
-        how = known.newest.payload["provenance"] if known else {}
-        try:
-            answer = http.download(
-                uri,
-                lambda block: self._shelf.incoming.write(file, block),
-                lambda: _restart(file),
-                etag=how.get("etag"),
-                last_modified=how.get("last_modified"),
-                retry=retry,
-                failed=lambda failure: self._failed(arrival, failure),
-            )
-        except StorageError as error:
-            with contextlib.suppress(StorageError):  # the log may lie on the same full disk
-                self._record(arrival, "disk", str(error), {"uri": arrival.uri})
-            raise
-        if answer.unchanged and known is not None:
-            return known.newest
-        staged = self._shelf.incoming.flushed(file, answer.sha256)
-        return self._intake.accept(staged, _answered(arrival, answer))
+    def _download(self, uri: str, arrival: Arrival, known: Known | None, how: How) -> Event:
+        former = _upstream(known) if known is not None and how.sha256 in {None, known.bytes.sha256} else {}
+        with half(self._shelf.incoming, arrival.entry_id, str(arrival.uri)) as body:
+            answer = self._ask(uri, arrival, body, former, how)
+            answered = _answered(arrival, answer)
+            if answer.unchanged and known is not None:
+                if arrival.failures:
+                    self._intake.confirm(replace(answered, **_said_before(former)), always=True)
+                return known.newest
+            event = self._intake.accept(body.flushed(answer.sha256), answered)
+        if event.payload["provenance"]["fetched_at"] != answered.fetched_at:  # the same bytes as before
+            self._intake.confirm(answered, always=bool(arrival.failures))
+        return event
+
+    def _ask(self, uri: str, arrival: Arrival, body: Half, former: dict[str, Any], how: How) -> Answer:
+        said: dict[str, Any] = {
+            "etag": former.get("etag"),
+            "sha256": how.sha256,
+            "retry": how.retry,
+            "failed": lambda failure: self._failed(arrival, failure),
+            "kept": body,
+            "advance": how.advance,
+        }
+        if uri.partition("://")[0].lower() not in {"http", "https"}:
+            return uris.download(uri, body.write, body.restart, **said)
+        dated = former.get("last_modified")
+        return http.download(uri, body.write, body.restart, last_modified=dated, turns=self.turns, **said)
+
+    # ── what failed ──────────────────────────────────────────────────────────────────────────────────
 
     def _failed(self, arrival: Arrival, failure: Failure) -> None:
-        request: dict[str, object] = {"attempt": failure.attempt, "status": failure.status, "wait": failure.wait}
-        self._record(arrival, failure.reason, failure.message, request)
+        request = {"attempt": failure.attempt, "status": failure.status, "wait": failure.wait}
+        if failure.wait is not None:
+            self._record(arrival, Setback(failure.reason, failure.message, failure.status), request)
+            return
+        hopeless = not failure.transient
+        ended = arrival.setback(
+            failure.reason, failure.message, status=failure.status, hopeless=hopeless, asked=failure.asked
+        )
+        self._setback(arrival, ended, request)
 
-    def _record(self, arrival: Arrival, reason: str, message: str, request: dict[str, object]) -> None:
-        self._store.append("input.failed", {"failure": arrival.failure(reason, message, request)})
+    def _setback(self, arrival: Arrival, setback: Setback, request: dict[str, Any]) -> None:
+        self.backoff.failed(arrival.entry_id, setback)
+        self._record(arrival, setback, request)
+
+    def _record(self, arrival: Arrival, setback: Setback, request: dict[str, Any]) -> None:
+        self._store.append("input.failed", {"failure": arrival.failure(setback, request)})
+
+
+def lock_name(arrival: Arrival) -> str:
+    """Return which lock an input shares with some others while it is obtained: there are 4096."""
+    return f"fetch-{arrival.entry_id.hex[:3]}"
+
+
+def _checked(sha256: str | None) -> str | None:
+    found = sha256.strip().lower().removeprefix("sha256:") if isinstance(sha256, str) else sha256
+    if found is not None and not (isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found)):
+        message = f"sha256 is {sha256!r}; expected 64 hexadecimal digits"
+        raise InvalidInput(message)
+    return found
+
+
+def _upstream(known: Known) -> dict[str, Any]:
+    return known.sidecar.upstream(known.artifact["id"])
+
+
+def _said_before(former: dict[str, Any]) -> dict[str, Any]:
+    """Return what an answer that nothing has changed need not repeat."""
+    return {name: former.get(name) for name in ("etag", "last_modified", "license")}
 
 
 def _answered(arrival: Arrival, answer: Answer) -> Arrival:
@@ -135,54 +261,18 @@ def _answered(arrival: Arrival, answer: Answer) -> Arrival:
     )
 
 
-def _restart(file: BinaryIO) -> None:
-    file.seek(0)
-    file.truncate()
+def _put(body: BytesIO, block: bytes) -> None:
+    body.write(block)
+
+
+def _empty(body: BytesIO) -> None:
+    body.seek(0)
+    body.truncate()
+
+
+def _wrong(message: str, uri: str) -> DownloadFailed:
+    return DownloadFailed(message, uri=uri, reason="content", status=None, attempts=1)
 
 
 def _now() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat()
-
-
-def scheme_of(uri: str) -> str:
-    """Return the scheme of a URI that can be fetched.
-
-    Raises
-    ------
-    UnsupportedScheme
-        For another scheme than http, https and file.
-    InvalidInput
-        For what is no URI.
-    """
-    if not isinstance(uri, str) or "://" not in uri:
-        message = f"{uri!r} is no URI; fetch opens http://, https:// and file://, a local file is added with add()"
-        raise InvalidInput(message)
-    scheme = uri.partition("://")[0].lower()
-    if scheme not in {"http", "https", "file"}:
-        message = f"{uri}: fetch opens http://, https:// and file://, not {scheme}://"
-        raise UnsupportedScheme(message, uri=uri)
-    if scheme != "file" and not _host(uri):
-        message = f"{uri}: names no host; expected as in https://example.org/discharge.csv"
-        raise InvalidInput(message)
-    return scheme
-
-
-def _host(uri: str) -> str | None:
-    try:
-        found = urlsplit(uri)
-        _ = found.port
-    except ValueError:  # brackets that hold no address, a port that is none
-        return None
-    return found.hostname
-
-
-def file_name(uri: str) -> str:
-    """Return what a file is called that comes from a URI: its last part, else the host.
-
-    Examples
-    --------
-    >>> file_name("https://example.org/a/q%201.csv?year=2001"), file_name("https://example.org/")
-    ('q 1.csv', 'example-org')
-    """
-    parts = urlsplit(uri)
-    return PurePosixPath(unquote(parts.path)).name or (parts.hostname or "file").replace(".", "-")

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hmp_cache.addresses import host_of, public
-from hmp_cache.errors import DownloadFailed
+from hmp_cache.attempts import until_whole
 from hmp_cache.hosts import HostTurns
 from hmp_cache.refusals import reason_in
 from hmp_cache.retries import Retry, retry_after
-from hmp_cache.transfer import CONTENT, HTTP, NETWORK, TRUNCATED, Failure, Head, Kept, Refused, Transfer
+from hmp_cache.transfer import CONTENT, HTTP, NETWORK, TRUNCATED, Answer, Failure, Head, Kept, Refused, Transfer
 
 if TYPE_CHECKING:
     import httpx
@@ -33,28 +31,6 @@ __all__ = ["Answer", "Failure", "download", "public"]
 _HEAD = 1024
 #: Answers that another try may change (RFC 9110, RFC 6585).
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: Failures that leave the bytes that came before as good as they were.
-_BROKEN_OFF = frozenset({NETWORK, TRUNCATED, HTTP})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server sent."""
-
-    status: int
-    #: where the data came from in the end, after redirects
-    uri: str
-    sha256: str = ""
-    size: int = 0
-    etag: str | None = None
-    last_modified: str | None = None
-    content_type: str | None = None
-    license: str | None = None
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether the server says that what we have is still current."""
-        return self.status == 304
 
 
 def download(
@@ -107,38 +83,7 @@ def download(
     conditions = {"If-None-Match": etag} if etag else {"If-Modified-Since": last_modified} if last_modified else {}
     transfer = Transfer(uri, write, restart, sha256=sha256, kept=kept, advance=advance)
     question = _Question(uri, conditions, transfer, policy, frozenset({200, *also}), turns or _turns)
-    for attempt in itertools.count(1):
-        try:
-            return question.ask()
-        except Refused as refused:
-            failure = _next(refused, attempt, policy)
-            if failure.reason not in _BROKEN_OFF:
-                transfer.forget()
-        failed(failure)
-        if failure.wait is None:
-            raise _given_up(uri, failure)
-        time.sleep(failure.wait)
-    raise AssertionError  # counting never ends
-
-
-def _next(refused: Refused, attempt: int, policy: Retry) -> Failure:
-    """Return a failure with the wait that follows it, if another attempt does."""
-    reason, message, status, asked = refused.reason, str(refused), refused.status, refused.asked
-    if not refused.transient or attempt >= policy.attempts:
-        return Failure(reason, message, attempt, status, transient=refused.transient, asked=asked)
-    wait = policy.wait(attempt, asked)
-    if wait > policy.patience:
-        message = f"{message}; the server asks to wait {wait:.0f} s, which is more than {policy.patience:.0f} s"
-        return Failure(reason, message, attempt, status, asked=asked)
-    return Failure(reason, message, attempt, status, wait, asked=asked)
-
-
-def _given_up(uri: str, failure: Failure) -> DownloadFailed:
-    tries = "1 attempt" if failure.attempt == 1 else f"{failure.attempt} attempts"
-    message = f"{public(uri)}: nothing usable after {tries}: {failure.message}"
-    return DownloadFailed(
-        message, uri=public(uri), reason=failure.reason, status=failure.status, attempts=failure.attempt
-    )
+    return until_whole(uri, transfer, question.ask, policy, failed)
 
 
 # ── one attempt ──────────────────────────────────────────────────────────────────────────────────────

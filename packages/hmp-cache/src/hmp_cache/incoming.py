@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +19,13 @@ from uuid import UUID
 
 from hmp_core.durable import make_folder, translated
 from hmp_core.errors import InvalidInput
-from hmp_core.events.segment import claim
+from hmp_core.events.segment import claim, unclaim
 from hmp_core.identity import refuse_database
 from hmp_core.locks import try_flock
 
 _CHUNK = 1 << 20
+#: Seconds after which nobody is taken to come back for half a download.
+_LONG = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,14 @@ class Incoming:
         """Return where it is written down what is to be done with an input."""
         return self.folder / f"{entry}.json"
 
+    def half(self, entry: UUID | str) -> Path:
+        """Return where the bytes of a download are on their way, or stay when it breaks off."""
+        return self.folder / f"{entry}.half"
+
+    def note(self, entry: UUID | str) -> Path:
+        """Return where it is written down of which version they are."""
+        return self.folder / f"{entry}.note"
+
     def intents(self) -> list[Path]:
         """Return what was written down to be done and is not yet done."""
         return sorted(self.folder.glob("[!.]*.json"))
@@ -60,7 +71,7 @@ class Incoming:
         """
         with translated(self.folder):
             make_folder(self.folder)
-            self._sweep()
+            self.sweep()
             file = self._part()
         try:
             yield file
@@ -76,15 +87,32 @@ class Incoming:
                 return file
             file.close()  # somebody took it for a leftover between its making and its lock
 
-    def _sweep(self) -> None:
-        leftovers = [*self.folder.glob("*.part"), *self.folder.glob("*.ready")]
-        for leftover in leftovers:
-            descriptor = claim(leftover)
-            if descriptor is not None:
-                # locked, so its writer is dead; bytes that an intent speaks of are not a leftover
-                if not leftover.with_suffix(".json").exists():
-                    leftover.unlink(missing_ok=True)
-                os.close(descriptor)
+    def sweep(self) -> None:
+        """Remove what processes that died have left, unless somebody can go on with it."""
+        names = set(os.listdir(self.folder))
+        for name in names:
+            path = self.folder / name
+            if path.suffix == ".note" and path.with_suffix(".half").name not in names:
+                if not path.with_suffix(".half").exists():
+                    path.unlink(missing_ok=True)
+            elif path.suffix in {".part", ".ready", ".half"} and not self._is_wanted(path, names):
+                self._remove(path)
+
+    def _is_wanted(self, path: Path, names: Collection[str]) -> bool:
+        """Return whether an intent speaks of it, or a note by which a download can go on for some days."""
+        if path.suffix != ".half":
+            return path.with_suffix(".json").name in names
+        with contextlib.suppress(FileNotFoundError):
+            return path.with_suffix(".note").name in names and time.time() - path.stat().st_mtime < _LONG
+        return False
+
+    def _remove(self, path: Path) -> None:
+        descriptor = claim(path)
+        if descriptor is not None:
+            # locked, so its writer is dead; what it has written down meanwhile counts
+            if not self._is_wanted(path, os.listdir(self.folder)):
+                path.unlink(missing_ok=True)
+            unclaim(descriptor)
 
     def copy_in(self, source: Path, file: BinaryIO) -> Staged:
         """Copy a user's file into ``file``, hashing on the way; it is read once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from upath import UPath
 
+    from hmp_cache.fetching import How
     from hmp_cache.opening import Rooms
+    from hmp_cache.progress import Progress
     from hmp_cache.retries import Retry
+    from hmp_cache.transfers import Fetched
     from hmp_core.events import EventStore
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend, BulkBackend
@@ -150,6 +153,9 @@ class InputsNamespace:
         name: str | None = None,
         refresh: bool = False,
         retry: Retry | None = None,
+        retry_now: bool = False,
+        sha256: str | None = None,
+        progress: bool | Progress | None = None,
     ) -> Entry:
         """Keep what lies under a URI as an input.
 
@@ -162,23 +168,80 @@ class InputsNamespace:
         Parameters
         ----------
         uri
-            ``https://``, ``http://`` or ``file://``. A user name and password in it are used and not recorded.
+            ``https://``, ``http://``, ``file://``, or whatever fsspec opens here (``memory://``, ``ftp://``, ``zip::``,
+            with its package ``s3://``). User name, password and API keys in it are used and not recorded.
         refresh
             Ask the server whether there is something newer (304: there is not).
         retry
             How often and how patiently to try.
+        retry_now
+            Ask although it failed a short while ago (see `RetryLater`).
+        sha256
+            What the data are known to be, as 64 hexadecimal digits: anything else is refused.
+        progress
+            True for a bar on the terminal, or a function that is told of each step (`hmp_cache.progress.Step`).
 
         Raises
         ------
         UnsupportedScheme
-            For any other scheme; nothing was changed.
+            For a scheme that nobody here opens; names the package to install. Nothing was changed.
         DownloadFailed
             If nothing usable came; each attempt is in `failures`.
+        RetryLater
+            If it failed a short while ago; says from when on it is tried again. It is a `DownloadFailed`.
         ValidationFailed, InvalidInput, PathNotFound, BusyError, NotWritable, StorageError, AccessDenied
             See `add`.
         """
-        said = _said(locals())
-        return self._rooms.fetch(uri, said, refresh=refresh, retry=retry)
+        said, how = _said(locals()), _how(locals())
+        return self._rooms.fetch(uri, said, how, progress=progress)
+
+    def fetch_many(
+        self,
+        requests: Iterable[str | Mapping[str, Any]],
+        *,
+        at_once: int = 8,
+        progress: bool | Progress | None = None,
+        **said: Any,
+    ) -> list[Fetched]:
+        """Fetch several inputs at once; one that fails stops no other.
+
+        Of one host four at most are asked for at the same time, by all processes of this workspace together.
+
+        Parameters
+        ----------
+        requests
+            URIs; or what is asked for each, as `fetch` takes it: ``{"uri": ..., "station": ...}``.
+        at_once
+            How many downloads are under way at the same time.
+        progress
+            True for bars on the terminal, or a function that is told of each step, by several threads.
+        **said
+            What is asked for all of them, where a request does not say otherwise.
+
+        Returns
+        -------
+        list of Fetched
+            In the order of the requests, each with its ``entry`` or its ``error``.
+
+        Raises
+        ------
+        NotWritable, AccessDenied
+            Before anything is asked for.
+
+        Examples
+        --------
+        >>> import tempfile, hmp_cache
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "q.csv").write_text("time,discharge\\n2001-01-01,1.4\\n")
+        >>> data = hmp_cache.open(folder / "node", create=True)
+        >>> wanted = [(folder / "q.csv").as_uri(), (folder / "gone.csv").as_uri()]
+        >>> [f.entry.name if f.entry else type(f.error).__name__ for f in data.fetch_many(wanted, variable="discharge")]
+        ['q', 'PathNotFound']
+        """
+        from hmp_cache.transfers import fetch_many
+
+        self._rooms.may_write("fetch many")
+        return fetch_many(self.fetch, requests, said, at_once=at_once, progress=progress)
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -340,6 +403,12 @@ _LABELLED = (
 def _said(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was said of an input, out of a verb's arguments."""
     return {name: arguments[name] for name in _LABELLED}
+
+
+def _how(arguments: Mapping[str, Any]) -> How:
+    from hmp_cache.fetching import How
+
+    return How(**{name: arguments[name] for name in ("refresh", "retry", "retry_now", "sha256")})
 
 
 def _first(found: Sequence[Entry], filters: Mapping[str, Any]) -> Entry:

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from hmp_cache import sidecar
 from hmp_cache.arrival import Arrival
-from hmp_cache.batch import Batch, begun
+from hmp_cache.batch import Batch, Move, begun
 from hmp_cache.errors import ValidationFailed
 from hmp_cache.incoming import Staged
 from hmp_cache.ledger import Known, Ledger, sidecar_path
@@ -40,6 +40,9 @@ from hmp_core.layout import internal_folder
 from hmp_core.locks import database_lock
 
 _log = logging.getLogger(__name__)
+
+#: What upstream says of bytes that may change while they do not.
+_DESCRIBED = ("uri", "etag", "last_modified")
 
 
 class Intake:
@@ -107,6 +110,29 @@ class Intake:
                 return known.newest
             facts = arrival.artifact(staged, kept, in_place=True)
             return self._intend(self._event(arrival, facts, report, known), known)
+
+    def confirm(self, arrival: Arrival, *, always: bool) -> None:
+        """Record that the bytes that are there are what upstream has, if it describes them otherwise than before.
+
+        Parameters
+        ----------
+        always
+            Record it also where nothing is described otherwise: after failures, whose end it is.
+        """
+        label = arrival.label
+        name = f"{label.variable}.{label.source}"
+        with self.holding(label.variable, label.source):
+            known = self.find(arrival)
+            if known is None:
+                return
+            former = known.sidecar.upstream(known.artifact["id"])
+            if not always and all(former.get(what) == getattr(arrival, what) for what in _DESCRIBED):
+                return
+            clock.observe(max(e.clock for e in known.sidecar.events))
+            event = self._store.prepare("input.confirmed", arrival.confirmation(known))
+            with self.batch(name).staging() as batch:
+                move = Move(str(arrival.entry_id), known.artifact, [event])
+                batch.commit([move], [known.sidecar.with_event(event)])
 
     def find(self, arrival: Arrival) -> Known | None:
         """Return what is known of the input that something arrives for."""

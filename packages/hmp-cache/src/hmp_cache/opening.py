@@ -14,10 +14,11 @@ from uuid import UUID
 from hmp_cache import queries, sidecar
 from hmp_cache.arrival import Arrival
 from hmp_cache.asking import Asking
-from hmp_cache.fetching import Fetcher
+from hmp_cache.fetching import Fetcher, How
 from hmp_cache.fold import FOLD
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
+from hmp_cache.progress import telling
 from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, Shelf
 from hmp_core.databases import Database
@@ -32,7 +33,7 @@ from hmp_core.paths import to_local, to_relative
 if TYPE_CHECKING:
     from upath import UPath
 
-    from hmp_cache.retries import Retry
+    from hmp_cache.progress import Progress
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend
 
@@ -178,10 +179,11 @@ class Rooms:
             for e in found
         ]
 
-    def fetch(self, uri: str, said: Mapping[str, Any], *, refresh: bool, retry: Retry | None) -> Entry:
+    def fetch(self, uri: str, said: Mapping[str, Any], how: How, *, progress: bool | Progress | None = None) -> Entry:
         """Obtain what lies under a URI; see `InputsNamespace.fetch`."""
         self.may_write(f"fetch {said['variable']}")
-        return self.entry(self.fetcher.fetch(uri, Label(**said), refresh=refresh, retry=retry))
+        with telling(uri, progress) as advance:
+            return self.entry(self.fetcher.fetch(uri, Label(**said), replace(how, advance=advance)))
 
     def entry(self, event: Event) -> Entry:
         """Return what a stored event says."""

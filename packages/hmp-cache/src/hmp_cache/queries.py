@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -117,6 +118,11 @@ def summary(backend: CatalogBackend) -> pa.Table:
 def failures(backend: CatalogBackend, limit: int) -> pa.Table:
     """Return the newest failed attempts."""
     return backend.query(_sql("failures"), [limit])
+
+
+def failing(backend: CatalogBackend, since: datetime) -> list[tuple[Any, ...]]:
+    """Return (entry id, failures in a row, when to try again, reason, message, status) of what could not be had."""
+    return backend.fetch_all(_sql("failing"), [since])
 
 
 def table_names(backend: CatalogBackend) -> list[str]:

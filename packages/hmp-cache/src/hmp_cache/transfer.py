@@ -93,6 +93,26 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server sent."""
+
+    status: int
+    #: where the data came from in the end, after redirects
+    uri: str
+    sha256: str = ""
+    size: int = 0
+    etag: str | None = None
+    last_modified: str | None = None
+    content_type: str | None = None
+    license: str | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the server says that what we have is still current."""
+        return self.status == 304
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """Which version of something the bytes are of that came."""
 

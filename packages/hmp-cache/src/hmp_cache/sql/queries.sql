@@ -42,6 +42,13 @@ LEFT JOIN provenance p ON p.artifact_id = a.id AND p._stamp = o.newest;
 -- Where the current version of each input of a source lies.
 SELECT CAST(id AS VARCHAR), file_path FROM entries WHERE variable = $1 AND source = $2;
 
+-- name: holders
+-- The versions with these bytes that were not purged: whose they are, where they lie, whether they are current.
+SELECT CAST(e.id AS VARCHAR), a.path, a.id = e.artifact_id
+FROM artifacts a
+JOIN entries e ON e.id = a.entry_id
+WHERE a.sha256 = $1 AND coalesce(a.state, '') <> 'purged';
+
 -- name: fitting
 -- The inputs that a reference may mean: by id, by its first digits (none if empty), by name or by path; newest first.
 SELECT CAST(id AS VARCHAR), name, file_path
@@ -81,6 +88,19 @@ FROM failures
 ORDER BY occurred_at DESC, id
 LIMIT $1;
 
+-- name: failing
+-- Inputs whose last fetch failed and that were not had since: how often in a row, when to try again, and why.
+SELECT CAST(f.entry_id AS VARCHAR), f.attempts, f.next_retry, f.error_type, f.message, f.status
+FROM failures f
+JOIN (
+    SELECT entry_id, max(_stamp) AS newest
+    FROM failures
+    WHERE next_retry IS NOT NULL AND occurred_at > $1
+    GROUP BY entry_id
+) n ON n.entry_id = f.entry_id AND n.newest = f._stamp
+WHERE NOT EXISTS (SELECT 1 FROM provenance p WHERE p.entry_id = f.entry_id AND p._stamp > f._stamp)
+    AND NOT EXISTS (SELECT 1 FROM coverage c WHERE c.entry_id = f.entry_id AND c._stamp > f._stamp);
+
 -- name: reports
 -- What was found when the versions of one input were validated, newest first.
 SELECT CAST(artifact_id AS VARCHAR) AS artifact_id, schema_name, passed, errors_json, validated_at
@@ -96,6 +116,14 @@ SELECT
 FROM provenance
 WHERE entry_id = $1
 ORDER BY recorded_at DESC, id;
+
+-- name: offers
+-- What sources offered when it was put on record last.
+SELECT
+    source, variable, unit, frequency, country, description, license, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax,
+    period_start, period_end, recorded_at
+FROM api_coverage
+ORDER BY source, variable, frequency;
 
 -- name: table_names
 -- The tables of the cache, without those that keep the books of the log and the migrations.
