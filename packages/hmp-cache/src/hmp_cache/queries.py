@@ -125,6 +125,11 @@ def failing(backend: CatalogBackend, since: datetime) -> list[tuple[Any, ...]]:
     return backend.fetch_all(_sql("failing"), [since])
 
 
+def offers(backend: CatalogBackend) -> pa.Table:
+    """Return what sources offered when it was put on record last."""
+    return backend.query(_sql("offers"))
+
+
 def table_names(backend: CatalogBackend) -> list[str]:
     """Return the names of the tables of the cache, without those that keep the books."""
     return [row[0] for row in backend.fetch_all(_sql("table_names"))]

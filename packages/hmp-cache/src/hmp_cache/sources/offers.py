@@ -1,11 +1,39 @@
-"""From what is asked to what a source offers: the first offer of that variable, in the frequency and unit asked for."""
+"""What sources offer: the offer that answers a request, and offers as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hmp_cache.sources.protocol import Offer, Request
 from hmp_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAMED = ("variable", "unit", "frequency", "country", "description", "license")
+_BOX = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
+_PERIOD = ("period_start", "period_end")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is known of one source: what it offers, or why it cannot be used."""
+
+    name: str
+    #: the first sentence of its class's docstring
+    about: str = ""
+    offers: tuple[Offer, ...] = ()
+    error: str | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each offer; one for the source if it has none, or cannot be used."""
+        if self.offers:
+            return [_row(self.name, offer) for offer in self.offers]
+        return [dict.fromkeys((*_NAMED, *_BOX, *_PERIOD)) | {
+            "source": self.name, "description": self.about or None, "error": self.error,
+        }]  # fmt: skip
 
 
 def chosen(name: str, offers: Sequence[Offer], request: Request) -> Offer:
@@ -53,3 +81,27 @@ def one_station(name: str, request: Request, example: str) -> str:
         message = f"{name} needs a station, as {example!r}"
         raise InvalidInput(message)
     return request.station
+
+
+def schema() -> pa.Schema:
+    """Return the columns of a table of offers."""
+    import pyarrow as pa
+
+    *words, license_ = _NAMED
+    texts = [(name, pa.string()) for name in ("source", *words)]
+    numbers = [(name, pa.float64()) for name in _BOX]
+    moments = [(name, pa.timestamp("us")) for name in (*_PERIOD, "recorded_at")]
+    return pa.schema([*texts, *numbers, *moments, (license_, pa.string()), ("error", pa.string())])
+
+
+def plain(offer: Offer) -> dict[str, Any]:
+    """Return an offer as the event ``source.described`` says it."""
+    period = offer.period and [moment and moment.isoformat() for moment in offer.period]
+    box = offer.bbox and [float(value) for value in offer.bbox]
+    return {name: getattr(offer, name) for name in _NAMED} | {"bbox": box, "period": period}
+
+
+def _row(source: str, offer: Offer) -> dict[str, Any]:
+    box = dict(zip(_BOX, offer.bbox or (None,) * 4, strict=True))
+    period = dict(zip(_PERIOD, offer.period or (None,) * 2, strict=True))
+    return {"source": source, **{name: getattr(offer, name) for name in _NAMED}, **box, **period, "error": None}

@@ -13,28 +13,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hmp_cache.errors import SourceNotFound
+from hmp_cache.sources.offers import Listed
 from hmp_cache.sources.protocol import Offer, Source
 from hmp_core.errors import CorruptError, HmpError, InvalidInput
 from hmp_core.layout import WORKSPACE_MARKER
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 GROUP = "hmp.sources"
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What is known of one source: what it offers, or why it cannot be used."""
-
-    name: str
-    #: the first sentence of its class's docstring
-    about: str = ""
-    offers: tuple[Offer, ...] = ()
-    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -99,13 +86,6 @@ class Registry:
         chosen = sorted(points) if name is None else [name]
         missing = "it has settings in workspace.toml and is not installed"
         return [self._listed(one) for one in chosen] + [Listed(one, error=missing) for one in absent]
-
-    def table(self, name: str | None = None, variable: str | None = None) -> pa.Table:
-        """Return a row for each offer, for each source without one, and for each that cannot be used; see `listed`."""
-        import pyarrow as pa
-
-        rows = [row for one in self.listed(name) for row in _rows(one, variable)]
-        return pa.Table.from_pylist(rows, schema=_schema())
 
     def _listed(self, name: str) -> Listed:
         try:
@@ -202,48 +182,3 @@ def _settings(file: Path) -> dict[str, dict[str, Any]]:
         message = f"{file}: sources: expected a table for each source, as [sources.hubeau]"
         raise InvalidInput(message)
     return said
-
-
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    words = ("source", "variable", "unit", "frequency", "country", "description")
-    numbers = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
-    moments = ("period_start", "period_end")
-    return pa.schema(
-        [(name, pa.string()) for name in words]
-        + [(name, pa.float64()) for name in numbers]
-        + [(name, pa.timestamp("us")) for name in moments]
-        + [("license", pa.string()), ("error", pa.string())]
-    )
-
-
-def _rows(one: Listed, variable: str | None) -> list[dict[str, Any]]:
-    if one.error is not None:
-        return [{"source": one.name, "error": one.error}]
-    if not one.offers and variable is None:
-        return [{"source": one.name, "description": one.about}]
-    return [_row(one.name, offer) for offer in one.offers if variable in {None, offer.variable}]
-
-
-def _row(source: str, offer: Offer) -> dict[str, Any]:
-    xmin, ymin, xmax, ymax = offer.bbox or (None, None, None, None)
-    start, end = offer.period or (None, None)
-    named = {name: getattr(offer, name) for name in ("variable", "unit", "frequency", "country", "description")}
-    box = {"bbox_xmin": xmin, "bbox_ymin": ymin, "bbox_xmax": xmax, "bbox_ymax": ymax}
-    return {"source": source, **named, **box, "period_start": start, "period_end": end, "license": offer.license}
-
-
-def said_of(name: str, offers: tuple[Offer, ...]) -> dict[str, Any]:
-    """Return what the event ``source.described`` says of a source."""
-    return {"source": name, "offers": [_plain(offer) for offer in offers]}
-
-
-def _plain(offer: Offer) -> dict[str, Any]:
-    named = ("variable", "unit", "frequency", "description", "country", "license")
-    period = offer.period and [moment and moment.isoformat() for moment in offer.period]
-    box = offer.bbox and [float(value) for value in offer.bbox]
-    return {name: getattr(offer, name) for name in named} | {"bbox": box, "period": period}
