@@ -125,14 +125,6 @@ SELECT
 FROM api_coverage
 ORDER BY source, variable, frequency;
 
--- name: offers
--- What sources offered when it was put on record last.
-SELECT
-    source, variable, unit, frequency, country, description, license, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax,
-    period_start, period_end, recorded_at
-FROM api_coverage
-ORDER BY source, variable, frequency;
-
 -- name: table_names
 -- The tables of the cache, without those that keep the books of the log and the migrations.
 SELECT table_name
