@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from hmp_core.errors import InvalidInput
 
@@ -21,7 +21,7 @@ _PERHAPS = frozenset({"key", "auth", "session", "policy", "appid"})
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9_.~+/%-]{16,}=*$")
 _SECRET_BEGINNINGS = ("x-amz-", "x-goog-", "x-ms-")
 _HIDDEN = "..."
-_PAIR = re.compile(r"([^&;=]+)=([^&;]*)")
+_PAIR = re.compile(r"([^&;=?#]+)=([^&;#]*)")
 
 
 def public(uri: str) -> str:
@@ -35,15 +35,16 @@ def public(uri: str) -> str:
     >>> public("https://me:secret@example.org/q.csv?year=2001&api_key=1234")
     'https://example.org/q.csv?year=2001&api_key=...'
     """
-    try:
-        parts = urlsplit(uri)
-    except ValueError:  # brackets that hold no address: it is refused later
-        return uri.partition("?")[0].rpartition("@")[2]
-    return urlunsplit(
-        parts._replace(
-            netloc=parts.netloc.rpartition("@")[2], query=_hidden(parts.query), fragment=_hidden(parts.fragment)
-        )
-    )
+    return "::".join(_public(part) for part in uri.split("::"))
+
+
+def _public(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    place, query, asked = rest.partition("?")
+    place, fragment, anchor = place.partition("#") if "#" in place else (place, "", "")
+    host, slash, path = place.partition("/")
+    found = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}{fragment}{_hidden(anchor)}{query}{_hidden(asked)}"
+    return found if mark else _hidden(uri)
 
 
 def _hidden(query: str) -> str:
@@ -101,5 +102,9 @@ def file_name(uri: str) -> str:
     >>> file_name("zip://q.csv::https://example.org/all.zip")
     'q.csv'
     """
-    parts = urlsplit(uri.partition("::")[0] if "://" in uri.partition("::")[0] else uri)
+    first = uri.partition("::")[0] if "://" in uri.partition("::")[0] else uri
+    scheme, _, rest = first.partition("://")
+    if scheme.lower() not in {"http", "https", "file"}:
+        return PurePosixPath(unquote(rest.partition("?")[0])).name or scheme
+    parts = urlsplit(first)
     return PurePosixPath(unquote(parts.path)).name or (parts.hostname or "file").replace(".", "-")
