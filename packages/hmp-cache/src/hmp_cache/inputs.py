@@ -323,6 +323,42 @@ class InputsNamespace:
         """Return a line per variable and source: how many inputs and stations, from when to when."""
         return self._rooms.asking.summary()
 
+    def offers(self, source: str | None = None, variable: str | None = None, *, record: bool = False) -> pa.Table:
+        """Return what the sources offer that are installed here, as they say themselves; nobody is asked for it.
+
+        Parameters
+        ----------
+        source, variable
+            Only what this source offers, only of this variable.
+        record
+            Put it on record too, in the table ``api_coverage``, where it has changed. The first `fetch` from a source
+            does so for that source.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row for each offer: ``source``, ``variable``, ``unit``, ``frequency``, ``country``, ``description``,
+            extent (``bbox_xmin`` ... in degrees), ``period_start``, ``period_end``, ``recorded_at``, ``license``; and a
+            row for each source that offers nothing by itself. What cannot be used says why in ``error``.
+
+        Raises
+        ------
+        SourceNotFound
+            If no source is called ``source``, neither here nor on record.
+        InvalidInput
+            If ``[sources]`` in ``workspace.toml`` is not understood.
+        BusyError, AccessDenied, NotWritable
+            See `hmp_core.errors`.
+
+        Examples
+        --------
+        >>> import tempfile, hmp_cache
+        >>> data = hmp_cache.open(tempfile.mkdtemp(), create=True)
+        >>> data.offers(source="usgs").column("unit").to_pylist()
+        ['m3 s-1', 'm', 'm', 'mm d-1']
+        """
+        return self._rooms.offers(source, variable, record=record)
+
     def failures(self, limit: int = 100) -> pa.Table:
         """Return the newest attempts to obtain an input that failed, and why."""
         return self._rooms.asking.failures(limit)

@@ -18,6 +18,7 @@ from hmp_cache.fetching import Fetcher, How
 from hmp_cache.fold import FOLD
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
+from hmp_cache.offering import Offering
 from hmp_cache.progress import telling
 from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, Shelf
@@ -31,6 +32,7 @@ from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local, to_relative
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from upath import UPath
 
     from hmp_cache.progress import Progress
@@ -108,6 +110,7 @@ class Rooms:
     intake: Intake
     fetcher: Fetcher
     asking: Asking
+    offering: Offering
     auth: AuthBackend
     resource: str
     timeout: float
@@ -129,7 +132,8 @@ class Rooms:
         shelf = Shelf(workspace, auth)
         intake = Intake(store, shelf, timeout=timeout)
         fetcher = Fetcher(store, shelf, intake, timeout=timeout)
-        return cls(store, shelf, intake, fetcher, Asking(store, shelf), authority, resource, timeout)
+        asking, offering = Asking(store, shelf), Offering(store, workspace)
+        return cls(store, shelf, intake, fetcher, asking, offering, authority, resource, timeout)
 
     def _enter(self) -> None:
         making = not (self.store.read_only or self.store.path.exists())
@@ -184,6 +188,13 @@ class Rooms:
         self.may_write(f"fetch {said['variable']}")
         with telling(uri, progress) as advance:
             return self.entry(self.fetcher.fetch(uri, Label(**said), replace(how, advance=advance)))
+
+    def offers(self, source: str | None, variable: str | None, *, record: bool) -> pa.Table:
+        """List what sources offer; see `InputsNamespace.offers`."""
+        if record:
+            self.may_write("record what sources offer")
+            self.offering.record(source)
+        return self.offering.table(source, variable)
 
     def entry(self, event: Event) -> Entry:
         """Return what a stored event says."""

@@ -1,4 +1,4 @@
-"""``hmp data ls, find, show, failures``: what there is."""
+"""``hmp data ls, find, show, sources, failures``: what there is, and could be had."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from hmp_cache.verbs.words import (
     say,
     show_entries,
 )
-from hmp_core.cli.show import emit, emit_record
+from hmp_core.cli.show import emit, emit_record, notice
+
+#: What of an offer fits a line.
+_OFFERED = ("source", "variable", "unit", "frequency", "country", "since", "description")
 
 
 @click.command()
@@ -68,6 +71,29 @@ def show(reference: str, workspace: str | None, as_json: bool) -> None:  # noqa:
     ):
         click.echo(f"\n{title}")
         emit(rows, columns)
+
+
+@click.command()
+@click.option("--source", default=None, help="Only this source.")
+@click.option("--variable", default=None, help="Only what is offered of this variable.")
+@click.option("--record", is_flag=True, help="Put on record what they offer, where it has changed.")
+@WORKSPACE
+@JSON
+def sources(source: str | None, variable: str | None, record: bool, workspace: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the sources that are installed, and what each offers, as it says itself."""
+    with opened(workspace) as data:
+        table = data.offers(source, variable, record=record)
+        rows = table.to_pylist()
+        if as_json:
+            emit(rows, table.column_names, as_json=True)
+        else:
+            emit([row | {"since": (start := row["period_start"]) and start.date()} for row in rows], _OFFERED)
+        broken = sorted({f"{row['source']}: {row['error']}" for row in rows if row["error"]})
+        for trouble in broken:
+            notice(trouble)
+        say(data)
+    if broken:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
