@@ -26,7 +26,7 @@ _FEW = 64
 _THREADS = 16
 
 
-def flush(files: Sequence[Path], folder: Path) -> None:
+def flush(files: Sequence[str], folder: Path) -> None:
     """Return when all these files, which lie below ``folder``, are on the disk; their names are not looked after.
 
     Raises
@@ -61,7 +61,7 @@ def _sync_all(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _flush_one(path: Path) -> None:
+def _flush_one(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

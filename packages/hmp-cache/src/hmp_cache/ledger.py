@@ -89,8 +89,10 @@ class Ledger:
 
     def remember(self, entry: str, path: Path) -> None:
         """Note where an input is now, so that it is found even if somebody removes its sidecar."""
-        if path.parent in self._folders:
-            self._folders[path.parent].places[entry] = path
+        folder = self._folders.get(path.parent)
+        if folder is not None:
+            folder.places[entry] = path
+            folder.read.add(f"{path.name}{SIDECAR}")
 
     def _places(self, home: Path, variable: str, source: str) -> dict[str, Path]:
         """Return where each input of a folder is, as far as anybody can know now."""

@@ -169,12 +169,32 @@ class Rooms:
     ) -> Entry:
         """Copy a file in; see `InputsNamespace.add`."""
         self.may_write(f"add {path}")
-        label = Label(**said, parents=self._parents(parents))
+        return self.entry(self.store_copy(*self.arriving({**said, "path": path, "parents": parents})))
+
+    def arriving(self, said: Mapping[str, Any]) -> tuple[Path, Arrival]:
+        """Return a user's file that is to be copied in, and what is said of it.
+
+        Raises
+        ------
+        InvalidInput, PathNotFound
+            For a value or a path that cannot be accepted, and for a word that nobody knows.
+        """
+        facts = {"parents": (), **said}
+        path, parents = facts.pop("path", None), facts.pop("parents")
+        unknown = sorted(facts.keys() - Label.__dataclass_fields__.keys())
+        if path is None or unknown or not {"variable", "source"} <= facts.keys():
+            message = (
+                f"what is said of a file is {sorted(said)}; expected path, variable, source and the words of add()"
+            )
+            raise InvalidInput(message)
+        label = Label(**facts, parents=self._parents(parents))
         source = self.user_file(path)
-        arrival = Arrival(label, source.name, stand_in=source.name, uri=self._origin(source, label))
+        return source, Arrival(label, source.name, stand_in=source.name, uri=self._origin(source, label))
+
+    def store_copy(self, source: Path, arrival: Arrival) -> Event:
+        """Copy a user's file in, and return the event that stored it."""
         with self.shelf.incoming.receiving() as file:
-            event = self.intake.accept(self.shelf.incoming.copy_in(source, file), arrival)
-        return self.entry(event)
+            return self.intake.accept(self.shelf.incoming.copy_in(source, file), arrival)
 
     def _parents(self, parents: Sequence[Entry | UUID | str]) -> list[dict[str, Any]]:
         found = [parent if isinstance(parent, Entry) else self.asking.one(parent) for parent in parents]
@@ -268,6 +288,6 @@ class Rooms:
         """
         if label.parents:
             return None
-        if self.shelf.workspace in source.parents:
+        if str(source).startswith(f"{self.shelf.workspace}{os.sep}"):
             return to_relative(source, self.shelf.workspace)
         return source.as_uri()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hmp_cache.fold import rows as rows_of
 from hmp_cache.labels import checked_bbox, checked_moment, checked_period
+from hmp_cache.meanings.inputs import period_of
 from hmp_cache.records import Entry
-from hmp_cache.signature import Signature
+from hmp_cache.signature import Bytes, Signature
 from hmp_core.errors import InvalidInput
 from hmp_core.events import Event
 from hmp_core.filters import Bound, split_key, where
@@ -46,6 +46,15 @@ _SAME = (
     "name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "sha256", "size",
     "relative_path", "media_type", "uri", "license", "created_at", "stored_at", "is_custom",
 )  # fmt: skip
+
+#: Columns that fields of a record are made of.
+_MADE = (
+    "id", "artifact_id", "bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax", "date_start", "date_end", "state",
+    "file_mtime", "file_mtime_ns", "file_inode",
+)  # fmt: skip
+
+#: How many files of a folder are looked for before listing it is quicker.
+_MANY = 200
 
 #: What inputs are found by -> the column of the statement ``versions``. Not the state: only `check` knows it.
 FILTERS = {name: name for name in (*_TEXTS, *_NUMBERS, *_MOMENTS, *_FLAGS)} | {"station": "station_id"}
@@ -92,6 +101,11 @@ def places(backend: CatalogBackend, variable: str, source: str) -> list[tuple[st
 def held(backend: CatalogBackend) -> list[tuple[Any, ...]]:
     """Return (entry id, name, state, mtime, path, SHA-256, size, whether current) of every version of every input."""
     return backend.fetch_all(_sql("held"))
+
+
+def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]:
+    """Return (entry id, path, whether current) of the versions that have these bytes and were not purged."""
+    return [(str(a), str(b), bool(c)) for a, b, c in backend.fetch_all(_sql("holders"), [sha256])]
 
 
 def fitting(backend: CatalogBackend, text: str, digits: str) -> list[tuple[str, str, str]]:
@@ -218,45 +232,80 @@ def _plain(key: str, value: Any) -> str:
 
 
 def entries(table: pa.Table, shelf: Shelf) -> list[Entry]:
-    """Return the rows of `find` or `versions` as records."""
-    return [entry(row, shelf) for row in table.to_pylist()]
-
-
-def entry(row: Mapping[str, Any], shelf: Shelf) -> Entry:
-    """Return one row as a record; a version whose file is not there is ``missing``."""
-    box = tuple(row[f"bbox_{edge}"] for edge in ("xmin", "ymin", "xmax", "ymax"))
-    period = (row["date_start"], row["date_end"])
-    found = Entry(
-        **{name: row[name] for name in _SAME},
-        id=UUID(row["id"]),
-        artifact_id=UUID(row["artifact_id"]),
-        bbox=None if None in box else box,
-        period=None if period == (None, None) else period,
-        state=row["state"],
-        signature=Signature(row["size"], row["file_mtime"], row["file_mtime_ns"], row["file_inode"]),
-        workspace=shelf.workspace,
-        auth=shelf.auth,
-    )
-    # only looked at, a thousand at a time: whoever opens it goes through `from_relative`
-    if found.state != "purged" and not os.path.exists(f"{shelf.workspace}/{found.relative_path}"):
-        return replace(found, state="missing")
+    """Return the rows of `find` or `versions` as records; a version whose file is not there is ``missing``."""
+    columns = table.to_pydict()  # by column: a dictionary a row takes five times as long
+    paths = columns["relative_path"]
+    there = _present(shelf.workspace, [p for p, s in zip(paths, columns["state"], strict=True) if s != "purged"])
+    same = zip(*(columns[name] for name in _SAME), strict=True)
+    made = zip(*(columns[name] for name in _MADE), strict=True)
+    found = []
+    for plain, (identity, artifact, xmin, ymin, xmax, ymax, start, end, state, mtime, mtime_ns, inode) in zip(
+        same, made, strict=True
+    ):
+        facts = dict(zip(_SAME, plain, strict=True))
+        found.append(
+            Entry(
+                **facts,
+                id=UUID(identity),
+                artifact_id=UUID(artifact),
+                bbox=None if xmin is None else (xmin, ymin, xmax, ymax),
+                period=None if start is None and end is None else (start, end),
+                state=state if state == "purged" or facts["relative_path"] in there else "missing",
+                signature=Signature(facts["size"], mtime, mtime_ns, inode),
+                workspace=shelf.workspace,
+                auth=shelf.auth,
+            )
+        )
     return found
+
+
+def _present(workspace: Path, kept: Sequence[str]) -> set[str]:
+    """Return the paths where there is something; whoever opens one goes through `from_relative`.
+
+    A folder with many of them is listed: a look at each of 100,000 files takes 0.5 s, a list of them 0.05 s.
+    """
+    folders: dict[str, list[str]] = {}
+    for path in kept:
+        folders.setdefault(path.rpartition("/")[0], []).append(path)
+    found: set[str] = set()
+    for folder, paths in folders.items():
+        if len(paths) < _MANY:
+            found.update(path for path in paths if os.path.exists(f"{workspace}/{path}"))
+        else:
+            found |= {f"{folder}/{name}" for name in _listed(f"{workspace}/{folder}")}.intersection(paths)
+    return found
+
+
+def _listed(folder: str) -> Iterator[str]:
+    """Yield the names in a folder that lead to something."""
+    try:
+        with os.scandir(folder) as listed:
+            yield from (each.name for each in listed if not each.is_symlink() or os.path.exists(each.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def entry_of(event: Event, shelf: Shelf) -> Entry:
     """Return what a stored event says, as the database will say it once it is folded."""
-    told: dict[str, Any] = {}
-    for row in rows_of(event, shelf.data):
-        values = dict(row.values or {})
-        if row.table == "artifacts" and row.key == (event.payload["artifact"]["id"],):
-            if row.group:
-                values = {"relative_path": values["path"]}
-            else:
-                values |= {"size": values["size_bytes"], "artifact_id": row.key[0]}
-                values["stored_at"] = values.pop("created_at")
-        elif row.table == "entries":
-            values["id"] = row.key[0]
-        elif row.table != "provenance":
-            continue
-        told |= values
-    return entry(told, shelf)
+    entry, artifact, how = (event.payload[part] for part in ("entry", "artifact", "provenance"))
+    period = period_of(entry, event.payload["data"])
+    named = ("name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "is_custom")
+    return Entry(
+        **{name: entry[name] for name in named},
+        id=UUID(entry["id"]),
+        artifact_id=UUID(artifact["id"]),
+        sha256=artifact["sha256"],
+        size=artifact["size"],
+        relative_path=artifact["path"],
+        media_type=artifact["media_type"],
+        uri=how["uri"],
+        license=how["license"],
+        created_at=datetime.fromisoformat(entry["created_at"]),
+        stored_at=datetime.fromisoformat(artifact["created_at"]),
+        bbox=tuple(entry["bbox"]) if entry["bbox"] else None,
+        period=None if period == (None, None) else period,
+        state="current" if os.path.exists(f"{shelf.workspace}/{artifact['path']}") else "missing",
+        signature=Bytes.said(artifact).signature,
+        workspace=shelf.workspace,
+        auth=shelf.auth,
+    )

@@ -125,20 +125,21 @@ class Shelf:
             _move(source, target)
             fsync_folder(target.parent)
 
-    def move(self, source: Path, target: Path, *, replaces: bool) -> None:
-        """Move ``source`` to ``target`` in one step; what is there makes way, or stays. The name is not flushed."""
-        if replaces:
-            _move(source, target)
-            return
-        if not target.exists():
-            _link_or_copy(source, target, link=True)
-        source.unlink()
-
     def set_aside(self, staged: Path, sha256: str, file_name: str) -> Path:
         """Move bytes that are not to be served out of the way, and return where they are."""
         target = self.rejected / f"{sha256[:8]}-{safe_name(file_name)}"
         self.put(staged, target)
         return target
+
+
+def move_file(source: str, target: str, *, replaces: bool) -> None:
+    """Move a file in one step; what is at ``target`` makes way, or stays. The name is not flushed."""
+    if replaces:
+        _move(source, target)
+        return
+    if not os.path.exists(target):
+        _link_or_copy(Path(source), Path(target), link=True)
+    os.unlink(source)
 
 
 def _link_or_copy(path: Path, target: Path, *, link: bool) -> None:
@@ -155,14 +156,14 @@ def _link_or_copy(path: Path, target: Path, *, link: bool) -> None:
     _copy(path, target)
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(source: Path | str, target: Path | str) -> None:
     try:
         os.replace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy(source, target)
-        source.unlink()
+        _copy(Path(source), Path(target))
+        os.unlink(source)
 
 
 def _copy(source: Path, target: Path) -> None:

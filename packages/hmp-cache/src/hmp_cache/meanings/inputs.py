@@ -30,7 +30,7 @@ def _stored(event: Event) -> Iterator[Row]:
 
 
 def _entry(entry: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    start, end = _period(entry, data)
+    start, end = period_of(entry, data)
     named = ("variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "is_custom")
     return {name: entry[name] for name in named} | {
         **values.box(entry["bbox"]),
@@ -40,7 +40,7 @@ def _entry(entry: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _period(entry: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+def period_of(entry: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
     """Return the period that was stated; where none was, the one that the data cover."""
     start, end = entry["period"] or (None, None)
     return values.moment(start or data["date_start"]), values.moment(end or data["date_end"])
@@ -122,7 +122,7 @@ def _whereabouts(event: Event) -> Iterator[Row]:
         known = {"first_valid": first.date() if first else None, "last_valid": last.date() if last else None}
         key = station_key(entry["source"], entry["variable"], entry["station_id"])
         yield Row("stations", (key,), known, stamp, group="valid")
-    start, end = _period(entry, data)
+    start, end = period_of(entry, data)
     if start or end or entry["bbox"]:
         covered = {
             "variable": entry["variable"],
