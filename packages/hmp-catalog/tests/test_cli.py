@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import sys
 import pytest
 
 import hmp_catalog
+from hmp_catalog.cli import group
 from hmp_core.cli.main import main
 from hmp_core.layout import catalog_path, init_project, init_workspace
 
@@ -90,6 +93,20 @@ def test_ls_as_json(shared, catalog):
     found = rows(catalog("ls", "--json", "-p", shared))
     assert [row["name"] for row in found] == ["été", "wet", "base"]
     assert (found[0]["nse"], found[1]["rmse"], found[2]["nse"]) == (None, None, 0.8)
+    assert len(found[0]["sim_id"]) == 36
+
+
+def test_every_verb_answers_as_a_program_needs_it(shared):
+    """A table for people, JSON and CSV for programs: whichever the verb."""
+    for verb in group.commands.values():
+        forms = [option for option in verb.params if option.name == "form"]
+        assert [option.type.choices for option in forms] == [("table", "json", "csv")], verb.name
+
+
+def test_ls_as_csv(shared, catalog):
+    found = list(csv.DictReader(io.StringIO(catalog("ls", "--format", "csv", "-p", shared).stdout)))
+    assert [row["name"] for row in found] == ["été", "wet", "base"]
+    assert (found[0]["nse"], found[1]["rmse"], found[2]["nse"]) == ("inf", "nan", "0.8")
     assert len(found[0]["sim_id"]) == 36
 
 
@@ -196,8 +213,9 @@ def test_calibration(shared, catalog):
 
 
 def test_tag_note_and_rename(own, catalog):
-    assert catalog("tag", "base", "paper", "checked", "-p", own).stdout.strip() == "2020, checked, paper"
-    assert catalog("tag", "-p", own, "base", "--", "-2020", "new").stdout.strip() == "checked, new, paper"
+    (said,) = rows(catalog("tag", "base", "paper", "checked", "--json", "-p", own))
+    assert said["tags"] == ["2020", "checked", "paper"]
+    assert '["checked", "new", "paper"]' in catalog("tag", "-p", own, "base", "--", "-2020", "new").stdout
     catalog("note", "base", "low flows", "-p", own)
     assert "reference" in catalog("rename", "base", "reference", "-p", own).stdout
     (found,) = rows(catalog("show", "reference", "--json", "-p", own))
@@ -213,7 +231,8 @@ def test_what_cannot_be_said_of_a_run_is_refused(shared, quickly):
 def test_rebuild(own, catalog):
     catalog_path(own).unlink()
     assert "hmp catalog rebuild" in catalog("ls", "-p", own, code=10).stderr
-    assert "3 simulations, complete" in catalog("rebuild", "-p", own).stdout
+    (said,) = rows(catalog("rebuild", "--json", "-p", own))
+    assert (said["simulations"], said["outcome"]) == (3, "complete")
     assert len(rows(catalog("ls", "--json", "-p", own))) == 3
 
 

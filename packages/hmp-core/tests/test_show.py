@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -111,6 +112,21 @@ def test_programs_get_every_digit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_line_has_the_same_keys(capsys: pytest.CaptureFixture[str]) -> None:
     emit([{"a": 1, "b": 2}, {"b": 3}], ["b", "a"], as_json=True)
     assert _lines(capsys) == ['{"b": 2, "a": 1}', '{"b": 3, "a": null}']
+
+
+def test_csv_has_every_digit_and_a_line_of_names(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(ROWS, ["river", "discharge", "note"], form="csv")
+    assert capsys.readouterr().out.splitlines() == [
+        "river,discharge,note",
+        "Aare,303.123456789,",
+        'Reuß,140.0,"[""high"", ""low""]"',
+    ]
+
+
+def test_what_csv_quotes_is_read_again(capsys: pytest.CaptureFixture[str]) -> None:
+    awkward = {"name": 'a "b",\nc', "note": None}
+    emit_record(awkward, form="csv")
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [{"name": 'a "b",\nc', "note": ""}]
 
 
 def test_nothing_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:

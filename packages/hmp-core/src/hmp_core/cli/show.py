@@ -1,7 +1,8 @@
-"""How verbs speak: tables for people, JSON lines for programs, notices beside the answer."""
+"""How verbs speak: tables for people, JSON lines and CSV for programs, notices beside the answer."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import sys
@@ -9,11 +10,19 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+#: How a verb can answer.
+FORMS = ("table", "json", "csv")
 #: What turns the direction of the letters after it.
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, *, as_json: bool = False) -> None:
+def emit(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+    *,
+    as_json: bool = False,
+    form: str = "table",
+) -> None:
     """Print rows on standard output.
 
     Parameters
@@ -23,12 +32,17 @@ def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
     columns
         Which keys, in which order; by default those of the first row.
     as_json
-        One JSON object a line instead of a table.
+        The same as ``form="json"``.
+    form
+        "table"; "json", an object a line; or "csv", a line of names and a line a row, whose numbers have every digit.
     """
     names = list(columns) if columns is not None else list(rows[0]) if rows else []
-    if as_json:
+    if as_json or form == "json":
         for row in rows:
             print(_json({n: row.get(n) for n in names}))
+        return
+    if form == "csv":
+        _csv(names, rows)
         return
     if not rows:
         print("nothing found")
@@ -42,10 +56,10 @@ def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
 
-def emit_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Print one record, a line per field."""
-    if as_json:
-        print(_json(record))
+def emit_record(record: Mapping[str, Any], *, as_json: bool = False, form: str = "table") -> None:
+    """Print one record, a line per field; as JSON or CSV it is one row."""
+    if as_json or form in {"json", "csv"}:
+        emit([record], as_json=as_json, form=form)
         return
     width = max((len(name) for name in record), default=0)
     for name, value in record.items():
@@ -57,8 +71,8 @@ def notice(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
 
 
-def _json(record: Mapping[str, Any]) -> str:
-    return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+def _json(value: Any) -> str:
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _finite(value: Any) -> Any:
@@ -70,6 +84,19 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(v) for v in value]
     return value
+
+
+def _csv(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    shown = plain if sys.stdout.isatty() else str
+    lines = csv.writer(sys.stdout, lineterminator="\n")
+    lines.writerow([shown(name) for name in names])
+    lines.writerows([shown(_cell(row.get(name))) for name in names] for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return _json(value) if isinstance(value, (dict, list, tuple)) else str(value)
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""What events say, by what they tell of: lifecycle, observations, workflow, portability."""

@@ -1,0 +1,68 @@
+"""``hmp catalog ls, find, show, best, query``: what there is."""
+
+from __future__ import annotations
+
+import click
+
+from hmp_catalog.verbs.words import LIMIT, PROJECT, filters_of, form, identity, reading, show_runs
+from hmp_core.cli.show import emit, emit_record
+
+
+@click.command()
+@PROJECT
+@LIMIT
+@form
+def ls(project: str | None, limit: int, form: str) -> None:
+    """List the simulations, newest first."""
+    with reading(project) as catalog:
+        show_runs(catalog, catalog.find(), limit, form=form)
+
+
+@click.command()
+@click.argument("filters", nargs=-1, metavar="KEY=VALUE...")
+@PROJECT
+@LIMIT
+@form
+def find(filters: tuple[str, ...], project: str | None, limit: int, form: str) -> None:
+    """List the simulations that fit, as solver=gr4j nse_gt=0.7 tags=paper param.x1_gt=300."""
+    with reading(project) as catalog:
+        show_runs(catalog, catalog.find(**filters_of(filters)), limit, form=form)
+
+
+@click.command()
+@click.argument("reference")
+@PROJECT
+@form
+def show(reference: str, project: str | None, form: str) -> None:
+    """Show one simulation: REFERENCE is an id, a prefix of one, a name, @latest, @best:nse, ..."""
+    with reading(project) as catalog:
+        run = catalog[reference]
+        record = {k: v for k, v in run.summary().items() if v not in (None, "", [], {}) and k != "owner"}
+        emit_record(record | {"folder": str(run.folder)}, form=form)
+
+
+@click.command()
+@click.argument("metric")
+@PROJECT
+@click.option("-n", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@form
+def best(metric: str, project: str | None, count: int, form: str) -> None:
+    """Rank the finished simulations by METRIC, best first."""
+    with reading(project) as catalog:
+        ranked = catalog.find().ranked(metric)[:count]
+        rows = [
+            {"rank": n, "sim_id": identity(run.sim_id, form), "name": run.name, metric: value}
+            for n, (run, value) in enumerate(ranked, 1)
+        ]
+        emit(rows, ["rank", "sim_id", "name", metric], form=form)
+
+
+@click.command()
+@click.argument("sql")
+@PROJECT
+@form
+def query(sql: str, project: str | None, form: str) -> None:
+    """Ask a SQL question; the database is attached read-only."""
+    with reading(project) as catalog:
+        table = catalog.sql(sql)
+        emit(table.to_pylist(), table.column_names, form=form)
