@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -61,6 +62,17 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     #: what Content-Length says, if it is not the truth; -1 for none at all
     announced: int | None = None
+    #: bytes of the body after which the connection is cut, or silent for ``pause`` seconds
+    cut: int | None = None
+    pause: float = 0.0
+    #: bytes sent at a time, and the seconds in between
+    drip: tuple[int, float] | None = None
+    #: in pieces that say how long they are; a body that is cut lacks the last
+    chunked: bool = False
+    #: a question for the rest is answered with the rest, unless If-Range names another version
+    ranged: bool = False
+    #: the connection stays open for the next question
+    keep: bool = False
 
 
 class Loopback:
@@ -69,6 +81,9 @@ class Loopback:
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.at_once = self.most_at_once = 0
+        self.guard = threading.Lock()
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         server.daemon_threads = True
         self._server = server
@@ -91,21 +106,62 @@ class Loopback:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                loopback.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-                queue = loopback.replies.get(self.path, [Reply(status=404, body=b"nothing here")])
-                reply = queue.pop(0) if len(queue) > 1 else queue[0]
-                etag = reply.headers.get("ETag")
+                with loopback.guard:
+                    loopback.at_once += 1
+                    loopback.most_at_once = max(loopback.most_at_once, loopback.at_once)
+                    loopback.connections.add(self.client_address)
+                    loopback.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+                    queue = loopback.replies.get(self.path, [Reply(status=404, body=b"nothing here")])
+                    reply = queue.pop(0) if len(queue) > 1 else queue[0]
+                try:
+                    self.answer(self.fitting(reply))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # who asked has gone
+                finally:
+                    with loopback.guard:
+                        loopback.at_once -= 1
+
+            def fitting(self, reply: Reply) -> Reply:
+                """Return what a reply becomes by what the question says of versions and parts."""
+                etag, asked = reply.headers.get("ETag"), self.headers.get("Range")
                 if etag and reply.status == 200 and self.headers.get("If-None-Match") == etag:
-                    reply = Reply(304, b"", {"ETag": etag})
+                    return Reply(304, b"", {"ETag": etag})
+                same = self.headers.get("If-Range") in {None, etag, reply.headers.get("Last-Modified")}
+                if not (reply.ranged and asked and same):
+                    return reply
+                start, size = int(asked.removeprefix("bytes=").removesuffix("-")), len(reply.body)
+                if start >= size:
+                    return Reply(416, b"", {"Content-Range": f"bytes */{size}"})
+                told = reply.headers | {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
+                return replace(reply, status=206, body=reply.body[start:], headers=told)
+
+            def answer(self, reply: Reply) -> None:
+                self.protocol_version = "HTTP/1.1" if reply.chunked or reply.keep else "HTTP/1.0"
                 self.send_response(reply.status)
                 length = len(reply.body) if reply.announced is None else reply.announced
-                if length >= 0 and reply.status not in {204, 304}:
+                if reply.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                elif length >= 0 and reply.status not in {204, 304}:
                     self.send_header("Content-Length", str(length))
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(reply.body)
-                self.close_connection = True
+                self.send(reply, reply.body if reply.cut is None else reply.body[: reply.cut])
+                if reply.pause:
+                    self.wfile.flush()
+                    time.sleep(reply.pause)
+                    self.send(reply, reply.body[reply.cut :])
+                elif reply.chunked and reply.cut is None:
+                    self.wfile.write(b"0\r\n\r\n")
+                self.close_connection = not reply.keep or reply.cut is not None
+
+            def send(self, reply: Reply, body: bytes) -> None:
+                step, wait = reply.drip or (len(body), 0.0)
+                for start in range(0, len(body), max(step, 1)):
+                    block = body[start : start + step]
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if reply.chunked else block)
+                    if wait:
+                        time.sleep(wait)
 
             def log_message(self, *args: object) -> None:
                 pass

@@ -112,6 +112,8 @@ class Incoming:
             # locked, so its writer is dead; what it has written down meanwhile counts
             if not self._is_wanted(path, os.listdir(self.folder)):
                 path.unlink(missing_ok=True)
+                if path.suffix == ".half":
+                    path.with_suffix(".note").unlink(missing_ok=True)
             unclaim(descriptor)
 
     def copy_in(self, source: Path, file: BinaryIO) -> Staged:
