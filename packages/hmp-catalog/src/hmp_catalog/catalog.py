@@ -14,9 +14,11 @@ from hmp_catalog.calibration import CalibrationSession
 from hmp_catalog.errors import DuplicateSimulationName
 from hmp_catalog.fold import FOLD
 from hmp_catalog.group import SimulationGroup
+from hmp_catalog.observations import Observations
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
+from hmp_catalog.stations import Stations
 from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
@@ -284,6 +286,22 @@ class SimulationCatalog:
         """Return the answer to one SQL question, as ``SELECT`` or ``FROM``; anything that does something is refused."""
         with self.reading() as backend:
             return ask(backend, query, params)
+
+    # ── what was observed ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def observations(self) -> Observations:
+        """What stations observed: ``cat.observations.add(station, variable, series, unit=...)``, `table`, ..."""
+        return Observations(self._store, self.path, self.workspace)
+
+    @property
+    def stations(self) -> Stations:
+        """The stations: ``cat.stations.add(station, variable, name=...)``, `table`, `frame`."""
+        return Stations(self._store)
+
+    def observed(self, variable: str, station: str | None = None, period: tuple[Any, Any] | None = None) -> pd.Series:
+        """Return an observed series as a pandas Series by time; see `Observations.series`."""
+        return self.observations.series(variable, station, period)
 
     # ── the database ─────────────────────────────────────────────────────────────────────────────────
 

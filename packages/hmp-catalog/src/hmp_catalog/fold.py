@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hmp_catalog import manifest
+from hmp_catalog.meanings import observations
 from hmp_catalog.plain import from_microseconds, number
 from hmp_catalog.queries import unsealed, waiting_ids
 from hmp_catalog.sealed import ABOUT, LATER, OPENED, SEALED, manifest_rows, metric_row, simulation_rows, tag_values
@@ -197,6 +198,7 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
     "calibration.opened": _calibration_opened,
     "calibration.trial": _trial,
     "calibration.closed": _calibration_closed,
+    **observations.MEANINGS,
 }
 
 
@@ -266,6 +268,8 @@ FOLD = Fold(
             },
         ),
         Table("calibration_iterations", ("session_id", "trial_id")),
+        Table("observations", ("addition_id",)),
+        Table("stations", ("station_id", "variable_type")),
         Table("audit_log", ("event_id",)),
     ),
     rows=_rows,

@@ -8,6 +8,7 @@ from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.float64]
@@ -55,6 +56,37 @@ def pairs(simulated: ArrayLike, observed: ArrayLike) -> tuple[FloatArray, FloatA
         )
         raise InvalidInput(message)
     return s[present], o[present]
+
+
+def common(simulated: pa.Table, observed: pa.Table) -> tuple[FloatArray, FloatArray, tuple[Any, Any]]:
+    """Return the values of two series at the times that both have, and the first and last of these.
+
+    Parameters
+    ----------
+    simulated, observed : pyarrow.Table
+        One series each, in long form (see `hmp_catalog.tables.timeseries_table`).
+
+    Raises
+    ------
+    InvalidInput
+        If they are in different units, or have no time in common.
+    """
+    import numpy as np
+
+    units = [table["unit"][0].as_py() or "" for table in (simulated, observed)]
+    if all(units) and units[0] != units[1]:
+        message = f"simulated is in {units[0]!r}, observed in {units[1]!r}: convert one of them"
+        raise InvalidInput(message)
+    there, here = (table["time"].to_numpy() for table in (simulated, observed))
+    times, left, right = np.intersect1d(there, here, assume_unique=True, return_indices=True)
+    if not times.size:
+        message = (
+            f"simulated from {there[0]} to {there[-1]} and observed from {here[0]} to {here[-1]} have no time in "
+            "common: check the period and the hour of daily values"
+        )
+        raise InvalidInput(message)
+    found = simulated["value"].to_numpy()[left], observed["value"].to_numpy()[right]
+    return (*found, (times[0].item(), times[-1].item()))
 
 
 def _floats(side: str, values: ArrayLike) -> FloatArray:

@@ -288,6 +288,19 @@ def top_trials(backend: CatalogBackend, session: str, n: int) -> list[dict[str, 
     return rows
 
 
+# ── observations ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def additions(backend: CatalogBackend, variable: str | None, station: str | None) -> list[dict[str, Any]]:
+    """Return the additions to the observations, oldest first."""
+    return _dicts(backend.query(_SQL["additions"].sql, [variable, station]))
+
+
+def stations(backend: CatalogBackend) -> pa.Table:
+    """Return the stations with the period of their observations."""
+    return backend.query(_SQL["stations"].sql)
+
+
 def _dicts(table: pa.Table) -> list[dict[str, Any]]:
     return list(_rows(table.to_pylist()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,62 @@ class Run:
 
         file = self._file("tables/timeseries.parquet")
         return to_series(read_timeseries(file, variable=variable, station=station, period=period))
+
+    def observed(
+        self, variable: str, *, station: str | None = None, period: tuple[Any, Any] | None = None
+    ) -> pd.Series:
+        """Return what was observed beside it, as `timeseries` returns what it simulated.
+
+        Raises
+        ------
+        NotFound, AmbiguousReference
+            If nothing was observed there, or several stations observed it.
+        """
+        from hmp_catalog.scoring import counterpart
+        from hmp_catalog.tables import to_series
+
+        return to_series(counterpart(self._catalog.observations, variable, station, period))
+
+    def score(
+        self,
+        variable: str,
+        *,
+        station: str | None = None,
+        observed: str | None = None,
+        metrics: Sequence[str] | None = None,
+        period: tuple[Any, Any] | None = None,
+    ) -> dict[str, float]:
+        """Compare a time series with what the catalog observed, add the measures to the run, and return them.
+
+        Parameters
+        ----------
+        variable, station
+            Which series of the run; its only one of the variable unless a station is named.
+        observed
+            The station that observed it, where it goes by another name than in the run. The outlet may be left out
+            if one station alone observed the variable.
+        metrics
+            As in `hmp_catalog.metrics.METRICS`; by default nse, kge, rmse and pbias.
+        period
+            First and last time compared, both included.
+
+        Raises
+        ------
+        NotFound, AmbiguousReference
+            If the run, or the catalog, has no such series, or several.
+        InvalidInput
+            If they are in different units, or have no time in common.
+        """
+        from hmp_catalog import scoring
+
+        file = self._file("tables/timeseries.parquet")
+        simulated = scoring.simulated(file, variable, station, period)
+        place = simulated["station"][0].as_py() or OUTLET
+        there = scoring.counterpart(self._catalog.observations, variable, observed or place, period)
+        found, how = scoring.score(simulated, there, metrics)
+        said = [metric_facts(n, v, station=place, variable=variable, **how) for n, v in found.items()]
+        self._say(*(("run.measured", {"metric": facts}) for facts in said))
+        return dict(found)
 
     def table(self, kind: str) -> pa.Table:
         """Return the table that was recorded as ``kind``."""

@@ -155,3 +155,55 @@ SELECT
     trashed_at IS NOT NULL
 FROM simulations
 ORDER BY storage_basename, sim_id;
+
+-- name: additions
+-- What was added to the observations, oldest first: later additions win over earlier ones.
+SELECT
+    CAST(addition_id AS VARCHAR) AS addition_id,
+    station_id AS station,
+    variable_type AS variable,
+    unit,
+    first_time,
+    last_time,
+    n_rows,
+    size_bytes,
+    path,
+    sha256,
+    source,
+    CAST(entry_id AS VARCHAR) AS entry_id,
+    source_path,
+    source_sha256,
+    license,
+    added_at,
+    added_by
+FROM observations
+WHERE (CAST($1 AS VARCHAR) IS NULL OR variable_type = $1) AND (CAST($2 AS VARCHAR) IS NULL OR station_id = $2)
+ORDER BY _stamp;
+
+-- name: stations
+-- Every station by the variable it observes, with the period and the number of its values.
+SELECT
+    s.station_id AS station,
+    s.variable_type AS variable,
+    s.name,
+    s.latitude,
+    s.longitude,
+    s.elevation,
+    s.source,
+    s.active,
+    CAST(s.metadata AS VARCHAR) AS metadata,
+    o.first_time,
+    o.last_time,
+    o.n_additions
+FROM stations s
+LEFT JOIN (
+    SELECT
+        station_id,
+        variable_type,
+        min(first_time) AS first_time,
+        max(last_time) AS last_time,
+        count(*) AS n_additions
+    FROM observations
+    GROUP BY station_id, variable_type
+) o ON o.station_id = s.station_id AND o.variable_type = s.variable_type
+ORDER BY s.station_id, s.variable_type;
