@@ -22,6 +22,11 @@ from hmp_core.errors import CorruptError, HmpError, InvalidInput
 from hmp_core.layout import WORKSPACE_MARKER
 
 GROUP = "hmp.sources"
+#: What somebody else's code raises where it cannot be imported, made or asked; what hmp raises speaks for itself.
+_THEIRS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -96,7 +101,7 @@ class Registry:
                 raise InvalidInput(message)
         except HmpError as error:
             return Listed(name, error=str(error))
-        except Exception as error:  # noqa: BLE001 - somebody else's code: whatever it raises is told, beside the others
+        except _THEIRS as error:
             return Listed(name, error=f"coverage() failed: {type(error).__name__}: {error}")
         return Listed(name, (type(source).__doc__ or "").strip().partition("\n")[0], offers)
 
@@ -111,7 +116,7 @@ class Registry:
             made = kind(**said)
         except HmpError:
             raise
-        except Exception as error:
+        except _THEIRS as error:
             given = ", ".join(sorted(said)) or "none"
             message = f"source {name!r} cannot be made with the settings [sources.{name}] ({given}): {error}"
             raise InvalidInput(message) from error
@@ -159,7 +164,7 @@ def _loaded(points: list[EntryPoint], known: list[str]) -> Any:
         raise SourceNotFound(message, source=point.name, known=known)
     try:
         return point.load()
-    except Exception as error:
+    except _THEIRS as error:
         package = point.dist.name if point.dist else point.value
         message = (
             f"source {point.name!r} of {package} cannot be loaded from {point.value}: {type(error).__name__}: {error}"
