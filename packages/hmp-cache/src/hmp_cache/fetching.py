@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from hmp_core.events import Event, EventStore
 from hmp_core.layout import internal_folder
 from hmp_core.paths import to_local
 
+_log = logging.getLogger(__name__)
+
 __all__ = ["Fetcher", "How", "file_name", "lock_name"]
 
 
@@ -45,6 +48,8 @@ class How:
         Ask though it failed a short while ago.
     sha256
         What the data are known to be.
+    verify
+        "quick": what is there is taken for what it was by size, time and inode; "full": it is read.
     advance
         Told how many bytes are there, and of how many.
     """
@@ -53,6 +58,7 @@ class How:
     retry: Retry | None = None
     retry_now: bool = False
     sha256: str | None = None
+    verify: str = "quick"
     advance: Callable[[int, int | None], None] | None = None
 
 
@@ -93,11 +99,11 @@ class Fetcher:
             See `Intake.accept`.
         """
         scheme = uris.require_known(uri)
-        how = replace(how, sha256=_checked(how.sha256))
+        how = _checked(how)
         shown = public(uri)
         arrival = Arrival(label, file_name(uri), stand_in=shown, uri=shown, is_custom=False)
         with self.alone(arrival):
-            known = self._known(arrival)
+            known = self._known(arrival, full=how.verify == "full")
             if known is not None and not how.refresh and how.sha256 in {None, known.bytes.sha256}:
                 return known.newest
             if scheme == "file":
@@ -151,7 +157,20 @@ class Fetcher:
             raise
         self.backoff.obtained(tried.entry_id)
 
-    def _known(self, arrival: Arrival) -> Known | None:
+    @contextlib.contextmanager
+    def noting(self, arrival: Arrival) -> Iterator[None]:
+        """Put on record what is wrong with an answer though it came whole: nobody else has."""
+        before = self.backoff.last(arrival.entry_id)
+        try:
+            yield
+        except DownloadFailed as error:
+            if self.backoff.last(arrival.entry_id) == before:
+                hopeless = error.reason == "content"
+                ended = arrival.setback(error.reason, error.message, status=error.status, hopeless=hopeless)
+                self._setback(arrival, ended, {"uri": error.uri})
+            raise
+
+    def _known(self, arrival: Arrival, *, full: bool) -> Known | None:
         """Return the version that is there, if it came from this URI and its file is what it was."""
         label = arrival.label
         with self._intake.holding(label.variable, label.source):
@@ -159,7 +178,13 @@ class Fetcher:
             known = self._intake.find(arrival)
         if known is None or known.sidecar.removed or _upstream(known).get("uri") != arrival.uri:
             return None
-        return known if known.bytes.are_in(self._shelf.local(known.artifact["path"])) else None
+        path = self._shelf.local(known.artifact["path"])
+        if known.bytes.are_in(path, full=full):
+            return known
+        if known.bytes.unchanged(path) and not known.artifact["in_place"]:
+            _log.warning("%s looks as it did and holds other bytes; it gets another time, so that all see that", path)
+            path.touch()
+        return None
 
     def _copy(self, uri: str, arrival: Arrival, sha256: str | None) -> Event:
         path = to_local(uri)
@@ -229,12 +254,17 @@ def lock_name(arrival: Arrival) -> str:
     return f"fetch-{arrival.entry_id.hex[:3]}"
 
 
-def _checked(sha256: str | None) -> str | None:
-    found = sha256.strip().lower().removeprefix("sha256:") if isinstance(sha256, str) else sha256
-    if found is not None and not (isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found)):
-        message = f"sha256 is {sha256!r}; expected 64 hexadecimal digits"
+def _checked(how: How) -> How:
+    if how.verify not in {"quick", "full"}:
+        message = f"verify is {how.verify!r}; expected 'quick' or 'full'"
         raise InvalidInput(message)
-    return found
+    if how.sha256 is None:
+        return how
+    found = how.sha256.strip().lower().removeprefix("sha256:") if isinstance(how.sha256, str) else ""
+    if not re.fullmatch(r"[0-9a-f]{64}", found):
+        message = f"sha256 is {how.sha256!r}; expected 64 hexadecimal digits"
+        raise InvalidInput(message)
+    return replace(how, sha256=found)
 
 
 def _upstream(known: Known) -> dict[str, Any]:

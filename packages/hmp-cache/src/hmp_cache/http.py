@@ -113,8 +113,8 @@ class _Question:
             try:
                 return self._whole_or_rest()
             except Refused as refused:
-                if refused.asked:
-                    self.turns.pause(host, min(refused.asked, self.policy.patience))
+                if refused.asked and refused.asked <= self.policy.patience:
+                    self.turns.pause(host, refused.asked)
                 raise
 
     def _whole_or_rest(self) -> Answer:

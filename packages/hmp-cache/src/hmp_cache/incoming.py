@@ -77,7 +77,8 @@ class Incoming:
             yield file
         finally:
             Path(file.name).unlink(missing_ok=True)
-            file.close()
+            with contextlib.suppress(OSError):  # of a full disk: who wrote was told
+                file.close()
 
     def _part(self) -> BinaryIO:
         while True:

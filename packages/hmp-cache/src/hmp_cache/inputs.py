@@ -200,6 +200,7 @@ class InputsNamespace:
         retry: Retry | None = None,
         retry_now: bool = False,
         sha256: str | None = None,
+        verify: str = "quick",
         progress: bool | Progress | None = None,
     ) -> Entry:
         """Keep what lies under a URI as an input.
@@ -223,6 +224,8 @@ class InputsNamespace:
             Ask although it failed a short while ago (see `RetryLater`).
         sha256
             What the data are known to be, as 64 hexadecimal digits: anything else is refused.
+        verify
+            "quick": what is there is unharmed if size, time and inode are what they were; "full": it is read.
         progress
             True for a bar on the terminal, or a function that is told of each step (`hmp_cache.progress.Step`).
 
@@ -489,7 +492,7 @@ def _said(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _how(arguments: Mapping[str, Any]) -> How:
     from hmp_cache.fetching import How
 
-    return How(**{name: arguments[name] for name in ("refresh", "retry", "retry_now", "sha256")})
+    return How(**{name: arguments[name] for name in ("refresh", "retry", "retry_now", "sha256", "verify")})
 
 
 def _first(found: Sequence[Entry], filters: Mapping[str, Any]) -> Entry:

@@ -144,8 +144,9 @@ class Half:
         self._note.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give the file back."""
-        self._file.close()
+        """Give the file back; what the disk did not take of it, and was told when it was written, is not wanted."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 @contextlib.contextmanager
