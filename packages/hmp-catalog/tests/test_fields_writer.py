@@ -72,7 +72,7 @@ def test_a_step_larger_than_a_file_is_cut_in_space(store: SimulationZarr) -> Non
     store.write_field("head", values, dims=("time", "y", "x"), time=DAYS[:3])
     store.finalize()
     assert np.array_equal(store.read_field("head"), values)
-    assert len([file for file in store.path.rglob("c/**/*") if file.is_file()]) > 3
+    assert len(list(store.path.rglob("c.*"))) > 3
 
 
 def test_a_large_array_is_read_slab_by_slab(store: SimulationZarr, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,15 @@ class Recorder:
     def field(
         self, name: str, array: Any, *, dims: tuple[str, ...] | None = None, time: Any = None, **more: Any
     ) -> None:
-        """Keep a field in ``fields.zarr`` (CF Zarr); see `hmp_catalog.fields.SimulationZarr.write_field`."""
+        """Keep a field in ``fields.zarr`` (CF Zarr), or further steps of one that begins with time.
+
+        See `hmp_catalog.fields.SimulationZarr.write_field`.
+        """
         self._field_store().write_field(name, array, dims, time=time, **more)
+
+    def mesh(self, nodes: Any, cells: Any, **more: Any) -> None:
+        """Say on which mesh the fields along ``cell`` lie; see `hmp_catalog.fields.SimulationZarr.write_mesh`."""
+        self._field_store().write_mesh(nodes, cells, **more)
 
     def artifact(self, path: Any, name: str | None = None) -> None:
         """Keep a copy of a file in ``artifacts/``.
@@ -369,8 +376,14 @@ class Recorder:
         if self._fields is None:
             from hmp_catalog.fields import SimulationZarr
 
+            assert self._opened is not None
             self._fields = SimulationZarr.create(
-                self.folder / "fields.zarr", title=self._spec.name or self._spec.solver, run_id=self.sim_id
+                self.folder / "fields.zarr",
+                title=self._spec.name or self._spec.solver,
+                run_id=self.sim_id,
+                date_created=from_microseconds(self._opened.at // 1_000_000 * 1_000_000),
+                crs=self._spec.crs,
+                attributes=self._spec.discovery() | {"project": self._project.name},
             )
         return self._fields
 

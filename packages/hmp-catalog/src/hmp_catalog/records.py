@@ -106,6 +106,17 @@ class RunSpec:
             "outlet": None if self.outlet is None else list(self.outlet),
         }
 
+    def discovery(self) -> dict[str, Any]:
+        """Return what a store of fields says of its run, under the names of ACDD 1.3."""
+        said = {
+            "source": self.solver,
+            "summary": self.description,
+            "comment": self.scientific_objective,
+            "creator_email": self.contact_email,
+            "keywords": ", ".join(["hydrology", *([self.study_area] if self.study_area else [])]),
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
 
 def tag_names(tags: Any) -> list[str]:
     """Return tags as they are kept.

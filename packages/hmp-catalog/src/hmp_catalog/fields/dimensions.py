@@ -6,6 +6,7 @@ axis of its own: any dimension called ``time_...`` is one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,26 @@ class Dimensions:
     coordinates: dict[str, Coordinate] = field(default_factory=dict)
     times: dict[str, TimeAxis] = field(default_factory=dict)
     fields: set[str] = field(default_factory=set)
+    #: what describes a mesh or a projection
+    structure: set[str] = field(default_factory=set)
 
     def draft(self) -> Dimensions:
         """Return a copy to try a new field on: what is refused leaves no trace."""
         axes = {dim: TimeAxis(dim, list(axis.steps), axis.closed) for dim, axis in self.times.items()}
-        return Dimensions(dict(self.sizes), dict(self.coordinates), axes, set(self.fields))
+        return Dimensions(dict(self.sizes), dict(self.coordinates), axes, set(self.fields), set(self.structure))
+
+    def describe(self, names: Iterable[str], sizes: Mapping[str, int], of: str) -> None:
+        """Take variables that are no fields, and the sizes of the dimensions that they give.
+
+        Raises
+        ------
+        InvalidInput
+            A name that is taken, or a size that differs from what is known.
+        """
+        for dim, size in sizes.items():
+            self._size(dim, size, of)
+        for name in names:
+            self.structure.add(self._free(name))
 
     def admit(self, new: Field, step_shape: tuple[int, ...]) -> None:
         """Take the sizes and coordinates of a new field; ``step_shape`` leaves out its time axis.
@@ -112,7 +128,8 @@ class Dimensions:
             raise InvalidInput(message)
 
     def _free(self, name: str) -> str:
-        taken = {known.casefold() for known in (*self.fields, *self.sizes, *self.coordinates, *self.times)}
+        here = (*self.fields, *self.structure, *self.sizes, *self.coordinates, *self.times)
+        taken = {known.casefold() for known in here}
         if name.casefold() in taken:
             # some file systems do not tell Head from head
             message = f"{name!r} is in this store already, as a field, a dimension or a coordinate; take another name"
@@ -120,7 +137,7 @@ class Dimensions:
         return name
 
     def _unlike_fields(self, name: str) -> str:
-        if name.casefold() in {known.casefold() for known in self.fields}:
+        if name.casefold() in {known.casefold() for known in self.fields | self.structure}:
             message = f"{name!r} is a field of this store; a dimension or coordinate takes another name"
             raise InvalidInput(message)
         return name

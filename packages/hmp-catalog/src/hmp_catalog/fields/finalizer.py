@@ -11,10 +11,12 @@ import math
 import os
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.fields import schema
+from hmp_catalog.fields import mapping, schema
+from hmp_catalog.fields.mesh import Structure
 from hmp_catalog.fields.times import CALENDAR, encode, iso
 from hmp_catalog.fields.values import Coordinate
 from hmp_catalog.fields.writer import StoreWriter, create_array
@@ -51,7 +53,7 @@ def begin(path: Path, attributes: Mapping[str, Any]) -> None:
     write_atomic(path / ROOT, _json(_group(attributes)))
 
 
-def seal(writer: StoreWriter, attributes: Mapping[str, Any]) -> list[FileRecord]:
+def seal(writer: StoreWriter, attributes: Mapping[str, Any], crs: str | None = None) -> list[FileRecord]:
     """Write what is left, flush everything to disk, and return every file of the store.
 
     Parameters
@@ -60,6 +62,8 @@ def seal(writer: StoreWriter, attributes: Mapping[str, Any]) -> list[FileRecord]
         What wrote the fields. It is not used again.
     attributes : mapping
         The root attributes; those derived from the coordinates are added.
+    crs : str, optional
+        The reference system of what lies in space.
 
     Returns
     -------
@@ -81,9 +85,15 @@ def seal(writer: StoreWriter, attributes: Mapping[str, Any]) -> list[FileRecord]
         _write_times(path, dim, times)
     for name, coordinate in sorted(writer.dimensions.coordinates.items()):
         _write_coordinate(path, name, coordinate)
-    documents = _documents(path, writer, renamed)
+    for each in _structure(writer, crs):
+        _write_structure(path, each)
+    documents = _documents(path, writer, renamed, crs)
+    if crs is not None and _mentions_crs(documents):
+        _write_structure(path, mapping.grid_mapping(crs))
+        documents[mapping.NAME] = _document(path, mapping.NAME)
     derived = _coverage(axes) | _extent(writer.dimensions.coordinates)
-    _write_metadata(path, documents, derived | dict(attributes))
+    said = {"Conventions": schema.MESH_CONVENTIONS} if writer.meshes else {}
+    _write_metadata(path, documents, derived | dict(attributes) | said)
     lost = missing_files(path, documents)
     if lost:
         message = f"{path / lost[0]}: written, and not there; {len(lost)} in all. Is something else using the folder?"
@@ -177,6 +187,7 @@ def _write_labels(path: Path, name: str, coordinate: Coordinate) -> None:
             chunks=coordinate.values.shape,
             compressors=[ZstdCodec(level=5), Crc32cCodec()],
             fill_value="",
+            chunk_key_encoding={"name": "default", "separator": schema.SEPARATOR},
             attributes=coordinate.attributes,
             dimension_names=coordinate.dims,
             zarr_format=3,
@@ -185,27 +196,72 @@ def _write_labels(path: Path, name: str, coordinate: Coordinate) -> None:
         target[...] = np.array(coordinate.values.tolist(), dtype=object)
 
 
+# ── meshes and projections ───────────────────────────────────────────────────────────────────────────
+
+
+def _structure(writer: StoreWriter, crs: str | None) -> list[Structure]:
+    found = [variable for mesh in writer.meshes.values() for variable in mesh.variables]
+    if crs is None:
+        return found
+    centres = {name for mesh in writer.meshes.values() for name in mesh.centres}
+    beside = {"grid_mapping": mapping.NAME}
+    return [replace(v, attributes=v.attributes | beside) if v.name in centres else v for v in found]
+
+
+def _mentions_crs(documents: Documents) -> bool:
+    """Return whether something refers to a grid mapping that nobody has written as a field."""
+    said = {document["attributes"].get("grid_mapping") for document in documents.values()}
+    return mapping.NAME in said and mapping.NAME not in documents
+
+
+def _write_structure(path: Path, each: Structure) -> None:
+    cut = schema.layout(each.values.shape, each.values.dtype.itemsize, None)
+    target = create_array(
+        path, each.name, dims=each.dims, shape=each.values.shape, dtype=each.values.dtype, cut=cut,
+        attributes=each.attributes if each.fill is None else each.attributes | {"_FillValue": each.fill},
+        fill=each.fill,
+    )  # fmt: skip
+    with translated(path / each.name):
+        target[...] = each.values
+
+
 # ── metadata ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _documents(path: Path, writer: StoreWriter, renamed: Mapping[str, str]) -> Documents:
+def _documents(path: Path, writer: StoreWriter, renamed: Mapping[str, str], crs: str | None) -> Documents:
     """Return the metadata of every array, with what only the end of writing knows."""
     names = sorted(file.parent.name for file in path.glob(f"*/{ROOT}"))
-    documents = {name: json.loads((path / name / ROOT).read_text(encoding="utf-8")) for name in names}
-    for document in documents.values():
-        document.setdefault("dimension_names", [])  # zarr leaves it out for a scalar
+    documents = {name: _document(path, name) for name in names}
     for name, dim in renamed.items():
         dims = documents[name]["dimension_names"]
         documents[name]["dimension_names"] = [dim if schema.is_time(old) else old for old in dims]
     auxiliary = {n: set(c.dims) for n, c in writer.dimensions.coordinates.items() if c.dims != (n,)}
+    auxiliary |= {name: {mesh.dim} for mesh in writer.meshes.values() for name in mesh.centres}
     for name in writer.dimensions.fields:
         dims = set(documents[name]["dimension_names"])
+        said = documents[name]["attributes"]
         beside = sorted(each for each, needed in auxiliary.items() if needed <= dims)
         if beside:
-            documents[name]["attributes"]["coordinates"] = " ".join(beside)
+            said["coordinates"] = " ".join(beside)
+        on = [mesh for dim, mesh in writer.meshes.items() if dim in dims]
+        said |= on[0].beside() if on else {}
+        if crs is not None and (on or _lies_in_space(dims, beside)):
+            said.setdefault("grid_mapping", mapping.NAME)
         if documents[name]["data_type"].startswith("float"):
             documents[name]["attributes"]["_FillValue"] = _NAN
     return documents
+
+
+def _document(path: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / name / ROOT).read_text(encoding="utf-8"))
+    found.setdefault("dimension_names", [])  # zarr leaves it out for a scalar
+    return found
+
+
+def _lies_in_space(dims: set[str], beside: list[str]) -> bool:
+    """Return whether a field has horizontal coordinates, as its dimensions or beside them."""
+    names = dims | set(beside)
+    return any(set(pair) <= names for pair in (("x", "y"), ("lon", "lat"), ("longitude", "latitude")))
 
 
 def _write_metadata(path: Path, documents: Documents, attributes: Mapping[str, Any]) -> None:

@@ -7,11 +7,13 @@ import difflib
 import json
 import operator
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.fields import schema
 from hmp_catalog.fields.finalizer import ROOT, missing_files
+from hmp_catalog.fields.mesh import structure_names
 from hmp_catalog.fields.times import bounds, decode, instant
 from hmp_core.errors import CorruptError, InvalidInput, NotFound, PathNotFound, SchemaTooNewError
 
@@ -49,7 +51,7 @@ class StoreReader:
 
     def fields(self) -> list[str]:
         """Return the names of the fields, sorted."""
-        return sorted(self.documents.keys() - schema.coordinate_names(self.documents))
+        return sorted(self.documents.keys() - schema.coordinate_names(self.documents) - structure_names(self.documents))
 
     def time(self, dim: str) -> Instants:
         """Return the instants of a time axis.
@@ -85,12 +87,13 @@ class StoreReader:
             return np.asarray(self._array(name)[index or ...])
 
     def dataset(self) -> xr.Dataset:
-        """Return the store as a lazy dataset, as ``xarray.open_zarr`` gives it."""
+        """Return the store as a lazy dataset, as ``xarray.open_zarr`` gives it: in chunks of dask, if that is there."""
         import xarray as xr
         from zarr.storage import LocalStore
 
+        chunks: dict[str, int] | None = {} if find_spec("dask") else None
         with self._border(ROOT):
-            found: xr.Dataset = xr.open_zarr(LocalStore(self.path, read_only=True), consolidated=True, chunks=None)
+            found: xr.Dataset = xr.open_zarr(LocalStore(self.path, read_only=True), consolidated=True, chunks=chunks)
             return found
 
     def verify(self) -> None:

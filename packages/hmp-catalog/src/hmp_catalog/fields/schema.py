@@ -19,6 +19,11 @@ from hmp_core.errors import InvalidInput
 
 SCHEMA_VERSION = 1
 CONVENTIONS = "CF-1.11, ACDD-1.3"
+#: What a store with a mesh adds to them.
+MESH_CONVENTIONS = f"{CONVENTIONS}, UGRID-1.0"
+
+#: Between the numbers of a chunk in the name of its file: with "/" each dimension would be a folder.
+SEPARATOR = "."
 
 #: A chunk is what one read decodes, a shard is what one file holds; bytes before compression.
 CHUNK_BYTES = 1 << 20
@@ -285,9 +290,10 @@ def chunk_files(name: str, document: Mapping[str, Any]) -> Iterator[str]:
     """Return the file of every chunk or shard that an array's ``zarr.json`` promises, relative to the store."""
     shape = document["shape"]
     file = document["chunk_grid"]["configuration"]["chunk_shape"]
+    between = document.get("chunk_key_encoding", {}).get("configuration", {}).get("separator", "/")
     counts = (range(-(-n // f)) for n, f in zip(shape, file, strict=True))
     for index in itertools.product(*counts):
-        yield "/".join((name, "c", *map(str, index)))
+        yield f"{name}/{between.join(('c', *map(str, index)))}"
 
 
 def coordinate_names(documents: Mapping[str, Mapping[str, Any]]) -> set[str]:

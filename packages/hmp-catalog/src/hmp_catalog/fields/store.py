@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.fields import schema
 from hmp_catalog.fields.finalizer import begin, seal
+from hmp_catalog.fields.mapping import is_geographic
+from hmp_catalog.fields.mesh import given_mesh
 from hmp_catalog.fields.reader import StoreReader
 from hmp_catalog.fields.times import instant, iso
 from hmp_catalog.fields.values import given_field
@@ -45,6 +47,7 @@ class SimulationZarr:
     def __init__(self, path: str | Path | UPath) -> None:
         self.path = to_local(path)
         self._root: dict[str, Any] = {}
+        self._crs: str | None = None
         self._writer: StoreWriter | None = None
         self._reader: StoreReader | None = StoreReader(self.path)
 
@@ -71,6 +74,7 @@ class SimulationZarr:
         title: str,
         run_id: str,
         date_created: datetime | str | None = None,
+        crs: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> SimulationZarr:
         """Begin a store at ``path``, where nothing may be yet.
@@ -84,6 +88,8 @@ class SimulationZarr:
         date_created : datetime or str, optional
             When the run was made. It is never the time of the call: the same run written twice gives the
             same bytes.
+        crs : str, optional
+            The reference system of what lies in space, as WKT or ``EPSG:2154``: it becomes the grid mapping.
         attributes : mapping, optional
             Further attributes of the store (ACDD: ``summary``, ``keywords``, ``creator_name``, ...).
 
@@ -99,6 +105,7 @@ class SimulationZarr:
         store = cls.__new__(cls)
         store.path = to_local(path)
         store._root = _root_attributes(title, run_id, date_created, attributes)
+        store._crs = crs
         if not store.path.parent.is_dir():
             message = f"{store.path.parent}: no such folder; make the folder of the run first"
             raise PathNotFound(message, path=str(store.path.parent))
@@ -120,7 +127,7 @@ class SimulationZarr:
         attributes: Mapping[str, Any] | None = None,
         missing: Sequence[float] = (),
     ) -> None:
-        """Write a whole field.
+        """Write a whole field, or further steps of one whose first dimension is time.
 
         Parameters
         ----------
@@ -157,6 +164,46 @@ class SimulationZarr:
         """
         said = {"time": time, "coords": coords, "units": units, "attributes": attributes, "missing": tuple(missing)}
         self._writing().write(given_field(name, array, dims, **said))
+
+    def write_mesh(
+        self, nodes: ArrayLike, cells: Any, *, name: str = "mesh", dim: str = "cell", centres: Any = None,
+        start_index: int = 0,
+    ) -> None:  # fmt: skip
+        """Say on which mesh the fields along ``dim`` lie; they then say so of themselves (UGRID-1.0).
+
+        Parameters
+        ----------
+        nodes : array_like, shape (2 or 3, n)
+            The coordinates of the corners: x and y; and z where the cells are volumes.
+        cells : array_like of int, shape (m, k), or sequence of sequences of int
+            The corners of each cell; -1 or a mask where a cell has fewer than others. Polygons have 3 or more,
+            volumes 4 or more.
+        name, dim : str
+            What the mesh is called, and the dimension of its cells. A layered mesh is this one, and fields along
+            ``("time", "layer", dim)``.
+        centres : array_like, shape (2 or 3, m), optional
+            The centres of the cells; else their centroids.
+        start_index : int
+            The number of the caller's first node.
+
+        Raises
+        ------
+        InvalidInput
+            A name that is taken, corners that are no nodes, or another number of cells than fields have.
+        SealedError
+            If the store was finalized.
+
+        Examples
+        --------
+        >>> store = SimulationZarr.create("mesh.zarr", title="Base run", run_id="6f2f1b0e")
+        >>> store.write_mesh(([0, 1, 1, 0, 2], [0, 0, 1, 1, 0]), [[0, 1, 2, 3], [1, 4, 2]])
+        >>> store.write_field("head", [12.0, 8.5], dims=("cell",))
+        >>> files = store.finalize()
+        >>> store.dataset()["head"].attrs["location"]
+        'face'
+        """
+        said = {"name": name, "dim": dim, "centres": centres, "start_index": start_index}
+        self._writing().add_mesh(given_mesh(nodes, cells, **said, crs_is_geographic=is_geographic(self._crs)))
 
     def append_field(
         self,
@@ -217,7 +264,7 @@ class SimulationZarr:
         StorageError
             If the disk is full or fails.
         """
-        files = seal(self._writing(), self._root)
+        files = seal(self._writing(), self._root, self._crs)
         self._writer, self._reader = None, StoreReader(self.path)
         return files
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.fields import schema
 from hmp_catalog.fields.dimensions import Dimensions
+from hmp_catalog.fields.mesh import Mesh
 from hmp_catalog.fields.times import instants
 from hmp_catalog.fields.values import Field, slab
 from hmp_core.durable import translated
@@ -51,9 +52,23 @@ class StoreWriter:
         self.dimensions = Dimensions()
         self.lengths: dict[str, tuple[str, int]] = {}
         self.growing: dict[str, Growing] = {}
+        self.whole: dict[str, Growing] = {}
+        self.meshes: dict[str, Mesh] = {}
+
+    def add_mesh(self, mesh: Mesh) -> None:
+        """Take a mesh; its variables are written at the end.
+
+        Raises
+        ------
+        InvalidInput
+            A name that is taken, or cells of another number than the fields along their dimension have.
+        """
+        draft = self.dimensions.draft()
+        draft.describe([each.name for each in mesh.variables], mesh.sizes, mesh.name)
+        self.dimensions, self.meshes[mesh.dim] = draft, mesh
 
     def write(self, new: Field) -> None:
-        """Write a whole field.
+        """Write a whole field, or further steps of one whose first dimension is time.
 
         Raises
         ------
@@ -62,6 +77,9 @@ class StoreWriter:
         StorageError
             If the disk is full or fails.
         """
+        if new.along == 0 and (new.name in self.whole or new.name in self.growing):
+            self.append(new)
+            return
         shape = tuple(int(n) for n in new.array.shape)
         attributes = schema.variable_attributes(new.name, new.units, new.attributes)
         draft = self._admitted(new, shape)
@@ -71,6 +89,8 @@ class StoreWriter:
         self.dimensions = draft
         if new.along is not None:
             self.lengths[new.name] = (new.dims[new.along], shape[new.along])
+        if new.along == 0:
+            self.whole[new.name] = replace(_begun(new), steps=shape[0], written=shape[0])
 
     def append(self, new: Field) -> None:
         """Append steps to a field, which the first call begins.
@@ -84,7 +104,7 @@ class StoreWriter:
             If the disk is full or fails.
         """
         new = _with_time_axis(new)
-        known = self.growing.get(new.name)
+        known = self.growing.get(new.name) or self.whole.get(new.name)
         draft = self.dimensions
         if known is None:
             draft = self._admitted(new, tuple(new.array.shape))
@@ -96,7 +116,9 @@ class StoreWriter:
         steps = int(new.array.shape[0])
         values = slab(new, 0, steps, known.dtype)
         times = _times_of(new, steps)
-        draft.times[new.dims[0]].place(known.steps, times, new.name)
+        self._placed(draft, known, times)
+        if self.whole.pop(new.name, None):
+            self._reopen(known)
         self.dimensions, self.growing[new.name] = draft, known
         known.waiting.append(values)
         known.steps += steps
@@ -134,6 +156,18 @@ class StoreWriter:
         # an axis on which another field still grows stays open
         axis.closed = axis.closed or all(known.dims[0] != dim for known in self.growing.values())
 
+    @staticmethod
+    def _placed(draft: Dimensions, known: Growing, times: Any) -> None:
+        """Place the times of further steps; an axis that was complete is not, once the field that closed it goes on."""
+        axis = draft.times[known.dims[0]]
+        closed = axis.closed
+        axis.closed = closed and len(axis.steps) != known.steps
+        try:
+            axis.place(known.steps, times, known.name)
+        except InvalidInput:
+            axis.closed = closed
+            raise
+
     # ── onto the disk ────────────────────────────────────────────────────────────────────────────────
 
     def _write_slabs(self, new: Field, shape: tuple[int, ...], attributes: dict[str, Any]) -> None:
@@ -162,6 +196,23 @@ class StoreWriter:
             self._extend(known, values[start : start + known.full])
         known.waiting = [values[whole:].copy()] if whole < len(values) else []
 
+    def _reopen(self, known: Growing) -> None:
+        """Let a field that was written go on: what does not fill its last file waits in memory again."""
+        import zarr
+        from zarr.storage import LocalStore
+
+        kept = known.steps // known.full * known.full
+        with translated(self.path / known.name):
+            array = zarr.open_array(LocalStore(self.path), path=known.name, mode="r+", zarr_format=3)
+            array = array.with_config({"write_empty_chunks": True})
+            known.waiting = [array[kept:]] if kept < known.steps else []
+            known.written = kept
+            if kept:
+                array.resize((kept, *known.step_shape))
+                known.array = array
+            else:
+                shutil.rmtree(self.path / known.name)
+
     def _extend(self, known: Growing, values: Values) -> None:
         """Write steps that begin where a file begins."""
         start, stop = known.written, known.written + len(values)
@@ -179,9 +230,18 @@ class StoreWriter:
         return create_array(self.path, name, dims=dims, shape=shape, dtype=dtype, cut=cut, attributes=attributes)
 
 
-def create_array(path: Path, name: str, *, dims: tuple[str, ...], shape: tuple[int, ...], dtype: np.dtype[Any],
-                 cut: schema.Layout, attributes: Mapping[str, Any]) -> zarr.Array[Any]:  # fmt: skip
-    """Create an empty array of numbers in the store at ``path``."""
+def create_array(
+    path: Path,
+    name: str,
+    *,
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    cut: schema.Layout,
+    attributes: Mapping[str, Any],
+    fill: int | None = None,
+) -> zarr.Array[Any]:
+    """Create an empty array of numbers in the store at ``path``; ``fill`` is what stands for none in integers."""
     import zarr
     from zarr.storage import LocalStore
 
@@ -196,7 +256,8 @@ def create_array(path: Path, name: str, *, dims: tuple[str, ...], shape: tuple[i
             chunks=cut.chunks,
             shards=cut.shards,
             compressors=_compressors(dtype.itemsize),
-            fill_value=_fill_value(dtype),
+            fill_value=_fill_value(dtype) if fill is None else fill,
+            chunk_key_encoding={"name": "default", "separator": schema.SEPARATOR},
             attributes=dict(attributes),
             dimension_names=dims,
             zarr_format=3,
