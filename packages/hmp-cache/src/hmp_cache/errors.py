@@ -75,3 +75,21 @@ class NotAllAdded(InvalidInput):
 
     refused: list[tuple[int, HmpError]]
     entries: list[Any]
+
+
+class NothingThere(NotFound):
+    """A source was asked, or lately was, and has nothing for that period; ``until`` is when it may be asked again.
+
+    ``source`` and ``periods`` say who has nothing of when; ``until`` is None where it does not even offer it.
+    """
+
+    source: str
+    periods: list[Any]
+    until: datetime | None
+
+
+class PartlyFetched(DownloadFailed):
+    """Some of a period came and is kept: ``entry`` has it; what is still missing of it is in ``missing``."""
+
+    entry: Any
+    missing: list[Any]

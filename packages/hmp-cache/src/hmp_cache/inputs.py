@@ -14,14 +14,18 @@ from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.questions import ask
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import pandas as pd
     import pyarrow as pa
     from upath import UPath
 
     from hmp_cache.fetching import How
     from hmp_cache.opening import Rooms
+    from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
     from hmp_cache.retries import Retry
+    from hmp_cache.sources import Source
     from hmp_cache.transfers import Fetched
     from hmp_core.events import EventStore
     from hmp_core.events.store import Notice
@@ -182,10 +186,10 @@ class InputsNamespace:
 
     def fetch(  # noqa: PLR0913
         self,
-        uri: str,
+        uri: str | None = None,
         *,
         variable: str,
-        source: str = "url",
+        source: str | Source = "url",
         station: str | None = None,
         bbox: Sequence[float] | None = None,
         crs: str | None = None,
@@ -203,10 +207,14 @@ class InputsNamespace:
         verify: str = "quick",
         progress: bool | Progress | None = None,
     ) -> Entry:
-        """Keep what lies under a URI as an input.
+        """Keep what lies under a URI, or what a source has, as an input.
 
         What is there already, came from this URI and is unharmed is returned without asking the server. Where neither
         station, extent nor name is given, the URI stands in for the place.
+
+        Without a URI the source is asked, and only for what is missing of the period: what came before stays, and what
+        comes is added, as a new version. What a source did not have is not asked for again for some time. Without a
+        period it is everything until now. A grid that is held and covers extent and period is the answer.
 
         A server's ``Link: <...>; rel="license"`` is taken as the license if none is given; see `add` for the parameters
         that are not listed.
@@ -216,8 +224,14 @@ class InputsNamespace:
         uri
             ``https://``, ``http://``, ``file://``, or whatever fsspec opens here (``memory://``, ``ftp://``, ``zip::``,
             with its package ``s3://``). User name, password and API keys in it are used and not recorded.
+        source
+            Without a URI: who is asked, as "hubeau" (see `offers`), or a `hmp_cache.sources.Source` itself.
+        period
+            First and last moment, both included; an end that is a day, as "2018-12-31", means all of it.
+        parameters
+            Without a URI: what only this source understands.
         refresh
-            Ask the server whether there is something newer (304: there is not).
+            Ask the server whether there is something newer (304: there is not); a source for all of the period again.
         retry
             How often and how patiently to try.
         retry_now
@@ -237,6 +251,12 @@ class InputsNamespace:
             If nothing usable came; each attempt is in `failures`.
         RetryLater
             If it failed a short while ago; says from when on it is tried again. It is a `DownloadFailed`.
+        NothingThere
+            If the source has nothing of that period; says until when that is remembered. It is a ``KeyError``.
+        PartlyFetched
+            If some of it came, and is kept: its ``entry``. It is a `DownloadFailed`.
+        SourceNotFound
+            If no source goes by that name.
         ValidationFailed, InvalidInput, PathNotFound, BusyError, NotWritable, StorageError, AccessDenied
             See `add`.
         """
@@ -435,6 +455,86 @@ class InputsNamespace:
         A file whose size and time are those registered counts as unchanged; any other is hashed.
         """
         return self._rooms.asking.check(filters)
+
+    def prune(
+        self,
+        *,
+        older_than: str | timedelta | None = None,
+        keep_latest: int | None = None,
+        max_size: str | int | None = None,
+        superseded: bool = False,
+        apply: bool = False,
+        force: bool = False,
+        **filters: Any,
+    ) -> Plan:
+        """Return the plan of letting bytes go that fit all that is said, and carry it out if ``apply``.
+
+        Only copies that the cache made go, and their records stay: `restore` brings the bytes back. What cannot be
+        fetched again stays, former versions of it unless ``force``; so does what ``hydromodpy.lock`` names. Bytes that
+        another input needs stay for it.
+
+        Parameters
+        ----------
+        older_than
+            As "180d", "36h", "4w", "2y" or a timedelta: for so long the version was not stored, confirmed by its
+            server, superseded or restored.
+        keep_latest
+            Leave that many newest versions of each input.
+        max_size
+            As "10GB", "500MiB" or bytes: let go, the oldest first and former versions before current ones, until no
+            more than that is left of the inputs that fit.
+        superseded
+            Only former versions.
+        apply
+            Do it; by default nothing is changed.
+        force
+            Also what the lock file names, and former versions that nobody could fetch again.
+        **filters
+            Of which inputs, as in `find`.
+
+        Returns
+        -------
+        Plan
+            What goes, with why, how many bytes that frees and which runs consumed it (None: unknown here), and what
+            was asked for and stays.
+
+        Raises
+        ------
+        InvalidInput
+            If nothing says what may go, or for a value that is no age or size.
+        AccessDenied, NotWritable, BusyError
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.purging import Wish, prune
+
+        wish = Wish.of(older_than, keep_latest, max_size, superseded=superseded, force=force)
+        return prune(self._rooms, wish, filters, apply=apply)
+
+    def remove(self, reference: Entry | UUID | str, *, apply: bool = False, force: bool = False) -> Plan:
+        """Return the plan of giving an input up, and carry it out if ``apply``.
+
+        The copies that the cache made go, the input is hidden, its record stays. A file that stays where its owner
+        has it is left alone. Adding or fetching the input again brings it back under the same id.
+
+        Parameters
+        ----------
+        reference
+            The input; see `__getitem__`.
+        apply
+            Do it; by default nothing is changed.
+        force
+            Also if ``hydromodpy.lock`` names it.
+
+        Raises
+        ------
+        EntryNotFound, AmbiguousEntry
+            See `__getitem__`.
+        AccessDenied, NotWritable, BusyError
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.removing import remove
+
+        return remove(self._rooms, reference, apply=apply, force=force)
 
     def rebuild(self) -> Notice:
         """Make the database anew from the sidecars and the log; finish first what a dead process had begun.

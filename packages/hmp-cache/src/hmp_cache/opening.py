@@ -18,6 +18,7 @@ from hmp_cache.fetching import Fetcher, How
 from hmp_cache.fold import FOLD
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
+from hmp_cache.obtaining import Obtaining
 from hmp_cache.offering import Offering
 from hmp_cache.progress import telling
 from hmp_cache.records import Entry
@@ -111,6 +112,7 @@ class Rooms:
     fetcher: Fetcher
     asking: Asking
     offering: Offering
+    obtaining: Obtaining
     auth: AuthBackend
     resource: str
     timeout: float
@@ -133,7 +135,8 @@ class Rooms:
         intake = Intake(store, shelf, timeout=timeout)
         fetcher = Fetcher(store, shelf, intake, timeout=timeout)
         asking, offering = Asking(store, shelf), Offering(store, workspace)
-        return cls(store, shelf, intake, fetcher, asking, offering, authority, resource, timeout)
+        obtaining = Obtaining(store, shelf, intake, fetcher, offering)
+        return cls(store, shelf, intake, fetcher, asking, offering, obtaining, authority, resource, timeout)
 
     def _enter(self) -> None:
         making = not (self.store.read_only or self.store.path.exists())
@@ -203,9 +206,13 @@ class Rooms:
             for e in found
         ]
 
-    def fetch(self, uri: str, said: Mapping[str, Any], how: How, *, progress: bool | Progress | None = None) -> Entry:
-        """Obtain what lies under a URI; see `InputsNamespace.fetch`."""
+    def fetch(
+        self, uri: str | None, said: Mapping[str, Any], how: How, *, progress: bool | Progress | None = None
+    ) -> Entry:
+        """Obtain what lies under a URI, or what a source has; see `InputsNamespace.fetch`."""
         self.may_write(f"fetch {said['variable']}")
+        if uri is None:
+            return self.obtaining.fetch(said, how)
         with telling(uri, progress) as advance:
             return self.entry(self.fetcher.fetch(uri, Label(**said), replace(how, advance=advance)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -58,6 +59,10 @@ _MANY = 200
 
 #: What inputs are found by -> the column of the statement ``versions``. Not the state: only `check` knows it.
 FILTERS = {name: name for name in (*_TEXTS, *_NUMBERS, *_MOMENTS, *_FLAGS)} | {"station": "station_id"}
+
+#: What stations are found by -> the column of the statement ``stations``.
+STATIONS = {name: name for name in ("source", "variable", "station_id", "name", "lat", "lon", "z")}
+STATIONS |= {"station": "station_id", "first_valid": "first_valid", "last_valid": "last_valid"}
 
 
 def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | None = None, offset: int = 0) -> pa.Table:
@@ -164,6 +169,41 @@ def provenance(backend: CatalogBackend, entry: UUID) -> pa.Table:
 
 def _sql(name: str) -> str:
     return load_statements("hmp_cache")[name].sql
+
+def empty(backend: CatalogBackend, entry: UUID, now: datetime) -> list[tuple[Any, ...]]:
+    """Return (first, last, until) of the periods in which a source has nothing of one input, as is remembered."""
+    return backend.fetch_all(_sql("empty"), [str(entry), now])
+
+
+def requests(backend: CatalogBackend) -> dict[str, Any]:
+    """Return what was asked for the current version of each input that a source was asked for, by its id."""
+    return {str(entry): json.loads(request) for entry, request in backend.fetch_all(_sql("requests"))}
+
+
+def answered(backend: CatalogBackend, now: datetime) -> list[dict[str, Any]]:
+    """Return what sources had, and had not, of the periods they were asked for."""
+    found: list[dict[str, Any]] = backend.query(_sql("answered"), [now]).to_pylist()
+    return found
+
+
+def stations(backend: CatalogBackend, filters: Mapping[str, Any]) -> pa.Table:
+    """Return the stations that fit; ``bbox`` (degrees) asks for those within.
+
+    Raises
+    ------
+    UnknownFilter
+        For a key nobody knows.
+    """
+    bound = Bound()
+    plain = {key: value for key, value in filters.items() if key != "bbox"}
+    conditions = where(plain, STATIONS, bound)
+    box = checked_bbox(filters.get("bbox"))
+    if box is not None:
+        west, south, east, north = (bound.add(value) for value in box)
+        conditions.append(f"lon BETWEEN {west} AND {east} AND lat BETWEEN {south} AND {north}")
+    sql = f"SELECT * FROM ({_sql('stations')}) AS t WHERE {' AND '.join(['TRUE', *conditions])}"
+    return backend.query(f"{sql} ORDER BY source, variable, station_id", bound.values)
+
 
 
 def _covering(period: Any, bbox: Any, bound: Bound) -> list[str]:

@@ -147,3 +147,33 @@ SELECT
 FROM entries e
 LEFT JOIN artifacts a ON a.entry_id = e.id
 ORDER BY a.path, a.created_at, a.id;
+
+-- name: empty
+-- In which windows a source has nothing of one input, as far as is remembered, and until when.
+SELECT period_start, period_end, expires_at
+FROM coverage
+WHERE entry_id = $1 AND state = 'empty' AND expires_at > $2
+ORDER BY period_start NULLS FIRST, period_end;
+
+-- name: requests
+-- What was asked for the current version of each input of a source that was asked for it.
+SELECT CAST(e.id AS VARCHAR), p.request
+FROM entries e
+JOIN (
+    SELECT artifact_id, max(_stamp) AS newest FROM provenance GROUP BY artifact_id
+) o ON o.artifact_id = e.artifact_id
+JOIN provenance p ON p.artifact_id = e.artifact_id AND p._stamp = o.newest
+WHERE p.request IS NOT NULL AND NOT e.is_custom;
+
+-- name: answered
+-- What sources were asked for and had, or had not; what has expired is left out.
+SELECT
+    CAST(entry_id AS VARCHAR) AS entry_id, variable, source, station_id, region_wkt, state, period_start, period_end,
+    n_records, expires_at
+FROM coverage
+WHERE entry_id IS NOT NULL AND (expires_at IS NULL OR expires_at > $1)
+ORDER BY period_start NULLS FIRST, period_end, _stamp;
+
+-- name: stations
+-- The stations that are known: by their source, or from inputs that were added.
+SELECT source, variable, station_id, name, lat, lon, z, first_valid, last_valid FROM stations;

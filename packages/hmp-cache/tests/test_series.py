@@ -1,0 +1,393 @@
+"""A series from a source: what is missing is asked for, what is held stays, what is not there is remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from upstream import Rivers, Upstream, day, days
+
+import hmp_cache
+from hmp_cache import InputsNamespace
+from hmp_cache.errors import DownloadFailed, NothingThere, PartlyFetched, RetryLater, ValidationFailed
+from hmp_cache.retries import Retry
+from hmp_core.errors import InvalidInput
+
+ONCE = Retry(attempts=1)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    publisher = Upstream()
+    yield publisher
+    publisher.close()
+
+
+@pytest.fixture
+def rivers(upstream: Upstream) -> Rivers:
+    return Rivers(upstream.address)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """A clock that the test moves."""
+    now = [datetime(2026, 6, 15, 12)]
+    monkeypatch.setattr("hmp_cache.obtaining._now", lambda: now[0])
+    return now
+
+
+def _fetch(data: InputsNamespace, source: Any, period: Any, **more: Any) -> hmp_cache.Entry:
+    return data.fetch(variable="discharge", source=source, station="K1", period=period, **{"retry": ONCE, **more})
+
+
+def _days(entry: hmp_cache.Entry) -> list[str]:
+    return [line.partition(",")[0] for line in entry.path.read_text().splitlines()[1:]]
+
+
+# ── only what is missing ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_exactly_the_two_gaps_are_asked_for(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    """Scenario 28: 2010 to 2020 with 2012 to 2018 held."""
+    upstream.rows["K1"] = days("2010-01-01", "2020-12-31")
+    _fetch(data, rivers, "2012-01-01/2018-12-31")
+    upstream.asked.clear()
+    entry = _fetch(data, rivers, "2010-01-01/2020-12-31")
+    assert upstream.asked == [
+        ("K1", "2010-01-01T00:00:00", "2011-12-31T23:59:59.999999"),
+        ("K1", "2019-01-01T00:00:00", "2020-12-31T23:59:59.999999"),
+    ]
+    assert len(_days(entry)) == 4018
+    assert entry.period == (day("2010-01-01"), day("2020-12-31"))
+
+
+def test_the_second_time_nobody_is_asked(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
+    first = _fetch(data, rivers, "2010-01-01/2010-12-31")
+    upstream.asked.clear()
+    assert _fetch(data, rivers, "2010-03-01/2010-12-31T00:00") == first
+    assert upstream.asked == []
+
+
+def test_a_series_is_one_input_with_a_version_for_each_gap(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    one = _fetch(data, rivers, "2010-01-01/2010-01-05")
+    two = _fetch(data, rivers, "2010-01-06/2010-01-10")
+    assert [v.sha256 for v in data.versions(one.id)] == [two.sha256, one.sha256]
+    assert len(data.find()) == 1
+    assert two.name == "K1"
+    assert (two.unit, two.source_unit, two.frequency) == ("m3 s-1", "m3 s-1", "1D")
+    assert two.license == "https://example.org/terms"
+
+
+def test_in_parts_or_at_once_the_bytes_are_the_same(
+    tmp_path: Path, data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    rows = days("2010-01-01", "2010-01-20", 0.1)
+    for n in (3, 9, 10):
+        rows[day(f"2010-01-{n:02}")] = (None, None)
+    upstream.rows["K1"] = rows
+    _fetch(data, rivers, "2010-01-11/2010-01-20")
+    parts = _fetch(data, rivers, "2010-01-01/2010-01-15")
+    with hmp_cache.open(tmp_path / "other", create=True) as other:
+        assert _fetch(other, rivers, "2010-01-01/2010-01-20").sha256 == parts.sha256
+
+
+def test_what_is_written_is_plain_csv(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = {day("2010-01-01"): (0.1, None), day("2010-01-02"): (None, 'ice, "thick"')}
+    entry = _fetch(data, rivers, "2010-01-01/2010-01-02")
+    assert entry.path.read_text() == 'time,discharge,quality\n2010-01-01,0.1,\n2010-01-02,,"ice, ""thick"""\n'
+    assert entry.read_table().column("discharge").to_pylist() == [0.1, None]
+
+
+def test_provenance_says_which_windows_and_which_answers(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    entry = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    (row,) = data.story(entry.id)["provenance"]
+    assert '"windows":[["2010-01-01T00:00:00","2010-01-10T23:59:59.999999"]]' in row["request"].replace(" ", "")
+    assert row["uri"] == f"{upstream.address}/rows"
+
+
+# ── what the source does not have ────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_remembered_and_expires(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers, clock: list[datetime]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(NothingThere) as caught:
+            _fetch(data, rivers, "2010-01-01/2010-12-31")
+    assert len(upstream.asked) == 1
+    assert caught.value.until == clock[0] + timedelta(days=30)
+    assert data.find() == []
+    clock[0] += timedelta(days=31)
+    upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
+    assert len(_days(_fetch(data, rivers, "2010-01-01/2010-12-31"))) == 365
+
+
+def test_the_empty_ends_of_a_record_are_remembered(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers, clock: list[datetime]
+) -> None:
+    upstream.rows["K1"] = days("2012-01-01", "2018-12-31")
+    entry = _fetch(data, rivers, "2010-01-01/2020-12-31")
+    assert _fetch(data, rivers, "2009-12-31/2021-01-01") == entry
+    assert upstream.asked[1:] == [
+        ("K1", "2009-12-31T00:00:00", "2009-12-31T23:59:59.999999"),
+        ("K1", "2021-01-01T00:00:00", "2021-01-01T23:59:59.999999"),
+    ]
+    clock[0] += timedelta(days=31)
+    upstream.asked.clear()
+    _fetch(data, rivers, "2010-01-01/2020-12-31")
+    assert [asked[1][:10] for asked in upstream.asked] == ["2010-01-01", "2019-01-01"]
+
+
+def test_what_is_late_is_asked_for_the_next_day(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers, clock: list[datetime]
+) -> None:
+    upstream.rows["K1"] = days("2026-06-01", "2026-06-13")
+    _fetch(data, rivers, "2026-06-01/2026-06-15")
+    upstream.rows["K1"] = days("2026-06-01", "2026-06-15")
+    assert len(_days(_fetch(data, rivers, "2026-06-01/2026-06-15"))) == 13
+    clock[0] += timedelta(days=1, minutes=1)
+    assert len(_days(_fetch(data, rivers, "2026-06-01/2026-06-15"))) == 15
+    assert upstream.asked[1:] == [("K1", "2026-06-14T00:00:00", "2026-06-15T23:59:59.999999")]
+
+
+def test_a_source_says_how_long_nothing_is_remembered(data: InputsNamespace, upstream: Upstream) -> None:
+    class Hasty(Rivers):
+        absent_for = timedelta(0)
+
+    for _ in range(2):
+        with pytest.raises(NothingThere):
+            _fetch(data, Hasty(upstream.address), "2010-01-01/2010-12-31")
+    assert len(upstream.asked) == 2
+
+
+def test_what_is_planned_as_nothing_is_not_remembered(data: InputsNamespace, upstream: Upstream) -> None:
+    class Young(Rivers):
+        def plan(self, request: Any) -> Any:
+            return []
+
+    with pytest.raises(NothingThere) as caught:
+        _fetch(data, Young(upstream.address), "1810-01-01/1810-12-31")
+    assert caught.value.until is None
+    assert data.sql("SELECT count(*) AS n FROM coverage")["n"].to_pylist() == [0]
+
+
+# ── asked again ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_refresh_takes_the_newer_answer(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    _fetch(data, rivers, "2010-01-01/2010-01-10")
+    upstream.rows["K1"] |= days("2010-01-03", "2010-01-04", 7.0)
+    del upstream.rows["K1"][day("2010-01-06")]
+    entry = _fetch(data, rivers, "2010-01-02/2010-01-08", refresh=True)
+    assert entry.read_table().column("discharge").to_pylist() == [1.0, 1.0, 7.0, 7.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert len(data.versions(entry.id)) == 2
+
+
+def test_refresh_of_what_has_not_changed_is_confirmed(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    first = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10", refresh=True) == first
+    assert len(upstream.asked) == 2
+    assert len(data.story(first.id)["provenance"]) == 2
+
+
+def test_an_answer_without_rows_takes_nothing_away(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    """A service that has forgotten everything for a day must not empty the cache."""
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    first = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    upstream.rows.clear()
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10", refresh=True) == first
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10") == first
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_what_was_harmed_is_asked_for_again(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers, harm: str
+) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    first = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    if harm == "gone":
+        first.path.unlink()
+    else:
+        first.path.write_text("time,discharge\n2010-01-01,9\n")
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10").sha256 == first.sha256
+    assert [e.state for e in data.check()] == ["current"]
+
+
+def test_custom_data_are_no_answer(data: InputsNamespace, upstream: Upstream, rivers: Rivers, write: Any) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-02")
+    said = {"variable": "discharge", "station": "K1", "frequency": "1D", "unit": "m3 s-1"}
+    data.add(write("q.csv", "time,discharge\n2010-01-01,5\n2010-01-02,5\n"), **said)
+    assert _fetch(data, rivers, "2010-01-01/2010-01-02").read_table().column("discharge").to_pylist() == [1.0, 1.0]
+
+
+def test_other_parameters_are_another_answer(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    _fetch(data, rivers, "2010-01-01/2010-01-10")
+    entry = _fetch(data, rivers, "2010-01-05/2010-01-06", parameters={"raw": True})
+    assert len(_days(entry)) == 2
+    assert len(upstream.asked) == 2
+
+
+def test_a_version_can_be_had_again(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    """What `restore` needs: the windows of a version give its bytes."""
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-20", 0.1)
+    entry = _fetch(data, rivers, "2010-01-01/2010-01-05")
+    entry = _fetch(data, rivers, "2010-01-11/2010-01-20")
+    stored = [e for e in data.store.files.everything().events if e.kind == "input.stored"][-1]
+    made = data._rooms.obtaining
+    made._offering.sources._made["rivers"] = rivers
+    from hmp_cache.fetching import How
+
+    assert made.again(stored, How()) == entry.path.read_bytes()
+
+
+# ── when it fails ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_came_before_a_failure_is_kept_and_the_rest_is_named(data: InputsNamespace, upstream: Upstream) -> None:
+    rivers = Rivers(upstream.address, years=True)
+    upstream.rows["K1"] = days("2010-01-01", "2012-12-31")
+    upstream.statuses = [200, 404]
+    with pytest.raises(PartlyFetched) as caught:
+        _fetch(data, rivers, "2010-01-01/2012-12-31")
+    assert caught.value.missing == [(day("2011-01-01"), day("2012-12-31T23:59:59.999999"))]
+    assert caught.value.entry == data.find()[0]
+    assert len(_days(caught.value.entry)) == 365
+    upstream.asked.clear()
+    entry = _fetch(data, rivers, "2010-01-01/2012-12-31", retry_now=True)
+    assert [asked[1][:10] for asked in upstream.asked] == ["2011-01-01", "2012-01-01"]
+    assert len(_days(entry)) == 1096
+
+
+def test_a_failure_is_on_record_with_its_input_and_waits(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.statuses = [404]
+    with pytest.raises(DownloadFailed):
+        _fetch(data, rivers, "2010-01-01/2010-12-31")
+    (row,) = data.failures().to_pylist()
+    assert (row["error_type"], row["status"], row["source"]) == ("http", 404, "rivers")
+    with pytest.raises(RetryLater):
+        _fetch(data, rivers, "2010-01-01/2010-12-31")
+    assert len(upstream.asked) == 1
+    upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
+    entry = _fetch(data, rivers, "2010-01-01/2010-12-31", retry_now=True)
+    assert row["entry_id"] == str(entry.id)
+
+
+def test_an_answer_that_is_not_what_it_should_be_is_on_record(data: InputsNamespace, upstream: Upstream) -> None:
+    class Strange(Rivers):
+        def fetch(self, asset: Any, destination: Any) -> None:
+            destination.text(asset.uri, asset.parameters)
+            message = "the answer is not as the service documents it"
+            raise DownloadFailed(message, uri=asset.uri, reason="content", status=200, attempts=1)
+
+    with pytest.raises(DownloadFailed):
+        _fetch(data, Strange(upstream.address), "2010-01-01/2010-12-31")
+    (row,) = data.failures().to_pylist()
+    assert row["error_type"] == "content"
+    assert row["next_retry"] is not None
+
+
+def test_values_that_cannot_be_are_kept_aside(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10", -9999.0)
+    with pytest.raises(ValidationFailed):
+        _fetch(data, rivers, "2010-01-01/2010-01-10")
+    assert data.find() == []
+    assert data.sql("SELECT count(*) AS n FROM coverage")["n"].to_pylist() == [0]
+
+
+def test_what_a_source_does_not_offer_is_refused(data: InputsNamespace, rivers: Rivers) -> None:
+    with pytest.raises(InvalidInput, match="does not offer 'rain'"):
+        data.fetch(variable="rain", source=rivers, station="K1")
+    with pytest.raises(InvalidInput, match="expected the name of a source"):
+        data.fetch(variable="rain", source=7, station="K1")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="needs an address"):
+        data.fetch(variable="rain")
+
+
+# ── times ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_day_as_an_end_means_all_of_it(data: InputsNamespace, upstream: Upstream) -> None:
+    hours = {day("2010-01-01") + timedelta(hours=n): (1.0, None) for n in range(72)}
+    upstream.rows["K1"] = hours
+    entry = _fetch(data, Rivers(upstream.address, frequency="1h"), "2010-01-01/2010-01-02")
+    assert entry.path.read_text().splitlines()[-1] == "2010-01-02T23:00Z,1.0"
+    assert entry.period == (day("2010-01-01"), day("2010-01-02T23:00"))
+
+
+def test_values_that_come_as_they_come(data: InputsNamespace, upstream: Upstream, clock: list[datetime]) -> None:
+    """Of a series without a step the end is asked for again when it may have come; the holes between heal."""
+    source = Rivers(upstream.address, frequency="real-time")
+    upstream.rows["K1"] = {day("2026-06-15T10:00"): (1.0, None), day("2026-06-15T11:47:12.5"): (2.0, None)}
+    _fetch(data, source, "2026-06-15/")
+    upstream.rows["K1"] |= {day("2026-06-15T11:55"): (3.0, None), day("2026-06-15T12:30"): (4.0, None)}
+    clock[0] += timedelta(hours=1)
+    _fetch(data, source, "2026-06-15/")
+    clock[0] += timedelta(days=2)
+    entry = _fetch(data, source, "2026-06-15/")
+    assert entry.path.read_text().splitlines()[1:] == [
+        "2026-06-15T10:00:00.000Z,1.0", "2026-06-15T11:47:12.500Z,2.0",
+        "2026-06-15T11:55:00.000Z,3.0", "2026-06-15T12:30:00.000Z,4.0",
+    ]  # fmt: skip
+    assert len(upstream.asked) == 3
+
+
+def test_without_a_period_it_is_all_there_is(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("1951-01-01", "1952-12-31")
+    assert len(_days(_fetch(data, rivers, None))) == 731
+    assert _fetch(data, rivers, None).period == (day("1951-01-01"), day("1952-12-31"))
+    assert len(upstream.asked) == 1
+
+
+# ── several at once ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_who_ask_at_once_ask_the_server_once(workspace: Path, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
+    hmp_cache.open(workspace, create=True).close()
+    found: list[hmp_cache.Entry] = []
+
+    def ask() -> None:
+        with hmp_cache.open(workspace) as data:
+            found.append(_fetch(data, rivers, "2010-01-01/2010-12-31"))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(str, found))) == 1
+    assert len(found) == 4
+    assert len(upstream.asked) == 1
+
+
+# ── what else is learnt ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_stations_and_answers_are_on_record(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2012-01-01", "2012-12-31")
+    entry = _fetch(data, rivers, "2011-01-01/2012-12-31")
+    (station,) = data.sql("SELECT name, lat, z, first_valid FROM stations").to_pylist()
+    assert station == {"name": "Fulda", "lat": 51.3, "z": 141.0, "first_valid": day("2012-01-01").date()}
+    rows = data.sql(
+        "SELECT state, period_start, n_records FROM coverage WHERE n_records IS NOT NULL AND entry_id = $1 "
+        "ORDER BY state, period_start", [str(entry.id)],
+    ).to_pylist()  # fmt: skip
+    assert [(row["state"], row["n_records"]) for row in rows] == [("empty", 0), ("held", 366), ("held", 366)]
