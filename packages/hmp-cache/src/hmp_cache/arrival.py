@@ -186,6 +186,8 @@ def _superseded(known: Known | None, artifact: dict[str, Any]) -> dict[str, Any]
     """Return the facts of the version that makes way, and where its bytes are kept."""
     if known is None or known.artifact["sha256"] == artifact["sha256"]:
         return None
+    if known.sidecar.purged(known.artifact["id"]):
+        return None  # it stays what it is: purged
     return dict(known.artifact) | {"path": f"data/.versions/{known.artifact['sha256']}"}
 
 

@@ -17,16 +17,18 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
 from hmp_cache import sidecar
 from hmp_cache.arrival import Arrival
 from hmp_cache.batch import Batch, Move, begun
+from hmp_cache.changes import Changes
 from hmp_cache.errors import ValidationFailed
 from hmp_cache.incoming import Staged
 from hmp_cache.ledger import Known, Ledger, sidecar_path
+from hmp_cache.records import Entry
 from hmp_cache.shelf import Shelf
 from hmp_cache.sidecar import Sidecar
 from hmp_cache.succession import keep, retire
@@ -61,6 +63,7 @@ class Intake:
         self._shelf = shelf
         self._timeout = timeout
         self.ledger = Ledger(store, shelf)
+        self.changes = Changes(store, shelf)
 
     # ── one arrival ──────────────────────────────────────────────────────────────────────────────────
 
@@ -84,8 +87,8 @@ class Intake:
         with self.holding(label.variable, label.source):
             self.settle(entry)
             known = self.find(arrival)
-            if known is not None and known.bytes.sha256 == staged.sha256:
-                self._mend(staged, known)
+            if known is not None and known.bytes.sha256 == staged.sha256 and self._stays(known):
+                self.changes.bring_back(staged, known, known.artifact, uri=arrival.uri)
                 return known.newest
             target = self._target(arrival, known)
             ready = self._shelf.incoming.ready(entry)
@@ -140,6 +143,11 @@ class Intake:
         return self.ledger.find(
             arrival.entry_id, variable=label.variable, source=label.source, file_name=arrival.file_name
         )
+
+    def known(self, entry: Entry) -> Known | None:
+        """Return what is known of the input that a record is about; the folder's lock is held."""
+        name = PurePosixPath(entry.relative_path).name
+        return self.ledger.find(entry.id, variable=entry.variable, source=entry.source, file_name=name)
 
     @contextlib.contextmanager
     def holding(self, variable: str, source: str) -> Iterator[None]:
@@ -213,6 +221,9 @@ class Intake:
     def carry_out(self, path: Path) -> None:
         """Do what an intent says, from wherever it was left; the folder's lock is held."""
         intent = json.loads(path.read_bytes())
+        if "former" not in intent:
+            self.changes.carry_out(path)
+            return
         events = tuple(from_dict(e) for e in intent["events"])
         event, former = events[-1], intent["former"]
         entry, artifact = event.payload["entry"]["id"], event.payload["artifact"]
@@ -270,6 +281,7 @@ class Intake:
         """Return where the new version goes: where the former lay, unless its form is another."""
         if known is not None and not known.artifact["in_place"]:
             former = self._shelf.local(known.artifact["path"])
+            self.changes.refuse_stranger(known, former)
             if former.suffix.lower() == arrival.suffix.lower():
                 return former
         label, entry = arrival.label, arrival.entry_id
@@ -282,15 +294,10 @@ class Intake:
         )
         raise InvalidInput(message)
 
-    def _mend(self, staged: Staged, known: Known) -> None:
-        """Put the bytes back where they should be, if the file is gone or was changed."""
-        if known.artifact["in_place"]:
-            return
-        target = self._shelf.local(known.artifact["path"])
-        if not known.bytes.are_in(target):
-            self._shelf.keep_version(target, known.bytes)
-            self._shelf.put(staged.path, target)
-            _log.warning("%s was changed or missing and is what it was again", target)
+    def _stays(self, known: Known) -> bool:
+        """Return whether an input is where it was: nobody removed it, and no owner took his file away."""
+        gone = known.artifact["in_place"] and not self._shelf.local(known.artifact["path"]).exists()
+        return not known.sidecar.removed and not gone
 
     def reject(self, staged: Staged, arrival: Arrival, report: Report) -> ValidationFailed:
         """Keep aside what its contract does not accept, record that, and return what is to be raised."""

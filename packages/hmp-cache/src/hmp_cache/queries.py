@@ -98,6 +98,27 @@ def versions(backend: CatalogBackend, column: str, value: str) -> pa.Table:
     return backend.query(sql, [value])
 
 
+def every(backend: CatalogBackend, filters: Mapping[str, Any]) -> pa.Table:
+    """Return every version of the inputs that fit; see `find`."""
+    bound = Bound()
+    plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
+    conditions = where(_typed(plain), FILTERS, bound)
+    conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
+    listed = "coalesce(entry_state, '') <> 'removed'"
+    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join([listed, *conditions])}"
+    return backend.query(f"{sql} ORDER BY stored_at DESC, artifact_id", bound.values)
+
+
+def news(backend: CatalogBackend) -> dict[str, int]:
+    """Return artifact id -> microseconds since 1970 when it was last stored, confirmed, superseded or restored."""
+    return {str(artifact): int(clock, 16) for artifact, clock in backend.fetch_all(_sql("news"))}
+
+
+def fetched(backend: CatalogBackend) -> dict[str, str]:
+    """Return artifact id -> when it was last fetched or confirmed, as ISO 8601 text in UTC."""
+    return {str(artifact): moment.isoformat() for artifact, moment in backend.fetch_all(_sql("fetched"))}
+
+
 def places(backend: CatalogBackend, variable: str, source: str) -> list[tuple[str, str]]:
     """Return (id, path) of the inputs of a source."""
     return [(str(row[0]), str(row[1])) for row in backend.fetch_all(_sql("places"), [variable, source])]
@@ -106,6 +127,11 @@ def places(backend: CatalogBackend, variable: str, source: str) -> list[tuple[st
 def held(backend: CatalogBackend) -> list[tuple[Any, ...]]:
     """Return (entry id, name, state, mtime, path, SHA-256, size, whether current) of every version of every input."""
     return backend.fetch_all(_sql("held"))
+
+
+def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]:
+    """Return (entry id, path, whether current) of the versions that have these bytes and were not purged."""
+    return [(str(a), str(b), bool(c)) for a, b, c in backend.fetch_all(_sql("holders"), [sha256])]
 
 
 def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]:

@@ -112,6 +112,8 @@ class Entry:
             If the user may not read the cache any more.
         """
         Database("cache", cache_path(self.workspace)).authorize("read", self.auth)
+        if self.state == "purged":
+            raise self._gone()
         file = self._opened()
         if not self._bytes.signature.fits(os.fstat(file.fileno())) and self._kept.exists():
             # a newer version came between looking and opening: what was kept is ours
@@ -128,11 +130,15 @@ class Entry:
         try:
             return self.path.open("rb")
         except FileNotFoundError:
-            message = (
-                f"{self.relative_path}: the bytes of this version of {self.name} ({self.sha256[:12]}) are gone; "
-                "add or fetch them again"
-            )
-            raise ArtifactGone(message, path=self.relative_path, sha256=self.sha256) from None
+            raise self._gone() from None
+
+    def _gone(self) -> ArtifactGone:
+        how = "were purged" if self.state == "purged" else "are gone"
+        message = (
+            f"{self.relative_path}: the bytes of this version of {self.name} ({self.sha256[:12]}) {how}; "
+            f"`hmp data restore {self.sha256}` brings them back, or add or fetch them again"
+        )
+        return ArtifactGone(message, path=self.relative_path, sha256=self.sha256)
 
     def read_table(self) -> pa.Table:
         """Return the rows of a CSV or Parquet file; the time column of a CSV file as timestamps.

@@ -49,6 +49,13 @@ FROM artifacts a
 JOIN entries e ON e.id = a.entry_id
 WHERE a.sha256 = $1 AND coalesce(a.state, '') <> 'purged';
 
+-- name: holders
+-- The versions with these bytes that were not purged: whose they are, where they lie, whether they are current.
+SELECT CAST(e.id AS VARCHAR), a.path, a.id = e.artifact_id
+FROM artifacts a
+JOIN entries e ON e.id = a.entry_id
+WHERE a.sha256 = $1 AND coalesce(a.state, '') <> 'purged';
+
 -- name: fitting
 -- The inputs that a reference may mean: by id, by its first digits (none if empty), by name or by path; newest first.
 SELECT CAST(id AS VARCHAR), name, file_path
