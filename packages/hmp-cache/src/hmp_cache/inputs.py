@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hmp_cache.fetching import How
     from hmp_cache.opening import Rooms
     from hmp_cache.plans import Plan
-    from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
     from hmp_cache.retries import Retry
     from hmp_cache.sources import Source
@@ -456,86 +455,6 @@ class InputsNamespace:
         A file whose size and time are those registered counts as unchanged; any other is hashed.
         """
         return self._rooms.asking.check(filters)
-
-    def prune(
-        self,
-        *,
-        older_than: str | timedelta | None = None,
-        keep_latest: int | None = None,
-        max_size: str | int | None = None,
-        superseded: bool = False,
-        apply: bool = False,
-        force: bool = False,
-        **filters: Any,
-    ) -> Plan:
-        """Return the plan of letting bytes go that fit all that is said, and carry it out if ``apply``.
-
-        Only copies that the cache made go, and their records stay: `restore` brings the bytes back. What cannot be
-        fetched again stays, former versions of it unless ``force``; so does what ``hydromodpy.lock`` names. Bytes that
-        another input needs stay for it.
-
-        Parameters
-        ----------
-        older_than
-            As "180d", "36h", "4w", "2y" or a timedelta: for so long the version was not stored, confirmed by its
-            server, superseded or restored.
-        keep_latest
-            Leave that many newest versions of each input.
-        max_size
-            As "10GB", "500MiB" or bytes: let go, the oldest first and former versions before current ones, until no
-            more than that is left of the inputs that fit.
-        superseded
-            Only former versions.
-        apply
-            Do it; by default nothing is changed.
-        force
-            Also what the lock file names, and former versions that nobody could fetch again.
-        **filters
-            Of which inputs, as in `find`.
-
-        Returns
-        -------
-        Plan
-            What goes, with why, how many bytes that frees and which runs consumed it (None: unknown here), and what
-            was asked for and stays.
-
-        Raises
-        ------
-        InvalidInput
-            If nothing says what may go, or for a value that is no age or size.
-        AccessDenied, NotWritable, BusyError
-            See `hmp_core.errors`.
-        """
-        from hmp_cache.purging import Wish, prune
-
-        wish = Wish.of(older_than, keep_latest, max_size, superseded=superseded, force=force)
-        return prune(self._rooms, wish, filters, apply=apply)
-
-    def remove(self, reference: Entry | UUID | str, *, apply: bool = False, force: bool = False) -> Plan:
-        """Return the plan of giving an input up, and carry it out if ``apply``.
-
-        The copies that the cache made go, the input is hidden, its record stays. A file that stays where its owner
-        has it is left alone. Adding or fetching the input again brings it back under the same id.
-
-        Parameters
-        ----------
-        reference
-            The input; see `__getitem__`.
-        apply
-            Do it; by default nothing is changed.
-        force
-            Also if ``hydromodpy.lock`` names it.
-
-        Raises
-        ------
-        EntryNotFound, AmbiguousEntry
-            See `__getitem__`.
-        AccessDenied, NotWritable, BusyError
-            See `hmp_core.errors`.
-        """
-        from hmp_cache.removing import remove
-
-        return remove(self._rooms, reference, apply=apply, force=force)
 
     def prune(
         self,

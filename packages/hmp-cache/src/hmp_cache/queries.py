@@ -134,11 +134,6 @@ def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]
     return [(str(a), str(b), bool(c)) for a, b, c in backend.fetch_all(_sql("holders"), [sha256])]
 
 
-def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]:
-    """Return (entry id, path, whether current) of the versions that have these bytes and were not purged."""
-    return [(str(a), str(b), bool(c)) for a, b, c in backend.fetch_all(_sql("holders"), [sha256])]
-
-
 def fitting(backend: CatalogBackend, text: str, digits: str) -> list[tuple[str, str, str]]:
     """Return (id, name, path) of the inputs with this id, name or path, or whose id begins with ``digits``."""
     return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("fitting"), [text, digits])]

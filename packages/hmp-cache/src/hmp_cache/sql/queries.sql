@@ -42,12 +42,20 @@ LEFT JOIN provenance p ON p.artifact_id = a.id AND p._stamp = o.newest;
 -- Where the current version of each input of a source lies.
 SELECT CAST(id AS VARCHAR), file_path FROM entries WHERE variable = $1 AND source = $2;
 
--- name: holders
--- The versions with these bytes that were not purged: whose they are, where they lie, whether they are current.
-SELECT CAST(e.id AS VARCHAR), a.path, a.id = e.artifact_id
+-- name: news
+-- When something last happened to each version: the clock of the newest event that says it was stored or confirmed, or
+-- where it lies. A stamp is rank (1 digit), clock (16 hex digits, microseconds since 1970), id.
+SELECT CAST(a.id AS VARCHAR), substr(greatest(a._stamp, a._stamp_place, coalesce(max(p._stamp), '')), 2, 16)
 FROM artifacts a
-JOIN entries e ON e.id = a.entry_id
-WHERE a.sha256 = $1 AND coalesce(a.state, '') <> 'purged';
+LEFT JOIN provenance p ON p.artifact_id = a.id
+GROUP BY a.id, a._stamp, a._stamp_place;
+
+-- name: fetched
+-- When each version that was fetched was last fetched or confirmed.
+SELECT CAST(artifact_id AS VARCHAR), max(fetched_at)
+FROM provenance
+WHERE fetched_at IS NOT NULL
+GROUP BY artifact_id;
 
 -- name: holders
 -- The versions with these bytes that were not purged: whose they are, where they lie, whether they are current.
