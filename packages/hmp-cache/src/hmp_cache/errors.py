@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from hmp_core.errors import AmbiguousReference, CorruptError, HmpError, InvalidInput, NotFound, PathNotFound
+from hmp_core.errors import AmbiguousReference, HmpError, InvalidInput, NotFound, PathNotFound
 
 
 class EntryNotFound(NotFound):
@@ -61,10 +61,6 @@ class RetryLater(DownloadFailed):
     """
 
     next_retry: datetime
-
-
-class ArchiveInvalid(CorruptError):
-    """An archive of inputs is damaged, cut short, or not what its manifest says; nothing was taken from it."""
 
 
 class NotAllAdded(InvalidInput):

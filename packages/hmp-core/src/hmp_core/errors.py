@@ -27,7 +27,8 @@
     │   └── MigrationPending (RuntimeError)              11  written by an older hmp
     ├── repair
     │   ├── CorruptError (RuntimeError)                  22  bytes that are not what they should be
-    │   │   └── WalCorrupt                               22  what the engine wrote ahead cannot be replayed
+    │   │   ├── WalCorrupt                               22  what the engine wrote ahead cannot be replayed
+    │   │   └── ArchiveInvalid                           22  an archive or package that is not what its list says
     │   ├── SchemaIntegrityError (RuntimeError)          19  an applied migration was edited
     │   ├── MigrationDiscoveryError (ValueError)         19  misnamed, missing or duplicate migration files
     │   ├── MigrationExecutionError (RuntimeError)       19  a migration failed and was rolled back
@@ -216,6 +217,10 @@ class WalCorrupt(CorruptError):
     """The WAL beside a database cannot be replayed, ``wal`` is where it lies; what it held is in files and log too."""
 
     wal: str
+
+
+class ArchiveInvalid(CorruptError):
+    """An archive or a package is damaged, cut short, or not what its list says; nothing was taken from it."""
 
 
 class SchemaIntegrityError(HmpError, RuntimeError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Protocol
 
-from hmp_cache.errors import ArchiveInvalid
+from hmp_core.errors import ArchiveInvalid
 
 _BLOCK = 512
 _CHUNK = 1 << 20

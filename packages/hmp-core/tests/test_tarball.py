@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp_cache import tarball
-from hmp_cache.errors import ArchiveInvalid
+from hmp_core import tarball
+from hmp_core.errors import ArchiveInvalid
 
 NAMES = ["manifest.json", "data/débit/q.csv", "data/" + "x" * 150 + ".csv", "data/é" + "y" * 300]
 
