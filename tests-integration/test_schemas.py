@@ -64,7 +64,9 @@ GROUPS = {
     ("catalog", "calibration_sessions"): {
         "end": "n_iterations best_sim_id best_objective best_params_hash ended_at duration_s status error_message"
     },
-    ("catalog", "workflow_steps"): {"end": "status ended_at duration_s outputs_hash error_message artifact_uris"},
+    ("catalog", "workflow_steps"): {
+        "end": "status ended_at duration_s outputs_hash error_message artifact_uris result reused_step_id"
+    },
 }
 INDEXES = {
     "index": set(),

@@ -293,3 +293,27 @@ def test_help_says_what_each_verb_does(catalog):
     for verb in ("ls", "find", "show", "best", "query", "tag", "note", "rename", "calibration", "rebuild"):
         assert verb in done.stdout
     assert "KEY=VALUE" in catalog("find", "--help").stdout
+
+
+def test_stations_and_observations_are_listed(catalog, own):
+    with hmp_catalog.open(own) as cat:
+        cat.stations.add("H1", "discharge", name="Aare at Bern")
+        cat.observations.add("H1", "discharge", {"2001-01-01": 4.0}, unit="m3 s-1")
+        cat.observations.add("H2", "head", {"2001-01-01": 4.0}, unit="m")
+    (known, bare) = rows(catalog("stations", "-p", own, "--json"))
+    assert (known["name"], known["last_time"][:10], bare["station"]) == ("Aare at Bern", "2001-01-01", "H2")
+    (one,) = rows(catalog("observations", "-p", own, "--variable", "discharge", "--json"))
+    assert (one["station"], one["n_rows"]) == ("H1", 1)
+
+
+def test_workflows_are_listed_and_shown(catalog, own):
+    with pytest.raises(ZeroDivisionError), hmp_catalog.open(own) as cat, cat.workflow("calibrate") as wf:
+        wf.step("mesh", lambda: 1 / 0)
+    (own / "mesh.txt").write_text("mesh")
+    with hmp_catalog.open(own) as cat, cat.workflow("calibrate") as wf:
+        wf.step("mesh", lambda: own / "mesh.txt")
+    newest, first = rows(catalog("workflow", "list", "calibrate", "-p", own, "--json"))
+    assert [newest["status"], first["status"]] == ["completed", "failed"]
+    (step,) = rows(catalog("workflow", "show", "calibrate", "-p", own, "--json"))
+    assert (step["step"], step["artifacts"]) == ("mesh", "projects/aare/mesh.txt")
+    catalog("workflow", "show", "other", "-p", own, code=10)

@@ -19,6 +19,7 @@ from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
+from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
@@ -213,6 +214,25 @@ class SimulationCatalog:
             self._store, method=method, objective=objective, config=config, seed=seed, session=session
         )
 
+    def workflow(self, name: str, *, config: Mapping[str, Any] | None = None, resume: bool = True) -> Workflow:
+        """Run a workflow step by step; use it in a ``with`` block.
+
+        Parameters
+        ----------
+        name
+            What it is called; runs of the same name take over each other's steps.
+        config
+            What all its steps depend on.
+        resume
+            Take over what earlier runs completed; without it every step is done.
+
+        Returns
+        -------
+        Workflow
+            ``wf.step("mesh", make_mesh, inputs=[dem], config={"size": 50})`` returns what the step gives.
+        """
+        return Workflow(self._store, self.workspace, name, config=config, resume=resume).begin()
+
     # ── finding ──────────────────────────────────────────────────────────────────────────────────────
 
     def find(self, **filters: Any) -> SimulationGroup:
@@ -269,6 +289,22 @@ class SimulationCatalog:
         """Return the calibration sessions, newest first."""
         with self.reading() as backend:
             return queries.calibrations(backend)
+
+    def workflows(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the runs of workflows, newest first; one whose process died is ``interrupted``."""
+        with self.reading() as backend:
+            return workflow_runs(queries.workflow_steps(backend), name)
+
+    def workflow_steps(self, run: str) -> list[dict[str, Any]]:
+        """Return the steps of a run: its id, the head of it, or the name of a workflow for its newest run.
+
+        Raises
+        ------
+        NotFound, AmbiguousReference
+            If there is no such run, or several begin so.
+        """
+        with self.reading() as backend:
+            return steps_of(queries.workflow_steps(backend), run)
 
     def trials(self, session: str) -> pa.Table:
         """Return the trials of a calibration session, in the order they were made.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hmp_catalog import manifest
-from hmp_catalog.meanings import observations
+from hmp_catalog.meanings import observations, workflow
 from hmp_catalog.plain import from_microseconds, number
 from hmp_catalog.queries import unsealed, waiting_ids
 from hmp_catalog.sealed import ABOUT, LATER, OPENED, SEALED, manifest_rows, metric_row, simulation_rows, tag_values
@@ -199,6 +199,7 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
     "calibration.trial": _trial,
     "calibration.closed": _calibration_closed,
     **observations.MEANINGS,
+    **workflow.MEANINGS,
 }
 
 
@@ -270,6 +271,7 @@ FOLD = Fold(
         Table("calibration_iterations", ("session_id", "trial_id")),
         Table("observations", ("addition_id",)),
         Table("stations", ("station_id", "variable_type")),
+        Table("workflow_steps", ("step_id",), {"end": workflow.END}),
         Table("audit_log", ("event_id",)),
     ),
     rows=_rows,

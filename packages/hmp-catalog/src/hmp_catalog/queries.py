@@ -301,6 +301,28 @@ def stations(backend: CatalogBackend) -> pa.Table:
     return backend.query(_SQL["stations"].sql)
 
 
+# ── workflows ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def completed_steps(backend: CatalogBackend, workflow: str) -> dict[str, dict[str, Any]]:
+    """Return the completed steps of all runs of a workflow by what they are known by, the last of each."""
+    rows = _dicts(backend.query(_SQL["completed_steps"].sql, [workflow]))
+    return {row.pop("inputs_hash"): _told(row) for row in rows}
+
+
+def workflow_steps(backend: CatalogBackend, run_id: str | None = None) -> list[dict[str, Any]]:
+    """Return the steps of workflows (of one run), newest run first; step 0 is the run as a whole."""
+    rows = [_told(row) for row in _dicts(backend.query(_SQL["workflow_steps"].sql, [run_id]))]
+    for row in rows:
+        row["status"] = state(row["status"], row.pop("owner"))
+    return rows
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a step with its artefacts and result as they were said."""
+    return row | {name: json.loads(row[name] or empty) for name, empty in (("artifacts", "[]"), ("result", "null"))}
+
+
 def _dicts(table: pa.Table) -> list[dict[str, Any]]:
     return list(_rows(table.to_pylist()))
 

@@ -207,3 +207,38 @@ LEFT JOIN (
     GROUP BY station_id, variable_type
 ) o ON o.station_id = s.station_id AND o.variable_type = s.variable_type
 ORDER BY s.station_id, s.variable_type;
+
+-- name: completed_steps
+-- The completed steps of all runs of a workflow, oldest first: what the next run may take over.
+SELECT
+    inputs_hash,
+    CAST(step_id AS VARCHAR) AS step_id,
+    outputs_hash,
+    CAST(artifact_uris AS VARCHAR) AS artifacts,
+    CAST(result AS VARCHAR) AS result
+FROM workflow_steps
+WHERE workflow = $1 AND status = 'completed' AND step_order > 0
+ORDER BY _stamp_end;
+
+-- name: workflow_steps
+-- Every step of every run of a workflow, or of one run, newest run first; step 0 is the run as a whole.
+SELECT
+    run_id,
+    workflow,
+    step_order,
+    step_name AS step,
+    status,
+    started_at,
+    ended_at,
+    duration_s,
+    CAST(reused_step_id AS VARCHAR) AS reused_step_id,
+    CAST(artifact_uris AS VARCHAR) AS artifacts,
+    CAST(result AS VARCHAR) AS result,
+    inputs_hash,
+    outputs_hash,
+    error_message,
+    CAST(owner AS VARCHAR) AS owner,
+    CAST(step_id AS VARCHAR) AS step_id
+FROM workflow_steps
+WHERE CAST($1 AS VARCHAR) IS NULL OR run_id = $1
+ORDER BY run_id DESC, step_order, started_at;

@@ -56,6 +56,8 @@ CREATE TABLE stations (
 -- ── workflow ────────────────────────────────────────────────────────────────────────────────────────────────
 -- Step 0 stands for the run of the workflow as a whole.
 
+-- where a step keeps its state is among its artefacts
+ALTER TABLE workflow_steps DROP COLUMN checkpoint_path;
 ALTER TABLE workflow_steps ADD COLUMN workflow VARCHAR;
 ALTER TABLE workflow_steps ADD COLUMN owner JSON;
 -- group "end": what the step returned, and the step of an earlier run whose result it took
