@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmp_core.backends import DuckDBBackend
-from hmp_core.errors import CorruptError, StatementError
+from hmp_core.errors import CorruptError, StatementError, StorageError
 from hmp_core.events import Event, Fold, NotYet, Row, Table
 from hmp_core.events.apply import Folding
 from hmp_core.events.fold import Purge, reduce
@@ -145,6 +145,13 @@ def test_a_purge_beats_what_was_and_what_will_be_said(folded: Batches) -> None:
         ],
     )
     assert (rows["gauges"], rows["levels"], waiting) == ([], [], set())
+
+
+def test_a_purge_empties_what_stays(folded: Batches) -> None:
+    gauge = _event(1, "gauge.set", {"gauge": GAUGES[0], "river": "A"})
+    named = [_event(n, "gauge.named", {"gauge": GAUGES[0], "name": name}) for n, name in ((2, "x"), (4, "y"))]
+    rows, _ = _in_every_order(folded, [gauge, *named, _event(3, "gauge.purged", {"gauge": GAUGES[0]})])
+    assert [row[1:3] for row in rows["namings"]] == [(UUID(GAUGES[0]), None)] * 2
 
 
 def test_a_child_waits_for_its_parent(folded: Batches) -> None:
@@ -327,6 +334,45 @@ def test_an_orphan_that_the_engine_refuses_keeps_nobody_out(folder: Path) -> Non
         good = _event(2, "gauge.set", {"gauge": GAUGES[1], "river": "R"})
         Folding(backend, fold, folder, {}).apply(Harvest(events=[good]))
         assert backend.fetch_all("SELECT river FROM gauges") == [("R",)]
+
+
+def _noting(seen: list[int]) -> Callable[[Any, Path], None]:
+    """Return what counts the gauges before each commit."""
+    return lambda backend, root: seen.append(backend.fetch_all("SELECT count(*) FROM gauges")[0][0])
+
+
+def test_what_precedes_a_commit_sees_what_will_be_committed(folder: Path) -> None:
+    backend, seen = DuckDBBackend(folder / "gauges.duckdb"), list[int]()
+    good = _event(1, "gauge.set", {"gauge": GAUGES[0], "river": "A"})
+    with backend.lease(write=True):
+        Folding(backend, replace(FOLD, before_commit=_noting(seen)), folder, {}).apply(Harvest(events=[good]))
+    assert seen == [1]
+
+
+def test_what_precedes_a_commit_does_so_where_the_engine_refuses_an_event(folder: Path) -> None:
+    backend, seen = DuckDBBackend(folder / "gauges.duckdb"), list[int]()
+    odd = _event(1, "gauge.set", {"gauge": GAUGES[1], "river": None})
+    good = _event(2, "gauge.set", {"gauge": GAUGES[0], "river": "A"})
+    with backend.lease(write=True):
+        Folding(backend, replace(FOLD, before_commit=_noting(seen)), folder, {}).apply(Harvest(events=[odd, good]))
+        assert backend.fetch_all("SELECT count(*) FROM gauges") == [(1,)]
+    assert seen
+    assert seen[-1] == 1
+
+
+def test_without_what_precedes_it_nothing_is_committed(folder: Path) -> None:
+    """A full disk: the rows wait for the next fold, as the log does."""
+
+    def refuse(backend: Any, root: Path) -> None:
+        message = "no room"
+        raise StorageError(message)
+
+    backend = DuckDBBackend(folder / "gauges.duckdb")
+    good = _event(1, "gauge.set", {"gauge": GAUGES[0], "river": "A"})
+    with backend.lease(write=True):
+        with pytest.raises(StorageError):
+            Folding(backend, replace(FOLD, before_commit=refuse), folder, {}).apply(Harvest(events=[good]))
+        assert backend.fetch_all("SELECT count(*) FROM gauges") == [(0,)]
 
 
 def test_a_failing_engine_is_not_taken_for_a_bad_event(folder: Path) -> None:

@@ -49,6 +49,7 @@ def test_the_rebuilt_one_equals_the_lost_one(lived_in: EventStore) -> None:
         "levels": 16,
         "observers": 1,
         "visits": 1,
+        "namings": 4,
     }
     lived_in.path.unlink()
     assert rebuild(lived_in.path, FOLD) == Notice(waiting=1)
@@ -137,7 +138,7 @@ def test_nothing_is_left_beside_it(lived_in: EventStore) -> None:
 
 def test_an_empty_folder_gives_an_empty_database(tmp_path: Path) -> None:
     assert rebuild(tmp_path / "gauges.duckdb", FOLD) == Notice()
-    assert dump(gauges(tmp_path)) == {"gauges": [], "levels": [], "observers": [], "visits": []}
+    assert dump(gauges(tmp_path)) == {"gauges": [], "levels": [], "observers": [], "visits": [], "namings": []}
 
 
 def test_a_damaged_line_is_said_and_kept(lived_in: EventStore, caplog: pytest.LogCaptureFixture) -> None:

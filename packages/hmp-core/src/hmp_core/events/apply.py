@@ -65,6 +65,7 @@ class Folding:
                 self._merge(events, released)
                 self._merge(self._orphans(), set())
                 remember(self._backend, harvest)
+                self._fold.before_commit(self._backend, self._root)
         except StatementError as error:
             _log.warning("%s: folding in halves, because %s", self._backend.path, error)
             self._commit(events, released, harvest)
@@ -83,6 +84,7 @@ class Folding:
                 merge.merge(self._backend, self._fold, held, self._schemas)
             if account:
                 remember(self._backend, harvest)
+            self._fold.before_commit(self._backend, self._root)
 
     def _orphans(self) -> list[Event]:
         """Ask, once the rest is in, which events could not be logged any more."""

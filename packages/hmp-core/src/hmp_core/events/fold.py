@@ -8,13 +8,13 @@ same tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hmp_core.errors import HmpError
 from hmp_core.events.record import Event
-from hmp_core.protocols.backend import CatalogBackend
+from hmp_core.protocols.backend import BulkBackend, CatalogBackend
 
 
 class NotYet(Exception):
@@ -38,12 +38,15 @@ class Table:
         or purged: what was said of a group after a deletion would be lost with the row.
     subject
         The column that names what a purge removes, if rows of the table belong to something.
+    emptied
+        For rows that stay: a column that names something, and the columns that a purge of it empties.
     """
 
     name: str
     key: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     subject: str | None = None
+    emptied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.groups and len(self.key) != 1:
@@ -83,6 +86,10 @@ def _no_orphans(backend: CatalogBackend, root: Path) -> Iterable[Event]:  # noqa
     return ()
 
 
+def _nothing(backend: BulkBackend, root: Path) -> None:  # noqa: ARG001
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """What a scope declares: its tables, and the pure function from an event to rows.
@@ -101,6 +108,9 @@ class Fold:
         Events that the files on disk (manifests, sidecars) tell without the log; used by rebuild.
     orphans
         Events that should have been logged by processes that died before they could; asked at each fold.
+    before_commit
+        Called at the end of each transaction of a fold, under the lock: what it puts on the disk is there before any
+        row says so. Its process may die before the commit, so that it must bear to be called again.
     """
 
     component: str
@@ -109,6 +119,7 @@ class Fold:
     rows: Callable[[Event, Path], Iterable[Row | Purge]]
     files: Callable[[Path], Iterable[Event]] = _no_files
     orphans: Callable[[CatalogBackend, Path], Iterable[Event]] = _no_orphans
+    before_commit: Callable[[BulkBackend, Path], None] = _nothing
 
     def table(self, name: str) -> Table:
         """Return the table called ``name``."""
@@ -163,7 +174,7 @@ def reduce(
             said[event.id] = (event, [r for r in rows if isinstance(r, Row)])
     subjects = _Subjects(tables, purges)
     for identity, (event, kept) in said.items():
-        said[identity] = (event, [r for r in kept if not subjects.gone(r)])
+        said[identity] = (event, [subjects.emptied(r) for r in kept if not subjects.gone(r)])
     _hold_back(said, waiting, present, purges)
     upserts, deletes = _winners([row for _, rows in said.values() for row in rows])
     return Batch(upserts, deletes, frozenset(purges), waiting, frozenset(said))
@@ -206,6 +217,13 @@ class _Subjects:
         else:
             subject = (row.values or {}).get(table.subject)
         return str(subject) in self._purges
+
+    def emptied(self, row: Row) -> Row:
+        """Return the row without what a purge empties in it."""
+        values = row.values or {}
+        named = self._tables[row.table].emptied if self._purges else {}
+        lost = {c for column, those in named.items() if str(values.get(column)) in self._purges for c in those}
+        return replace(row, values={c: None if c in lost else v for c, v in values.items()}) if lost else row
 
 
 def _needs(row: Row) -> Iterator[tuple[str, Any]]:

@@ -149,6 +149,12 @@ def _purge(backend: BulkBackend, fold: Fold, subjects: Sequence[str]) -> None:
                     f"DELETE FROM {identifier(table.name)} WHERE CAST({column} AS VARCHAR) IN "
                     f"(SELECT subject FROM {_STAGED})"
                 )
+            for column, lost in table.emptied.items():
+                sets = ", ".join(f"{identifier(c)} = NULL" for c in lost)
+                backend.execute(
+                    f"UPDATE {identifier(table.name)} SET {sets} WHERE CAST({identifier(column)} AS VARCHAR) IN "
+                    f"(SELECT subject FROM {_STAGED})"
+                )
         backend.execute(f"INSERT INTO _hmp_purged SELECT subject FROM {_STAGED} ON CONFLICT DO NOTHING")
 
 

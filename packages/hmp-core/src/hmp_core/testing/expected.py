@@ -24,10 +24,12 @@ def tables(events: Iterable[Event]) -> tuple[dict[str, Rows], set[UUID]]:
     purged = {e.payload["gauge"] for e in said if e.kind == "gauge.purged"}
     there = {e.payload["gauge"] for e in said if e.kind == "gauge.set"}
     came = {e.payload["code"] for e in said if e.kind == "observer.set"}
-    found: dict[str, dict[Any, Any]] = {"gauges": {}, "levels": {}, "observers": {}, "visits": {}}
+    found: dict[str, dict[Any, Any]] = {"gauges": {}, "levels": {}, "observers": {}, "visits": {}, "namings": {}}
     for event in said:
         gauge = event.payload.get("gauge")
         if gauge in purged:
+            if event.kind == "gauge.named":
+                found["namings"][event.id] = (event.id, UUID(gauge), None, event.stamp())
             continue
         orphan = event.kind in {"gauge.named", "gauge.hidden", "level.set"} and gauge not in there
         if orphan or (event.kind == "visit.made" and event.payload["code"] not in came):
@@ -39,6 +41,7 @@ def tables(events: Iterable[Event]) -> tuple[dict[str, Rows], set[UUID]]:
         "levels": [(*key, *value) for key, value in found["levels"].items() if value is not None],
         "observers": [(key, *value) for key, value in found["observers"].items() if value is not None],
         "visits": list(found["visits"].values()),
+        "namings": list(found["namings"].values()),
     }
     return {name: sorted(listed, key=lambda row: row[:2]) for name, listed in rows.items()}, waiting
 
@@ -52,6 +55,7 @@ def _say(found: dict[str, dict[Any, Any]], event: Event) -> None:
             found["gauges"].setdefault(said["gauge"], {}).update(told)
         case "gauge.named":
             found["gauges"].setdefault(said["gauge"], {}).update(name=(said["name"], stamp))
+            found["namings"][event.id] = (event.id, UUID(said["gauge"]), said["name"], stamp)
         case "gauge.hidden":
             found["gauges"].setdefault(said["gauge"], {}).update(hidden=(said["on"], stamp))
         case "level.set":

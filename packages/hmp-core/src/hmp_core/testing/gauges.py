@@ -1,7 +1,8 @@
 """A small scope with everything that a fold can do: what the judges of the event log work on.
 
 Gauges have a name and may be hidden (groups), water levels belong to gauges (subject) and wait for them, observers
-come and go (tombstones), a survey is a file that an event names, and a sealed survey tells itself (files, orphans).
+come and go (tombstones), that a gauge was named stays known, without the name, when it is purged (emptied), a survey
+is a file that an event names, and a sealed survey tells itself (files, orphans).
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "sql" / "gauges"
 
 #: The tables that events fill, each with an order of its rows.
-ORDERS = {"gauges": "gauge_id", "levels": "gauge_id, taken_at", "observers": "code", "visits": "event_id"}
+ORDERS = {
+    "gauges": "gauge_id",
+    "levels": "gauge_id, taken_at",
+    "observers": "code",
+    "visits": "event_id",
+    "namings": "event_id",
+}
 
 _EPOCH = datetime(2020, 1, 1)
 
@@ -44,7 +51,9 @@ def _set(event: Event, root: Path) -> Iterator[Row | Purge]:  # noqa: ARG001 - t
 
 
 def _named(event: Event, root: Path) -> Iterator[Row | Purge]:  # noqa: ARG001
-    yield Row("gauges", (event.payload["gauge"],), {"name": event.payload["name"]}, event.stamp(), group="name")
+    gauge, name = event.payload["gauge"], event.payload["name"]
+    yield Row("gauges", (gauge,), {"name": name}, event.stamp(), group="name")
+    yield Row("namings", (str(event.id),), {"gauge_id": gauge, "name": name}, event.stamp())
 
 
 def _hidden(event: Event, root: Path) -> Iterator[Row | Purge]:  # noqa: ARG001
@@ -116,6 +125,7 @@ FOLD = Fold(
         Table("levels", ("gauge_id", "taken_at"), subject="gauge_id"),
         Table("observers", ("code",)),
         Table("visits", ("event_id",), subject="gauge_id"),
+        Table("namings", ("event_id",), emptied={"gauge_id": ("name",)}),
     ),
     rows=_rows,
     files=_files,

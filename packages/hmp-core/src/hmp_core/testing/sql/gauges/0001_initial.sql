@@ -41,3 +41,11 @@ CREATE TABLE visits (
     code VARCHAR NOT NULL,
     _stamp VARCHAR NOT NULL
 );
+
+-- a row is a name that was given to a gauge; of one that was purged it is not known any more
+CREATE TABLE namings (
+    event_id UUID PRIMARY KEY,
+    gauge_id UUID NOT NULL,
+    name VARCHAR,
+    _stamp VARCHAR NOT NULL
+);
