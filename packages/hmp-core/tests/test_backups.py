@@ -90,7 +90,7 @@ def test_a_backup_holds_the_same(lived_in: EventStore) -> None:
     assert _rows(taken) == dump(lived_in)
     assert contents(DuckDBBackend(taken)) == contents(DuckDBBackend(lived_in.path))
     kinds = [part[0] for part in contents(DuckDBBackend(taken))]
-    assert (kinds.count("table"), kinds.count("index")) == (10, 2)
+    assert (kinds.count("table"), kinds.count("index")) == (11, 2)
 
 
 def test_whatever_a_database_is_made_of(tmp_path: Path) -> None:
