@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from upath import UPath
 
+    from hmp_cache.archive import Archive
     from hmp_cache.fetching import How
+    from hmp_cache.labels import Period
     from hmp_cache.opening import Rooms
     from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
@@ -427,6 +429,73 @@ class InputsNamespace:
         """
         return self._rooms.offers(source, variable, record=record)
 
+    def gaps(
+        self,
+        *,
+        variable: str,
+        source: str | Source,
+        station: str | None = None,
+        period: Any = None,
+        **more: Any,
+    ) -> list[Period]:
+        """Return what is missing of a period: what a fetch of it would ask the source for.
+
+        What is held, and what the source lately did not have, is not missing, nor is a gap in which no value can be.
+
+        Parameters
+        ----------
+        variable, source, station, period
+            As for `fetch`.
+        **more
+            ``bbox``, ``crs``, ``frequency``, ``unit`` and ``parameters``, as for `fetch`.
+
+        Returns
+        -------
+        list of (start, end)
+            In order, both ends included, UTC without a zone; start is None where it is from the beginning on.
+
+        Raises
+        ------
+        SourceNotFound, InvalidInput
+            If there is no such source, or it does not offer that.
+        """
+        said = {"variable": variable, "source": source, "station": station, "period": period, **more}
+        return self._rooms.coverage.gaps(said)
+
+    def coverage(self, **filters: Any) -> pa.Table:
+        """Return the ledger of what is covered: of each series and grid what is held, empty, missing and offered.
+
+        Parameters
+        ----------
+        **filters
+            As for `find`, but for two: ``period`` asks what is missing of it, and ``bbox`` for what lies there
+            (stations by their coordinates in degrees); what is missing is then what is not held all over it.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row for each window: ``state`` is held, empty (the source has nothing; remembered until ``expires_at``),
+            missing, or offered (what the source says it has); ``start`` and ``end`` are both included.
+
+        Raises
+        ------
+        UnknownFilter
+            For a key nobody knows.
+        """
+        return self._rooms.coverage.table(filters)
+
+    def stations(self, **filters: Any) -> pa.Table:
+        """Return the stations that are known, by ``variable``, ``source``, ``station``, ``name``, ``bbox`` ... .
+
+        Coordinates are degrees (WGS 84) and metres; ``first_valid`` and ``last_valid`` are of the data that are held.
+
+        Raises
+        ------
+        UnknownFilter
+            For a key nobody knows.
+        """
+        return self._rooms.asking.stations(filters)
+
     def failures(self, limit: int = 100) -> pa.Table:
         """Return the newest attempts to obtain an input that failed, and why."""
         return self._rooms.asking.failures(limit)
@@ -535,6 +604,77 @@ class InputsNamespace:
         from hmp_cache.removing import remove
 
         return remove(self._rooms, reference, apply=apply, force=force)
+
+    def archive(
+        self, path: str | Path | UPath, *, versions: bool = True, overwrite: bool = False, **filters: Any
+    ) -> Archive:
+        """Write the inputs that fit to one file, ``NAME.hmpdata``, with which another workspace can be given them.
+
+        It holds what is known of each and the bytes of its versions, compressed, with the size and SHA-256 of each
+        file. The same inputs give the same file. What was purged is in it as a record alone.
+
+        Parameters
+        ----------
+        path
+            The file to be written; it appears whole.
+        versions
+            With the bytes of former versions too; else of the current ones alone.
+        overwrite
+            Replace a file that is there.
+        **filters
+            See `find`; by default all inputs.
+
+        Returns
+        -------
+        Archive
+            What was written. ``lacking`` names what could not be taken along, because the file is not here any more or
+            was changed.
+
+        Raises
+        ------
+        PathTaken
+            If there is a file already.
+        UnknownFilter, StorageError, NotWritable, AccessDenied
+            See `hmp_core.errors`.
+
+        Examples
+        --------
+        >>> import tempfile, hmp_cache
+        >>> here, there = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> _ = (here / "q.csv").write_text("time,discharge\\n2001-01-01,1.4\\n")
+        >>> data = hmp_cache.open(here, create=True)
+        >>> entry = data.add(here / "q.csv", variable="discharge")
+        >>> data.archive(there / "fulda.hmpdata").inputs
+        1
+        >>> hmp_cache.open(there, create=True).import_archive(there / "fulda.hmpdata") == [entry]
+        True
+        """
+        from hmp_cache.archive import archive
+
+        return archive(self._rooms, path, filters, versions=versions, overwrite=overwrite)
+
+    def import_archive(self, path: str | Path | UPath) -> list[Entry]:
+        """Take in the inputs of an archive, with all their versions and how each was obtained.
+
+        Everything in it is verified before anything is written. What is here already stays; of two histories of one
+        input every version is kept, and that which was stored last is current. Importing once more changes nothing;
+        after a process died in between it goes on.
+
+        Returns
+        -------
+        list of Entry
+            The inputs that are in the archive, as they are here now; without those that were removed.
+
+        Raises
+        ------
+        ArchiveInvalid
+            If the archive is damaged, cut short, or was written by a newer hmp; nothing was changed.
+        PathNotFound, StorageError, NotWritable, BusyError, AccessDenied
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.importing import import_archive
+
+        return import_archive(self._rooms, path)
 
     def rebuild(self) -> Notice:
         """Make the database anew from the sidecars and the log; finish first what a dead process had begun.

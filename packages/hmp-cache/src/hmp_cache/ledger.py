@@ -81,6 +81,11 @@ class Ledger:
         place = self._places(self._shelf.home(variable, source), variable, source).get(str(entry))
         return None if place is None else self._at(entry, place)
 
+    def told(self, entry: UUID, path: Path) -> Known | None:
+        """Return what is known of an input whose current version lies, or should, at ``path``."""
+        found = _readable(self._shelf.registered / f"{entry}{SIDECAR}")
+        return _known(found) if found is not None else self._at(entry, path)
+
     def maybe(self, variable: str, source: str) -> set[str]:
         """Return the ids of the inputs of a source that may be known: no other is. One look for all of them."""
         registered = os.listdir(self._shelf.registered) if self._shelf.registered.is_dir() else []

@@ -111,7 +111,22 @@ def read(path: Path) -> Sidecar | None:
         If it was written by a newer hmp.
     """
     try:
-        found = json.loads(path.read_bytes())
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: Path) -> Sidecar:
+    """Return what a sidecar says whose bytes are at hand; ``path`` is where they lie.
+
+    Raises
+    ------
+    CorruptError, SchemaTooNewError
+        See `read`.
+    """
+    try:
+        found = json.loads(data)
         schema = int(found["schema"])
         if schema > SCHEMA:
             message = f"{path} has schema {schema}, this hmp reads up to {SCHEMA}; upgrade hmp-cache"
@@ -121,8 +136,6 @@ def read(path: Path) -> Sidecar | None:
             message = "it is not as it was written"
             raise ValueError(message)
         return Sidecar(str(found["entry"]["id"]), tuple(from_dict(event) for event in found["events"]))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = (
             f"{path} is no sidecar that can be read ({type(error).__name__}: {error}); it was left as it is: "
