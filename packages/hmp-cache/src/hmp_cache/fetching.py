@@ -16,6 +16,7 @@ from hmp_cache.addresses import file_name, public
 from hmp_cache.arrival import Arrival
 from hmp_cache.backoff import Backoff, Setback
 from hmp_cache.errors import DownloadFailed, ValidationFailed
+from hmp_cache.gathering import Gathering
 from hmp_cache.hosts import HostTurns
 from hmp_cache.http import Answer, Failure
 from hmp_cache.intake import Intake
@@ -78,6 +79,7 @@ class Fetcher:
         self._shelf = shelf
         self._intake = intake
         self._timeout = timeout
+        self._gathering = Gathering(store, shelf, intake, timeout=timeout)
         self.backoff = Backoff(store)
         self.turns = HostTurns(internal_folder(store.path) / "locks")
 
@@ -209,7 +211,7 @@ class Fetcher:
                 if arrival.failures:
                     self._intake.confirm(replace(answered, **_said_before(former)), always=True)
                 return known.newest
-            event = self._intake.accept(body.flushed(answer.sha256), answered)
+            event = self._gathering.accept(body.flushed(answer.sha256), answered)
         if event.payload["provenance"]["fetched_at"] != answered.fetched_at:  # the same bytes as before
             self._intake.confirm(answered, always=bool(arrival.failures))
         return event

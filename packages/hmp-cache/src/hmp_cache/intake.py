@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -67,10 +67,15 @@ class Intake:
 
     # ── one arrival ──────────────────────────────────────────────────────────────────────────────────
 
-    def accept(self, staged: Staged, arrival: Arrival) -> Event:
+    def accept(self, staged: Staged, arrival: Arrival, *, report: Report | None = None) -> Event:
         """Make staged bytes the current version of their input.
 
         The same bytes again change nothing: the event that stored them is returned.
+
+        Parameters
+        ----------
+        report
+            How they were judged, if they were.
 
         Raises
         ------
@@ -80,7 +85,8 @@ class Intake:
             If another process stores into the same folder for longer than the timeout.
         """
         label = arrival.label
-        report = validate(staged.path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
+        if report is None:
+            report = validate(staged.path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
         if not report.passed:
             raise self.reject(staged, arrival, report)
         entry = arrival.entry_id
@@ -284,15 +290,23 @@ class Intake:
             self.changes.refuse_stranger(known, former)
             if former.suffix.lower() == arrival.suffix.lower():
                 return former
-        label, entry = arrival.label, arrival.entry_id
-        for path in self._shelf.candidates(label.variable, label.source, arrival.file_name, entry):
-            if not path.exists() and not sidecar.path_of(path).exists():
-                return path
+        found = self.free_place(arrival)
+        if found is not None:
+            return found
+        label = arrival.label
         message = (
             f"{arrival.file_name}: every name for it in {self._shelf.home(label.variable, label.source)} is taken "
             "by files that the cache did not make; move them away"
         )
         raise InvalidInput(message)
+
+    def free_place(self, arrival: Arrival, taken: Collection[Path] = ()) -> Path | None:
+        """Return where a new input may lie that is in none of the places ``taken``; None if there is no such place."""
+        label, entry = arrival.label, arrival.entry_id
+        for path in self._shelf.candidates(label.variable, label.source, arrival.file_name, entry):
+            if path not in taken and not path.exists() and not sidecar.path_of(path).exists():
+                return path
+        return None
 
     def _stays(self, known: Known) -> bool:
         """Return whether an input is where it was: nobody removed it, and no owner took his file away."""

@@ -178,8 +178,7 @@ def half(incoming: Incoming, entry: UUID, uri: str) -> Iterator[Half]:
 def _opened(path: Path) -> BinaryIO:
     """Return the file, locked: its name is that of an input, whose lock is held, so that only a sweeper has it now."""
     while True:
-        path.touch()
-        file = path.open("r+b")
+        file = open(path, "r+b", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT, 0o666))  # noqa: SIM115
         if try_flock(file.fileno()) and os.fstat(file.fileno()).st_nlink:
             return file
         file.close()
