@@ -248,7 +248,7 @@ def _is(event: Event, kind: str) -> bool:
 def _looks(known: Known, event: Event) -> dict[str, Any]:
     """Return how the file of a version is known to look; of one that is kept aside its name says what it holds."""
     artifact = event.payload["artifact"]
-    if not event.payload["current"]:
+    if artifact["id"] != known.artifact["id"]:
         return {"sha256": artifact["sha256"], "size": artifact["size"], "mtime": 0.0}
     return {"sha256": artifact["sha256"], "size": artifact["size"], **known.bytes.signature.as_dict()}
 

@@ -53,6 +53,31 @@ class DownloadFailed(HmpError, ConnectionError):
     attempts: int
 
 
+class UpstreamChanged(HmpError):
+    """What a version came from has other bytes now; nothing was changed.
+
+    ``uri`` says where, ``expected`` is the SHA-256 of the version, ``found`` of what is there now.
+    """
+
+    exit_code = 7
+    uri: str
+    expected: str
+    found: str
+
+
+class FrozenDataError(HmpError):
+    """The inputs are frozen: ``hydromodpy.lock`` does not name that, or in other bytes; nothing was changed.
+
+    ``reference`` says what was asked for, ``expected`` the SHA-256 that the lock file names, ``found`` that of what is
+    here; None where there is none.
+    """
+
+    exit_code = 8
+    reference: str
+    expected: str | None
+    found: str | None
+
+
 class RetryLater(DownloadFailed):
     """What failed is not asked for again yet; nobody was asked.
 

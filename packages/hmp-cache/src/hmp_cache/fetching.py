@@ -19,6 +19,7 @@ from hmp_cache.errors import DownloadFailed, ValidationFailed
 from hmp_cache.gathering import Gathering
 from hmp_cache.hosts import HostTurns
 from hmp_cache.http import Answer, Failure
+from hmp_cache.incoming import Staged
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
 from hmp_cache.ledger import Known
@@ -112,6 +113,11 @@ class Fetcher:
                 return self._copy(uri, arrival, how.sha256)
             with self.trying(arrival, retry_now=how.retry_now) as tried:
                 return self._download(uri, tried, known, how)
+
+    def again(self, uri: str, arrival: Arrival, body: Half, how: How) -> tuple[Staged, Arrival]:
+        """Download what lies under a URI, whatever is there; return its bytes, and what was answered."""
+        answer = self._ask(uri, arrival, body, {}, how)
+        return body.flushed(answer.sha256), _answered(arrival, answer)
 
     def asker(self, arrival: Arrival, retry: Retry | None = None) -> Callable[..., Answer]:
         """Return how a source asks servers for an input: its turn is waited for, what fails is on record."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hmp_cache.opening import Rooms
     from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
+    from hmp_cache.refreshing import Refreshed
     from hmp_cache.retries import Retry
     from hmp_cache.sources import Source
     from hmp_cache.transfers import Fetched
@@ -524,6 +525,88 @@ class InputsNamespace:
         A file whose size and time are those registered counts as unchanged; any other is hashed.
         """
         return self._rooms.asking.check(filters)
+
+    def restore(
+        self,
+        reference: Entry | UUID | str,
+        *,
+        accept_change: bool = False,
+        retry_now: bool = False,
+        verify: str = "quick",
+    ) -> Entry:
+        """Bring the bytes of a version back that were purged, are missing or were changed, and return it.
+
+        They are taken from what is kept in the workspace, from another input that has the same bytes, from where a
+        user's file came from; else upstream is asked again. What comes is held to the SHA-256 of the version. A file
+        that was changed is kept aside before.
+
+        Parameters
+        ----------
+        reference
+            A version as a record, by the SHA-256 of its bytes or its artifact's id; else the current version of an
+            input, see `__getitem__`.
+        accept_change
+            If upstream has other bytes now, take those as a new version.
+        retry_now
+            Ask though it failed a short while ago.
+        verify
+            "full": read the bytes that are there; by default size, time and inode tell.
+
+        Raises
+        ------
+        UpstreamChanged
+            If upstream has other bytes now; nothing was changed.
+        ArtifactGone
+            If nobody can be asked for them again.
+        DownloadFailed
+            If nothing usable came.
+        InvalidInput
+            For a file that stays where its owner has it.
+        EntryNotFound, AmbiguousEntry, PathTaken, StorageError, BusyError, NotWritable, AccessDenied
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.fetching import How
+        from hmp_cache.restoring import restore
+
+        return restore(self._rooms, reference, How(retry_now=retry_now, verify=verify), accept_change=accept_change)
+
+    def refresh(
+        self,
+        reference: Entry | UUID | str | None = None,
+        *,
+        retry_now: bool = False,
+        **filters: Any,
+    ) -> list[Refreshed]:
+        """Ask upstream again for each input that can be asked for; what has changed becomes a new version.
+
+        Servers are asked conditionally: what is unchanged is not sent again. What was purged is left alone, unless it
+        is named.
+
+        Parameters
+        ----------
+        reference
+            One input; see `__getitem__`. By default all that fit the filters.
+        retry_now
+            Ask also where it failed a short while ago.
+        **filters
+            See `find`.
+
+        Returns
+        -------
+        list of Refreshed
+            For each: whether it is ``changed``, ``unchanged`` or ``failed``, and why.
+
+        Raises
+        ------
+        InvalidInput
+            If one input is named that nobody can be asked for.
+        EntryNotFound, AmbiguousEntry, UnknownFilter, NotWritable, AccessDenied
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.fetching import How
+        from hmp_cache.refreshing import refresh
+
+        return refresh(self._rooms, reference, filters, How(refresh=True, retry_now=retry_now))
 
     def prune(
         self,

@@ -288,6 +288,10 @@ class Rooms:
             raise NotWritable(message, path=str(self.store.path))
         self.store.authorize(write=True, what=what)
 
+    def may_restore(self, entry: Entry, *, accept_change: bool) -> None:  # noqa: ARG002 - frozen rooms look at both
+        """Return if the bytes of a version may be brought back here."""
+        self.may_write(f"restore {entry.name}")
+
     def _origin(self, source: Path, label: Label) -> str | None:
         """Return where a user's file came from: relative if it lies in the workspace, so that copies agree.
 

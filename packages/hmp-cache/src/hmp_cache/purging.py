@@ -165,9 +165,9 @@ def prune(rooms: Rooms, wish: Wish, filters: Mapping[str, Any], *, apply: bool) 
 def _held(rooms: Rooms, filters: Mapping[str, Any]) -> list[_Held]:
     """Return every version of the inputs that fit whose bytes are here; of each input the newest first."""
     with rooms.store.reading() as backend:
-        found = queries.entries(queries.every(backend, filters), rooms.shelf)
+        found = queries.entries(queries.every(backend, filters, removed=True), rooms.shelf)
         news = queries.news(backend)
-    here = [entry for entry in found if entry.state not in {"purged", "missing", "removed"}]
+    here = [entry for entry in found if entry.state not in {"purged", "missing"}]
     held = [_Held(entry, entry.state == "current", news[str(entry.artifact_id)]) for entry in here]
     held.sort(key=lambda each: (each.current, each.at), reverse=True)
     count: Counter[UUID] = Counter()
@@ -191,9 +191,10 @@ def _chosen(held: Sequence[_Held], wish: Wish) -> Iterator[_Held]:
 def _why_not(rooms: Rooms, each: _Held, locked: frozenset[str], *, force: bool) -> str | None:
     """Return why a version must stay; None if it may go."""
     entry = each.entry
-    if each.current and (rooms.shelf.registered / f"{entry.id}{SIDECAR}").exists():
+    placed = entry.state in {"current", "removed"}
+    if placed and (rooms.shelf.registered / f"{entry.id}{SIDECAR}").exists():
         return "it stays where its owner has it"
-    if each.current and not Bytes(entry.sha256, entry.signature).are_in(rooms.shelf.local(entry.relative_path)):
+    if placed and not Bytes(entry.sha256, entry.signature).are_in(rooms.shelf.local(entry.relative_path)):
         return "the file was changed since"
     if each.current and not obtainable(entry):
         return "it cannot be fetched again; `remove` gives it up"
@@ -319,18 +320,19 @@ class Going:
     def purged(self, version: Mapping[str, Any], why: str) -> Event | str:
         """Return the event by which the bytes of a version go, or why they stay."""
         shelf, changes, known = self.rooms.shelf, self.rooms.intake.changes, self.known
-        current = version["id"] == known.artifact["id"]
+        placed = version["id"] == known.artifact["id"]
         if known.sidecar.purged(version["id"]):
             return "it is purged already"
-        if current and known.artifact["in_place"]:
+        if placed and known.artifact["in_place"]:
             return "it stays where its owner has it"
         kept = shelf.version(version["sha256"])
-        path = shelf.local(known.artifact["path"]) if current else kept
-        there = (known.bytes if current else kept_bytes(version)).are_in(path)
+        path = shelf.local(known.artifact["path"]) if placed else kept
+        there = (known.bytes if placed else kept_bytes(version)).are_in(path)
         if there is False:
             return "the file was changed since"
         needed = changes.needed(known.sidecar.entry, version["sha256"])
         places = {path, kept} if not needed else {path} - {kept}
         freed = version["size"] * len({p.stat().st_ino for p in places if p.exists()})
         artifact = {name: version[name] for name in ("id", "sha256", "size")} | {"path": shelf.relative(path)}
+        current = placed and not known.sidecar.removed  # else it would be listed again, as purged
         return changes.event("input.purged", known, artifact=artifact, current=current, why=why, freed=freed)

@@ -98,13 +98,13 @@ def versions(backend: CatalogBackend, column: str, value: str) -> pa.Table:
     return backend.query(sql, [value])
 
 
-def every(backend: CatalogBackend, filters: Mapping[str, Any]) -> pa.Table:
-    """Return every version of the inputs that fit; see `find`."""
+def every(backend: CatalogBackend, filters: Mapping[str, Any], *, removed: bool = False) -> pa.Table:
+    """Return every version of the inputs that fit, also of those that were ``removed``; see `find`."""
     bound = Bound()
     plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
     conditions = where(_typed(plain), FILTERS, bound)
     conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
-    listed = "coalesce(entry_state, '') <> 'removed'"
+    listed = "true" if removed else "coalesce(entry_state, '') <> 'removed'"
     sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join([listed, *conditions])}"
     return backend.query(f"{sql} ORDER BY stored_at DESC, artifact_id", bound.values)
 
