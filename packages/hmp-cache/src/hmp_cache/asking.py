@@ -68,6 +68,11 @@ class Asking:
         with self._store.reading() as backend:
             return queries.failures(backend, limit)
 
+    def stations(self, filters: Mapping[str, Any]) -> pa.Table:
+        """Return the stations that fit."""
+        with self._store.reading() as backend:
+            return queries.stations(backend, filters)
+
     def story(self, reference: str | UUID) -> dict[str, Any]:
         """Return everything that is known of one input: its versions, how they were obtained, how they were judged."""
         with self._store.reading() as backend:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hmp_cache import queries, windows
+from hmp_cache.extents import covers
 from hmp_cache.intake import Intake
-from hmp_cache.labels import BBox
 from hmp_cache.records import Entry
 from hmp_cache.series import kept_windows
 from hmp_cache.shelf import Shelf
@@ -77,9 +77,4 @@ def _within(smaller: Entry, larger: Entry) -> bool:
     (start, end), (first, last) = smaller.period, larger.period
     if start is None or end is None or first is None or last is None:
         return False
-    return _covers(larger.bbox, smaller.bbox) and first <= start and end <= last
-
-
-def _covers(larger: BBox, smaller: BBox) -> bool:
-    west, south, east, north = smaller
-    return larger[0] <= west and larger[1] <= south and larger[2] >= east and larger[3] >= north
+    return covers(larger.bbox, smaller.bbox) and first <= start and end <= last

@@ -35,7 +35,7 @@ class Obtaining:
 
     def fetch(self, said: Mapping[str, Any], how: How) -> Entry:
         """Return an input that has what was asked for; see `InputsNamespace.fetch`."""
-        wanted = Wanted.of(self.source(said["source"]), said, self._clock())
+        wanted = self.wanted(said)
         covering = None if how.refresh else self._grids.covering(wanted)
         if covering is not None:
             return covering
@@ -47,6 +47,16 @@ class Obtaining:
             entry = queries.entry_of(event, self._shelf)
         self._put_on_record(said["source"])
         return entry
+
+    def wanted(self, said: Mapping[str, Any]) -> Wanted:
+        """Return what is asked of a source, made exact.
+
+        Raises
+        ------
+        SourceNotFound, InvalidInput
+            If there is no such source, or it does not offer that.
+        """
+        return Wanted.of(self.source(said["source"]), said, self._clock())
 
     def again(self, event: Event, how: How) -> bytes | None:
         """Return the bytes of a version of a series as its source would make it now; None if it is no series.

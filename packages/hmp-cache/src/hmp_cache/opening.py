@@ -14,6 +14,7 @@ from uuid import UUID
 from hmp_cache import queries, sidecar
 from hmp_cache.arrival import Arrival
 from hmp_cache.asking import Asking
+from hmp_cache.coverage import Coverage
 from hmp_cache.fetching import Fetcher, How
 from hmp_cache.fold import FOLD
 from hmp_cache.intake import Intake
@@ -113,6 +114,7 @@ class Rooms:
     asking: Asking
     offering: Offering
     obtaining: Obtaining
+    coverage: Coverage
     auth: AuthBackend
     resource: str
     timeout: float
@@ -136,7 +138,8 @@ class Rooms:
         fetcher = Fetcher(store, shelf, intake, timeout=timeout)
         asking, offering = Asking(store, shelf), Offering(store, workspace)
         obtaining = Obtaining(store, shelf, intake, fetcher, offering)
-        return cls(store, shelf, intake, fetcher, asking, offering, obtaining, authority, resource, timeout)
+        coverage = Coverage(store, shelf, offering, obtaining)
+        return cls(store, shelf, intake, fetcher, asking, offering, obtaining, coverage, authority, resource, timeout)
 
     def _enter(self) -> None:
         making = not (self.store.read_only or self.store.path.exists())

@@ -1,6 +1,11 @@
-"""``hmp data ls, find, show, sources, failures``: what there is, and could be had."""
+"""``hmp data ls, find, show, sources, gaps, coverage, stations, failures``: what there is, and could be had."""
 
 from __future__ import annotations
+
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
@@ -18,6 +23,11 @@ from hmp_core.cli.show import emit, emit_record, notice
 
 #: What of an offer fits a line.
 _OFFERED = ("source", "variable", "unit", "frequency", "country", "since", "description")
+
+_COVERED = (
+    "variable", "source", "station_id", "name", "frequency", "unit", "state", "start", "end", "expires_at", "bbox",
+    "entry_id",
+)  # fmt: skip
 
 
 @click.command()
@@ -94,6 +104,71 @@ def sources(source: str | None, variable: str | None, record: bool, workspace: s
         say(data)
     if broken:
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.option("--variable", required=True, help="What it is, as 'discharge'.")
+@click.option("--source", required=True, help="Whom a fetch would ask, as 'hubeau'.")
+@click.option("--station", default=None, help="The station it is measured at.")
+@click.option("--bbox", nargs=4, type=float, default=None, help="Extent: xmin ymin xmax ymax.")
+@click.option("--crs", default=None, help="Coordinate system, as EPSG:2154.")
+@click.option("--period", default=None, help="First and last moment, as 2001-01-01/2005-12-31; by default until now.")
+@click.option("--frequency", default=None, help="As 1D.")
+@WORKSPACE
+@JSON
+def gaps(workspace: str | None, as_json: bool, **said: Any) -> None:  # noqa: FBT001
+    """List what is missing of a period: what a fetch would ask the source for."""
+    with opened(workspace) as data:
+        found = [{"start": start, "end": end} for start, end in data.gaps(**given(said))]
+        if found or as_json:
+            emit(found, ("start", "end"), as_json=as_json)
+        else:
+            click.echo("nothing is missing")
+        say(data)
+
+
+@click.command()
+@click.argument("conditions", nargs=-1, metavar="KEY=VALUE...")
+@click.option("--picture/--table", default=None, help="A bar for each series, or a line for each window.")
+@WORKSPACE
+@JSON
+def coverage(conditions: tuple[str, ...], picture: bool | None, workspace: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show what is held, empty, missing and offered, as `variable=discharge period=2001-01-01/2020-12-31`.
+
+    On a terminal as a picture, elsewhere as a table.
+    """
+    with opened(workspace) as data:
+        filters = filters_of(conditions)
+        rows = data.coverage(**filters).to_pylist()
+        if as_json or not (sys.stdout.isatty() if picture is None else picture):
+            emit(rows, _COVERED, as_json=as_json)
+        else:
+            _show(rows, filters.get("period"))
+        say(data)
+
+
+def _show(rows: list[dict[str, Any]], period: Any) -> None:
+    from hmp_cache import picture, windows
+
+    span = None if period is None else windows.asked(period, datetime.now(UTC).replace(tzinfo=None))
+    width = shutil.get_terminal_size((100, 24)).columns
+    axis = None if span is None or span[0] == windows.EVER else span
+    for line_ in picture.draw(rows, width=width, marks=picture.marks_for(sys.stdout.encoding), period=axis) or [
+        "nothing found"
+    ]:
+        click.echo(line_)
+
+
+@click.command()
+@click.argument("conditions", nargs=-1, metavar="KEY=VALUE...")
+@WORKSPACE
+@JSON
+def stations(conditions: tuple[str, ...], workspace: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the stations that are known, as `source=hubeau bbox=-5,47,-1,49`."""
+    with opened(workspace) as data:
+        table = data.stations(**filters_of(conditions))
+        emit(table.to_pylist(), table.column_names, as_json=as_json)
+        say(data)
 
 
 @click.command()

@@ -28,12 +28,12 @@ def add(file: str, workspace: str | None, as_json: bool, **said: Any) -> None:  
 
 
 @click.command()
-@click.argument("uri")
+@click.argument("uri", required=False)
 @labels
 @click.option("--refresh", is_flag=True, help="Ask the server whether there is something newer.")
 @WORKSPACE
 @JSON
-def fetch(uri: str, workspace: str | None, refresh: bool, as_json: bool, **said: Any) -> None:  # noqa: FBT001
-    """Keep what lies under URI (http, https, file) as an input."""
+def fetch(uri: str | None, workspace: str | None, refresh: bool, as_json: bool, **said: Any) -> None:  # noqa: FBT001
+    """Keep what lies under URI as an input; without one, what --source has of --station in --period."""
     with opened(workspace) as data:
         show_entries([data.fetch(uri, refresh=refresh, **given(said))], as_json=as_json)
