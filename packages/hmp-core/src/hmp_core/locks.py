@@ -245,7 +245,7 @@ class DatabaseLock:
         # advisory only: a note that cannot be written must not keep anybody from working
         with contextlib.suppress(OSError):
             try:
-                self.note_path.write_text(note)
+                _overwrite(self.note_path, note.encode())
             except PermissionError:  # another user's, in a folder that both may write
                 beside = self.note_path.with_name(f".{self.note_path.name}.{os.getpid()}")
                 beside.write_text(note)
@@ -284,6 +284,15 @@ class DatabaseLock:
         """Close what the child of a fork inherited; the lock stays with the parent."""
         self._file.close()
         self._holds.clear()
+
+
+def _overwrite(path: Path, text: bytes) -> None:
+    """Write over what a file holds, with blanks to its end: to cut it off first costs a flush (ext4, 1 ms of 1.1)."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        os.pwrite(descriptor, text.ljust(os.fstat(descriptor).st_size), 0)
+    finally:
+        os.close(descriptor)
 
 
 class _LockFile:
