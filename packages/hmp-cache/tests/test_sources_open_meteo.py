@@ -140,7 +140,7 @@ def test_why_it_refuses_is_said(service: Service, meteo: OpenMeteo) -> None:
         (b'{"daily_units": {"precipitation_sum": "mm"}, "daily": {"time": ["2020-01-01"], "precipitation_sum": []}}',
          "zip"),
         (b"[]", "AttributeError"),
-        (b"null", "AttributeError"),
+        (b"null", "that is no answer"),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_not_taken_for_one(service: Service, meteo: OpenMeteo, body: bytes, words: str) -> None:

@@ -17,8 +17,9 @@ import pytest
 from water_services import Said, Service, fetched, says
 
 from hmp_cache import DownloadFailed
-from hmp_cache.sources import Request, Station
+from hmp_cache.sources import Request, Source, Station
 from hmp_cache.sources.registry import Registry
+from hmp_cache.testing.source_suite import SourceSuite
 from hmp_core.layout import init_workspace
 
 PLUGIN = Path(__file__).with_name("plugin")
@@ -83,36 +84,28 @@ def test_it_is_as_short_as_the_page_says() -> None:
     assert len(lines) <= 60
 
 
-def test_its_offers_are_listed(run: Run) -> None:
-    (offer,) = _json(run("-c", HMP, "data", "sources", "--source", "canton", "--json"))
-    assert (offer["variable"], offer["unit"], offer["country"], offer["error"]) == ("discharge", "m3 s-1", "CH", None)
-
-
-def test_the_others_are_there_too(run: Run) -> None:
+def test_it_is_there_once_it_is_installed(run: Run, office: Office) -> None:
+    """The three commands of the page, the first of which is `site`."""
     rows = _json(run("-c", HMP, "data", "sources", "--json"))
     assert {row["source"] for row in rows} == {"canton", "custom", "hubeau", "open-meteo", "url", "usgs"}
+    (offer,) = [row for row in rows if row["source"] == "canton"]
+    assert (offer["variable"], offer["unit"], offer["country"], offer["error"]) == ("discharge", "m3 s-1", "CH", None)
+    words = "--variable discharge --source canton --station 2135 --period 2020-01-01/2020-01-31 --json"
+    (entry,) = _json(run("-c", HMP, "data", "fetch", *words.split()))
+    assert (entry["unit"], entry["frequency"], entry["station_id"]) == ("m3 s-1", "1D", "2135")
+    assert Path(entry["path"]).read_text().splitlines()[:2] == ["time,discharge", "2020-01-01,1.5"]
+    assert office.asked[0][1]["api_key"] == "s3cret"
 
 
-def test_it_keeps_the_protocol(run: Run) -> None:
-    script = """
-from hmp_cache.sources import Request, Source
-from hmp_cache.sources.registry import Registry
-from hmp_core.errors import InvalidInput
-from pathlib import Path
+class TestCanton(SourceSuite):
+    @pytest.fixture
+    def source(self, site: Path, office: Office, monkeypatch: pytest.MonkeyPatch) -> Source:
+        monkeypatch.syspath_prepend(str(site))
+        return Registry({"canton": {"url": office.address}}).get("canton")
 
-canton = Registry.of(Path.cwd()).get("canton")
-assert isinstance(canton, Source)
-at = {"station": "2135"}
-for wrong in (Request("snow", **at), Request("discharge"), Request("discharge", **at, unit="l s-1")):
-    try:
-        canton.plan(wrong)
-    except InvalidInput as error:
-        print(error)
-    else:
-        raise AssertionError(wrong)
-"""
-    done = run("-c", script)
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
+    @pytest.fixture
+    def answered(self) -> Request:
+        return Request("discharge", station="2135", period=(datetime(2020, 1, 2), datetime(2020, 1, 4)))
 
 
 def test_it_fetches(site: Path, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

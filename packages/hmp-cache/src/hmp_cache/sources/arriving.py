@@ -42,11 +42,12 @@ class Arriving:
         if not body:
             return None
         try:
-            return json.loads(body)
+            found = json.loads(body)
         except ValueError as error:
-            where = self.answers[-1].uri
-            message = f"{where}: expected JSON, got {body[:40]!r}: {error}"
-            raise DownloadFailed(message, uri=where, reason="content", status=200, attempts=1) from error
+            raise self._unlike(body, str(error)) from error
+        if found is None:
+            raise self._unlike(body, "that is no answer")
+        return found
 
     def text(self, uri: str, parameters: Mapping[str, Any] | None = None, *, also: Collection[int] = ()) -> str:
         """See `Destination.text`."""
@@ -63,6 +64,11 @@ class Arriving:
     def station(self, station: Station) -> None:
         """See `Destination.station`."""
         self.stations.append(station)
+
+    def _unlike(self, body: bytes, why: str) -> DownloadFailed:
+        where = self.answers[-1].uri
+        message = f"{where}: expected JSON, got {body[:40]!r}: {why}"
+        return DownloadFailed(message, uri=where, reason="content", status=self.answers[-1].status, attempts=1)
 
     def _body(self, uri: str, parameters: Mapping[str, Any] | None, also: Collection[int]) -> bytes:
         asked = {key: value for key, value in (parameters or {}).items() if value is not None}

@@ -1,0 +1,1 @@
+"""The judge, shipped with ``hmp-cache[testing]``: `source_suite` (a source of inputs)."""
