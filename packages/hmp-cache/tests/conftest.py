@@ -158,10 +158,10 @@ class Loopback:
             def send(self, reply: Reply, body: bytes) -> None:
                 step, wait = reply.drip or (len(body), 0.0)
                 for start in range(0, len(body), max(step, 1)):
+                    if wait and start:
+                        time.sleep(wait)
                     block = body[start : start + step]
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if reply.chunked else block)
-                    if wait:
-                        time.sleep(wait)
 
             def log_message(self, *args: object) -> None:
                 pass
