@@ -29,8 +29,11 @@ class Canton:
     def fetch(self, asset, destination):
         query = asset.parameters["query"] | {"api_key": self.api_key}
         found = destination.json(asset.uri, query, also=(404,))
+        if found is None:
+            destination.rows(table([]))
+            return
         with as_documented(asset.uri):
-            rows = [Row(moment(day), number(value)) for day, value in found["values"]] if found else []
-            where = (found["name"], found["lat"], found["lon"]) if found else ()
+            rows = [Row(moment(day), number(value)) for day, value in found["values"]]
+            where = (found["name"], found["lat"], found["lon"])
         destination.rows(table(rows))
         destination.station(Station(self.name, asset.parameters["gauge"], "discharge", *where))
