@@ -6,17 +6,18 @@ row: opening (1) gives way to sealing (2), and what a user says later (3) to nei
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from hmp_catalog import manifest
-from hmp_catalog.meanings import observations, workflow
-from hmp_catalog.plain import from_microseconds, number
+from hmp_catalog import chain, manifest
+from hmp_catalog.meanings import calibrations, lifecycle, observations, workflow
+from hmp_catalog.meanings.trail import SCRUBBED, audit_row
+from hmp_catalog.plain import from_microseconds
 from hmp_catalog.queries import unsealed, waiting_ids
-from hmp_catalog.sealed import ABOUT, LATER, OPENED, SEALED, manifest_rows, metric_row, simulation_rows, tag_values
+from hmp_catalog.sealed import ABOUT, LATER, OPENED, manifest_rows, metric_row, simulation_rows, tag_values
 from hmp_core.errors import CorruptError, SchemaTooNewError
 from hmp_core.events import Event, Fold, NotYet, Row, Table
+from hmp_core.events.fold import Purge
 from hmp_core.identity import derived_id
 from hmp_core.protocols import CatalogBackend
 
@@ -28,10 +29,11 @@ AUDITED = {
     "run.renamed": "sim.rename",
     "run.noted": "note.add",
     "run.measured": "metric.write",
+    **lifecycle.AUDITED,
 }
 
 
-def _rows(event: Event, project: Path) -> list[Row]:
+def _rows(event: Event, project: Path) -> list[Row | Purge]:
     """Return what an event says.
 
     Raises
@@ -39,6 +41,8 @@ def _rows(event: Event, project: Path) -> list[Row]:
     NotYet
         For a kind or version this hmp does not know, or a manifest that cannot be read.
     """
+    if event.v == SCRUBBED and event.kind in _KINDS:
+        return [audit_row(event, project, _audited_as(event))] if event.kind in AUDITED else []
     read = _KINDS.get(event.kind)
     if read is None or event.v != 1:
         message = f"{event.kind} v{event.v} is not known to this hmp"
@@ -50,8 +54,9 @@ def _rows(event: Event, project: Path) -> list[Row]:
         message = f"its facts are not understood: {error}"
         raise NotYet(message) from error
     if event.kind in AUDITED:
-        found.append(_audit(event, project))
-    strange = next((row for row in found if not all(isinstance(part, str) for part in row.key)), None)
+        found.append(audit_row(event, project, _audited_as(event)))
+    rows = (row for row in found if isinstance(row, Row))
+    strange = next((row for row in rows if not all(isinstance(part, str) for part in row.key)), None)
     if strange is not None:
         message = f"the key of a row of {strange.table} is {strange.key}, expected text"
         raise NotYet(message)
@@ -80,7 +85,7 @@ def _sealed(event: Event, project: Path) -> Iterator[Row]:
     yield from manifest_rows(content, checksum, event)
 
 
-def _unreadable(event: Event, project: Path) -> Iterator[Row]:
+def _unreadable(event: Event, project: Path) -> Iterator[Row | Purge]:
     """A rebuild met a manifest that it could not read; once it is mended, it tells the run."""
     try:
         mended = manifest.sealing_event(*manifest.read(manifest.run_folder(project, event.payload["folder"])))
@@ -114,80 +119,12 @@ def _measured(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
     yield metric_row(event.payload["sim_id"], event.payload["metric"], from_microseconds(event.at), stamp, later=True)
 
 
-# ── calibration ──────────────────────────────────────────────────────────────────────────────────────
+def _audited_as(event: Event) -> str:
+    untagged = event.kind == "run.tagged" and not event.payload.get("on", True)
+    return "sim.tag_remove" if untagged else AUDITED[event.kind]
 
 
-def _calibration_opened(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
-    said = event.payload
-    at = from_microseconds(event.at)
-    values = {
-        "project": said["project"],
-        "method": said["method"],
-        "objective_name": said["objective"],
-        "config": json.dumps(said["config"]),
-        "seed": said["seed"],
-        "hostname": said["hostname"],
-        "started_at": at,
-    }
-    yield Row("calibration_sessions", (said["session_id"],), values, event.stamp())
-    running = {"status": "running"}
-    yield Row("calibration_sessions", (said["session_id"],), running, event.stamp(OPENED), group="end")
-
-
-def _trial(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
-    said = event.payload
-    values = {
-        "iteration": said["iteration"],
-        "sim_id": said["sim_id"],
-        "params_hash": said["params_hash"],
-        "parameters": json.dumps(said["parameters"]),
-        "objective_value": number(said["objective"]),
-        "metrics": json.dumps(said["metrics"]),
-        "status": said["status"],
-        "from_cache": said["status"] == "cached",
-    }
-    key = (said["session_id"], said["trial_id"])
-    needs = ("calibration_sessions", said["session_id"])
-    yield Row("calibration_iterations", key, values, event.stamp(), needs=needs)
-
-
-def _calibration_closed(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
-    said = event.payload
-    values = {
-        "status": said["status"],
-        "n_iterations": said["n_trials"],
-        "best_objective": number(said["best_objective"]),
-        "best_params_hash": said["best_params_hash"],
-        "best_sim_id": said["best_sim_id"],
-        "error_message": said["error"],
-        "duration_s": number(said["duration_s"]),
-        "ended_at": from_microseconds(event.at),
-    }
-    session = said["session_id"]
-    needs = ("calibration_sessions", session)
-    yield Row("calibration_sessions", (session,), values, event.stamp(SEALED), group="end", needs=needs)
-
-
-# ── the audit trail ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _audit(event: Event, project: Path) -> Row:
-    kind = AUDITED[event.kind]
-    if event.kind == "run.tagged" and not event.payload["on"]:
-        kind = "sim.tag_remove"
-    values = {
-        "occurred_at": from_microseconds(event.at),
-        "actor": event.author,
-        "actor_kind": "os_user",
-        "event_type": kind,
-        "sim_id": event.payload["sim_id"],
-        "project": event.payload.get("project", project.name),
-        "payload": json.dumps({k: v for k, v in event.payload.items() if k not in {"about", "owner"}}),
-    }
-    return Row("audit_log", (str(event.id),), values, event.stamp())
-
-
-_KINDS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
+_KINDS: dict[str, Callable[[Event, Path], Iterable[Row | Purge]]] = {
     "run.opened": _opened,
     "run.sealed": _sealed,
     "run.unreadable": _unreadable,
@@ -195,9 +132,8 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
     "run.renamed": _overlaid("name", "name"),
     "run.noted": _overlaid("notes", "notes"),
     "run.measured": _measured,
-    "calibration.opened": _calibration_opened,
-    "calibration.trial": _trial,
-    "calibration.closed": _calibration_closed,
+    **calibrations.MEANINGS,
+    **lifecycle.MEANINGS,
     **observations.MEANINGS,
     **workflow.MEANINGS,
 }
@@ -210,12 +146,21 @@ def _files(project: Path) -> Iterator[Event]:
     """Yield the sealing event of each run folder; one that cannot be read waits, and is counted."""
     for folder in manifest.sealed_folders(project):
         try:
-            yield manifest.sealing_event(*manifest.read(folder))
+            content, checksum = manifest.read(folder)
+            yield (sealed := manifest.sealing_event(content, checksum))
+            if folder.parent.name == manifest.TRASH:
+                yield _found_in_trash(sealed, folder)
         except FileNotFoundError:
             continue
         except (CorruptError, SchemaTooNewError):
             identity = derived_id("catalog", "unreadable", folder.name)
             yield Event(identity, "catalog", 1, "run.unreadable", 0, 0, "", {"folder": folder.name})
+
+
+def _found_in_trash(sealed: Event, folder: Path) -> Event:
+    """Return what a folder in the trash tells; any word of the log, which knows when it came there, wins over it."""
+    identity, said = derived_id("catalog", "trash", folder.name), {"sim_id": sealed.payload["sim_id"]}
+    return Event(identity, "catalog", 1, "run.found_in_trash", 0, sealed.at, sealed.author, said)
 
 
 def _orphans(backend: CatalogBackend, project: Path) -> Iterator[Event]:
@@ -242,7 +187,13 @@ FOLD = Fold(
         Table(
             "simulations",
             ("sim_id",),
-            {"name": ("name",), "notes": ("notes",), "about": ABOUT, "doi": ("doi",), "trash": ("trashed_at",)},
+            {
+                "name": ("name",),
+                "notes": ("notes",),
+                "about": ABOUT,
+                "doi": ("doi",),
+                "trash": ("trashed_at",),
+            },
             subject="sim_id",
         ),
         Table("parameters", ("sim_id", "param_name", "zone_id"), subject="sim_id"),
@@ -277,4 +228,5 @@ FOLD = Fold(
     rows=_rows,
     files=_files,
     orphans=_orphans,
+    before_commit=chain.extend,
 )

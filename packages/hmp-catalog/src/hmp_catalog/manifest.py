@@ -18,6 +18,8 @@ from hmp_core.events import Event
 from hmp_core.identity import sha256_bytes
 
 NAME = "run.json"
+#: Where the folders of runs lie in a project, and where those that were thrown away.
+HOME, TRASH = "simulations", "trash"
 FORMAT = "hmp-run"
 VERSION = 1
 
@@ -110,7 +112,7 @@ def event_facts(event: Event) -> dict[str, Any]:
 
 
 def run_folder(project: Path, name: str) -> Path:
-    """Return the folder of a run by its name.
+    """Return where the folder of a run lies, by its name: in ``simulations/``, else in the trash if it is there.
 
     Raises
     ------
@@ -120,10 +122,12 @@ def run_folder(project: Path, name: str) -> Path:
     if name in {"", ".", ".."} or "/" in name or "\\" in name:
         message = f"{name!r} is not the name of a run folder"
         raise ValueError(message)
-    return project / "simulations" / name
+    folder = project / HOME / name
+    return in_trash if not folder.exists() and (in_trash := project / TRASH / name).exists() else folder
 
 
 def sealed_folders(project: Path) -> Iterator[Path]:
-    """Yield the folders of all runs of a project that were sealed."""
-    for file in sorted((project / "simulations").glob(f"*/{NAME}")):
-        yield file.parent
+    """Yield the folders of all runs of a project that were sealed, those in the trash too."""
+    for home in (HOME, TRASH):
+        for file in sorted((project / home).glob(f"[!.]*/{NAME}")):
+            yield file.parent

@@ -242,3 +242,91 @@ SELECT
 FROM workflow_steps
 WHERE CAST($1 AS VARCHAR) IS NULL OR run_id = $1
 ORDER BY run_id DESC, step_order, started_at;
+
+-- name: chained
+-- How many rows the audit trail has, how many of them are chained, and the number of the last.
+SELECT count(*), count(seq), max(seq) FROM audit_log;
+
+-- name: unchained
+-- The rows of the audit trail that are not chained yet, in the order in which they happened.
+SELECT
+    CAST(event_id AS VARCHAR) AS event_id,
+    occurred_at,
+    actor,
+    actor_kind,
+    event_type,
+    CAST(sim_id AS VARCHAR) AS sim_id,
+    project,
+    CAST(payload AS VARCHAR) AS payload,
+    git_commit,
+    hostname,
+    content_sha256
+FROM audit_log
+WHERE seq IS NULL
+ORDER BY _stamp;
+
+-- name: links
+-- The chain after a number, as the rows tell it.
+SELECT seq, CAST(event_id AS VARCHAR) AS event_id, content_sha256 AS content, chain_hash AS hash
+FROM audit_log
+WHERE seq > $1
+ORDER BY seq;
+
+-- name: trail
+-- The audit trail, newest first; what is not chained yet comes first.
+SELECT
+    seq,
+    CAST(event_id AS VARCHAR) AS event_id,
+    occurred_at,
+    actor,
+    actor_kind,
+    event_type,
+    CAST(sim_id AS VARCHAR) AS sim_id,
+    project,
+    CAST(payload AS VARCHAR) AS payload,
+    git_commit,
+    hostname,
+    content_sha256,
+    chain_hash
+FROM audit_log
+WHERE (CAST($1 AS VARCHAR) IS NULL OR CAST(sim_id AS VARCHAR) = $1)
+    AND (CAST($2 AS TIMESTAMP) IS NULL OR occurred_at >= CAST($2 AS TIMESTAMP))
+ORDER BY _stamp DESC
+LIMIT $3;
+
+-- name: deleted
+-- The simulations that were purged, newest first.
+SELECT
+    CAST(sim_id AS VARCHAR) AS sim_id,
+    deleted_at,
+    deleted_by,
+    reason,
+    CAST(components AS VARCHAR) AS components,
+    sha256_snapshot
+FROM deletions
+ORDER BY deleted_at DESC, sim_id;
+
+-- name: names_in_trash
+-- Every simulation that is in the trash, newest first.
+SELECT CAST(sim_id AS VARCHAR), name, status
+FROM simulations
+WHERE trashed_at IS NOT NULL
+ORDER BY created_at DESC, sim_id DESC;
+
+-- name: trashed
+-- What is in the trash, longest first.
+SELECT CAST(sim_id AS VARCHAR), trashed_at FROM simulations WHERE trashed_at IS NOT NULL ORDER BY trashed_at, sim_id;
+
+-- name: to_delete
+-- What must be known of a simulation before it is moved, restored or purged.
+SELECT
+    CAST(s.sim_id AS VARCHAR),
+    s.name,
+    s.status,
+    CAST(s.owner AS VARCHAR),
+    s.storage_basename,
+    s.manifest_sha256,
+    s.trashed_at IS NOT NULL,
+    EXISTS (SELECT 1 FROM tags t WHERE t.sim_id = s.sim_id AND t.tag = 'pinned')
+FROM simulations s
+WHERE s.sim_id = CAST($1 AS UUID);

@@ -1,0 +1,69 @@
+"""What events about calibrations mean: opened, tried, closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from hmp_catalog.plain import from_microseconds, number
+from hmp_catalog.sealed import OPENED, SEALED
+from hmp_core.events import Event, Row
+
+
+def _opened(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001 - the signature is the contract
+    said = event.payload
+    at = from_microseconds(event.at)
+    values = {
+        "project": said["project"],
+        "method": said["method"],
+        "objective_name": said["objective"],
+        "config": json.dumps(said["config"]),
+        "seed": said["seed"],
+        "hostname": said["hostname"],
+        "started_at": at,
+    }
+    yield Row("calibration_sessions", (said["session_id"],), values, event.stamp())
+    running = {"status": "running"}
+    yield Row("calibration_sessions", (said["session_id"],), running, event.stamp(OPENED), group="end")
+
+
+def _trial(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
+    said = event.payload
+    values = {
+        "iteration": said["iteration"],
+        "sim_id": said["sim_id"],
+        "params_hash": said["params_hash"],
+        "parameters": json.dumps(said["parameters"]),
+        "objective_value": number(said["objective"]),
+        "metrics": json.dumps(said["metrics"]),
+        "status": said["status"],
+        "from_cache": said["status"] == "cached",
+    }
+    key = (said["session_id"], said["trial_id"])
+    needs = ("calibration_sessions", said["session_id"])
+    yield Row("calibration_iterations", key, values, event.stamp(), needs=needs)
+
+
+def _closed(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
+    said = event.payload
+    values = {
+        "status": said["status"],
+        "n_iterations": said["n_trials"],
+        "best_objective": number(said["best_objective"]),
+        "best_params_hash": said["best_params_hash"],
+        "best_sim_id": said["best_sim_id"],
+        "error_message": said["error"],
+        "duration_s": number(said["duration_s"]),
+        "ended_at": from_microseconds(event.at),
+    }
+    session = said["session_id"]
+    needs = ("calibration_sessions", session)
+    yield Row("calibration_sessions", (session,), values, event.stamp(SEALED), group="end", needs=needs)
+
+
+MEANINGS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
+    "calibration.opened": _opened,
+    "calibration.trial": _trial,
+    "calibration.closed": _closed,
+}

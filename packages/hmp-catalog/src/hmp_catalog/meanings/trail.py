@@ -1,0 +1,37 @@
+"""What the audit trail says of an event: who did what to which simulation, under one hash."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hmp_catalog.chain import content_hash
+from hmp_catalog.plain import from_microseconds
+from hmp_core.events import Event, Row
+
+#: The version of an event of which a purge left only that it happened, and what it keeps then.
+SCRUBBED = 0
+KEPT = ("sim_id", "project", "on", "host")
+#: Facts that have a column of their own, or are large and elsewhere.
+_APART = {"about", "owner", "host"}
+
+
+def audit_row(event: Event, project: Path, kind: str) -> Row:
+    """Return the row of an event on the audit trail, where it is called ``kind``."""
+    said = event.payload
+    values: dict[str, Any] = {
+        "occurred_at": from_microseconds(event.at),
+        "actor": event.author,
+        "actor_kind": "os_user",
+        "event_type": kind,
+        "sim_id": said.get("sim_id"),
+        "project": said.get("project", project.name),
+        "payload": json.dumps({k: v for k, v in said.items() if k not in _APART}),
+        "hostname": said.get("host"),
+    }
+    if event.v == SCRUBBED:
+        # what it said is gone, and its hash is in the chain alone
+        return Row("audit_log", (str(event.id),), values | {"payload": None}, event.stamp())
+    content = content_hash(values | {"event_id": str(event.id)})
+    return Row("audit_log", (str(event.id),), values | {"content_sha256": content}, event.stamp())
