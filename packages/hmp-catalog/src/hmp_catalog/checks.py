@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmp_catalog import manifest, queries
+from hmp_catalog import manifest, packs, queries
 from hmp_catalog.calibration import STATUSES
 from hmp_catalog.facts import ENDS
 from hmp_catalog.fold import AUDITED
@@ -168,17 +168,30 @@ def _files(case: Case, folder: Path, content: Mapping[str, Any], *, deep: bool) 
     gone, changed = [], []
     for said in content["files"]:
         try:
-            file = from_relative(said["path"], folder)
-            size = file.stat().st_size
+            size, sha256 = _found(folder, said["path"])
         except (FileNotFoundError, NotADirectoryError, InvalidInput):
             gone.append(said["path"])
             continue
-        if size != said["size"] or (deep and sha256_file(file) != said["sha256"]):
+        except CorruptError as error:  # the pack: all of them are in it
+            yield case.finding(FILE_CHANGED, str(error), folder / packs.NAME)
+            return
+        if size != said["size"] or (deep and sha256() != said["sha256"]):
             changed.append(said["path"])
     if gone:
         yield case.finding(FILE_GONE, f"{len(gone)} files are missing: {some(gone)}", folder)
     if changed:
         yield case.finding(FILE_CHANGED, f"{len(changed)} files are not as they were sealed: {some(changed)}", folder)
+
+
+def _found(folder: Path, path: str) -> tuple[int, Callable[[], str]]:
+    """Return the size of a file of a run, and how to hash it, packed or loose."""
+    if (folder / packs.NAME).exists():
+        packed = packs.Packed(folder / packs.NAME, path)
+        if not packed.exists():
+            raise FileNotFoundError(path)
+        return packed.size(), lambda: packs.sha256(packed)
+    file = from_relative(path, folder)
+    return file.stat().st_size, lambda: sha256_file(file)
 
 
 def deep(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:  # noqa: ARG001 - the signature is the contract

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hmp_catalog.verbs import ask, calibrate, flow, keep, observe, record
+from hmp_catalog.verbs import ask, calibrate, carry, flow, keep, observe, record
 
 
 @click.group()
@@ -12,7 +12,7 @@ def group() -> None:
     """The simulations of a project: list, show, find, tag, keep."""
 
 
-for _room in (record, ask, observe, calibrate, flow, keep):
+for _room in (record, ask, observe, calibrate, flow, carry, keep):
     for _verb in vars(_room).values():
         if isinstance(_verb, click.Command):
             group.add_command(_verb)

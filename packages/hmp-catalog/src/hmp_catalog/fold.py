@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hmp_catalog import chain, manifest
-from hmp_catalog.meanings import calibrations, lifecycle, observations, workflow
+from hmp_catalog.meanings import calibrations, lifecycle, observations, portability, workflow
 from hmp_catalog.meanings.trail import SCRUBBED, audit_row
 from hmp_catalog.plain import from_microseconds
 from hmp_catalog.queries import unsealed, waiting_ids
@@ -30,6 +30,7 @@ AUDITED = {
     "run.noted": "note.add",
     "run.measured": "metric.write",
     **lifecycle.AUDITED,
+    **portability.AUDITED,
 }
 
 
@@ -135,6 +136,7 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row | Purge]]] = {
     **calibrations.MEANINGS,
     **lifecycle.MEANINGS,
     **observations.MEANINGS,
+    **portability.MEANINGS,
     **workflow.MEANINGS,
 }
 
@@ -193,6 +195,7 @@ FOLD = Fold(
                 "about": ABOUT,
                 "doi": ("doi",),
                 "trash": ("trashed_at",),
+                "packed": portability.PACKED,
             },
             subject="sim_id",
         ),

@@ -6,9 +6,9 @@ import html
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from hmp_catalog import manifest, queries
+from hmp_catalog import manifest, packs, queries
 from hmp_catalog.errors import SimulationNotFound
 from hmp_catalog.facts import OUTLET, metric_facts
 from hmp_catalog.plain import text, word
@@ -232,13 +232,51 @@ class Run:
         """Return what it left behind: path, size, SHA-256, kind."""
         return list(self.manifest["files"])
 
-    def _file(self, relative: str) -> Path:
+    def open(self, path: str) -> BinaryIO:
+        """Open a file it left behind for reading, packed or not, as ``run.open("artifacts/report.pdf")``.
+
+        Raises
+        ------
+        PathNotFound
+            If it left no such file.
+        """
+        if path not in {str(said["path"]) for said in self.files()}:
+            message = f"run {self.name or self.sim_id[:8]} left no {path!r}; see files()"
+            raise PathNotFound(message, path=path)
+        return self._file(path).open("rb")
+
+    def pack(self) -> Run:
+        """Make one file of its tables, fields and artefacts (``files.zip``); everything reads as before.
+
+        The files are read back from the pack before they go. Datasets of this run that are open elsewhere are opened
+        again. ``unpack`` undoes it.
+
+        Raises
+        ------
+        CorruptError
+            If a file is not what was sealed; nothing is changed.
+        PathNotFound, InvalidInput, StorageError
+            If it is not sealed, left no files, or there is no room.
+        """
+        from hmp_catalog import packing
+
+        packing.pack(self._catalog.store, self.folder)
+        return self._say()
+
+    def unpack(self) -> Run:
+        """Make loose files of its pack again; one that is not packed stays as it is."""
+        from hmp_catalog import packing
+
+        packing.unpack(self._catalog.store, self.folder)
+        return self._say()
+
+    def _file(self, relative: str) -> Path | packs.Packed:
         self._catalog.store.authorize(write=False)
-        file = self.folder / relative
-        if not file.exists():
+        file = packs.find(self.folder, relative)
+        if file is None:
             kinds = sorted({str(f["kind"]) for f in self.files()}) if self.status != "running" else []
             message = f"run {self.name or self.sim_id[:8]} has no {relative}; it left {', '.join(kinds) or 'no files'}"
-            raise PathNotFound(message, path=str(file))
+            raise PathNotFound(message, path=str(self.folder / relative))
         return file
 
     def input_entries(self) -> list[Any]:

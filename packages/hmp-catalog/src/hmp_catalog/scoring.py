@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_catalog.observations import Observations
+    from hmp_catalog.packs import Packed
 
 #: What is computed unless more, or other, measures are named.
 USUAL = ("nse", "kge", "rmse", "pbias")
@@ -35,7 +36,7 @@ def score(
     return found, {"period": period, "n_samples": len(pairing.pairs(there, here)[0])}
 
 
-def simulated(file: Path, variable: str, station: str | None, period: tuple[Any, Any] | None) -> pa.Table:
+def simulated(file: Path | Packed, variable: str, station: str | None, period: tuple[Any, Any] | None) -> pa.Table:
     """Return one simulated series of a file of time series.
 
     Raises

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.fields import mapping, schema
 from hmp_catalog.fields.mesh import Structure
+from hmp_catalog.fields.place import size_of
 from hmp_catalog.fields.times import CALENDAR, encode, iso
 from hmp_catalog.fields.values import Coordinate
 from hmp_catalog.fields.writer import StoreWriter, create_array
@@ -27,6 +28,7 @@ from hmp_core.identity import sha256_file
 
 if TYPE_CHECKING:
     from hmp_catalog.fields.times import Instants
+    from hmp_catalog.packs import Packed
 
     Documents = dict[str, dict[str, Any]]
 
@@ -101,20 +103,13 @@ def seal(writer: StoreWriter, attributes: Mapping[str, Any], crs: str | None = N
     return _settled(path)
 
 
-def missing_files(path: Path, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def missing_files(path: Path | Packed, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the chunks and shards that the metadata promises and the disk does not hold.
 
     A chunk that is lost would read as the fill value, without a word.
     """
     promised = [file for name, document in documents.items() for file in schema.chunk_files(name, document)]
-    return [file for file in promised if not _holds_something(path / file)]
-
-
-def _holds_something(file: Path) -> bool:
-    try:
-        return file.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return [file for file in promised if not size_of(path, file)]
 
 
 # ── time axes ────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hmp_catalog.fields import schema
 from hmp_catalog.fields.finalizer import ROOT, missing_files
 from hmp_catalog.fields.mesh import structure_names
+from hmp_catalog.fields.place import zarr_store
 from hmp_catalog.fields.times import bounds, decode, instant
 from hmp_core.errors import CorruptError, InvalidInput, NotFound, PathNotFound, SchemaTooNewError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hmp_catalog.fields.times import Instants
+    from hmp_catalog.packs import Packed
 
 
 class StoreReader:
@@ -38,7 +40,7 @@ class StoreReader:
         If it was never finished, or a file of it is missing or damaged; names the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Packed) -> None:
         self.path = path
         if not path.is_dir():
             message = f"{path}: no field store there; a run has one if it wrote fields"
@@ -89,11 +91,10 @@ class StoreReader:
     def dataset(self) -> xr.Dataset:
         """Return the store as a lazy dataset, as ``xarray.open_zarr`` gives it: in chunks of dask, if that is there."""
         import xarray as xr
-        from zarr.storage import LocalStore
 
         chunks: dict[str, int] | None = {} if find_spec("dask") else None
         with self._border(ROOT):
-            found: xr.Dataset = xr.open_zarr(LocalStore(self.path, read_only=True), consolidated=True, chunks=chunks)
+            found: xr.Dataset = xr.open_zarr(zarr_store(self.path), consolidated=True, chunks=chunks)
             return found
 
     def verify(self) -> None:
@@ -160,9 +161,8 @@ class StoreReader:
 
     def _array(self, name: str) -> zarr.Array[Any]:
         import zarr
-        from zarr.storage import LocalStore
 
-        return zarr.open_array(LocalStore(self.path, read_only=True), path=name, mode="r", zarr_format=3)
+        return zarr.open_array(zarr_store(self.path), path=name, mode="r", zarr_format=3)
 
     def _values(self, name: str) -> NDArray[Any]:
         import numpy as np
@@ -213,7 +213,7 @@ class StoreReader:
             raise CorruptError(message, path=str(self.path / lost[0]))
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _document(file: Path | Packed) -> dict[str, Any]:
     try:
         found = json.loads(file.read_bytes())
     except PermissionError:
@@ -242,7 +242,7 @@ def _is_integer(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
-def _not_found(path: Path, what: str, name: str, known: list[str]) -> NotFound:
+def _not_found(path: Path | Packed, what: str, name: str, known: list[str]) -> NotFound:
     near = difflib.get_close_matches(name, known, n=3) or known[:10]
     message = f"{path}: no {what} {name!r}; there is {', '.join(near) or 'none'}"
     return NotFound(message, reference=name, candidates=near)

@@ -15,6 +15,7 @@ from hmp_catalog.fields.reader import StoreReader
 from hmp_catalog.fields.times import instant, iso
 from hmp_catalog.fields.values import given_field
 from hmp_catalog.fields.writer import StoreWriter
+from hmp_catalog.packs import Packed
 from hmp_core.errors import InvalidInput, PathNotFound, SealedError
 from hmp_core.paths import to_local
 
@@ -44,16 +45,16 @@ class SimulationZarr:
     (2, 2)
     """
 
-    def __init__(self, path: str | Path | UPath) -> None:
-        self.path = to_local(path)
+    def __init__(self, path: str | Path | UPath | Packed) -> None:
+        self.path = path if isinstance(path, Packed) else to_local(path)
         self._root: dict[str, Any] = {}
         self._crs: str | None = None
         self._writer: StoreWriter | None = None
         self._reader: StoreReader | None = StoreReader(self.path)
 
     @classmethod
-    def open(cls, path: str | Path | UPath) -> SimulationZarr:
-        """Open a finished store for reading.
+    def open(cls, path: str | Path | UPath | Packed) -> SimulationZarr:
+        """Open a finished store for reading, in a folder of its own or in the pack of its run.
 
         Raises
         ------
@@ -103,14 +104,14 @@ class SimulationZarr:
             If the file system refuses.
         """
         store = cls.__new__(cls)
-        store.path = to_local(path)
+        store.path = where = to_local(path)
         store._root = _root_attributes(title, run_id, date_created, attributes)
         store._crs = crs
-        if not store.path.parent.is_dir():
-            message = f"{store.path.parent}: no such folder; make the folder of the run first"
-            raise PathNotFound(message, path=str(store.path.parent))
-        begin(store.path, store._root)
-        store._writer, store._reader = StoreWriter(store.path), None
+        if not where.parent.is_dir():
+            message = f"{where.parent}: no such folder; make the folder of the run first"
+            raise PathNotFound(message, path=str(where.parent))
+        begin(where, store._root)
+        store._writer, store._reader = StoreWriter(where), None
         return store
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hmp_catalog.fields.times import bounds, instant
+from hmp_catalog.packs import Packed
 from hmp_catalog.tables import schema
 from hmp_catalog.tables.timeseries import timeseries_schema
 from hmp_core.errors import AmbiguousReference, CorruptError, HmpError, InvalidInput, NotFound, PathNotFound
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def read_table(
-    path: str | Path | UPath, *, columns: Sequence[str] | None = None, filters: Filters | None = None
+    path: str | Path | UPath | Packed, *, columns: Sequence[str] | None = None, filters: Filters | None = None
 ) -> pa.Table:
     """Return a table, or some columns and rows of it; row groups that cannot hold such rows are skipped.
 
     Parameters
     ----------
-    path : str, Path or UPath
-        The file.
+    path : str, Path, UPath or Packed
+        The file; also in the pack of a run.
     columns : sequence of str, optional
         Which columns, in this order.
     filters : mapping or sequence of (column, operator, value), optional
@@ -58,7 +59,7 @@ def read_table(
     """
     import pyarrow.parquet as pq
 
-    file = to_local(path)
+    file = path if isinstance(path, Packed) else to_local(path)
     with _opened(file) as source:
         found = pq.read_schema(source)
         schema.check_version(found, file)
@@ -73,7 +74,7 @@ def read_table(
 
 
 def read_timeseries(
-    path: str | Path | UPath,
+    path: str | Path | UPath | Packed,
     *,
     variable: str | Sequence[str] | None = None,
     station: str | Sequence[str] | None = None,
@@ -98,7 +99,7 @@ def read_timeseries(
     PathNotFound, SchemaTooNewError, CorruptError
         As `read_table`.
     """
-    file = to_local(path)
+    file = path if isinstance(path, Packed) else to_local(path)
     filters: list[tuple[str, str, Any]] = []
     for column, wanted in (("variable", variable), ("station", station)):
         if wanted is not None:
@@ -160,7 +161,7 @@ def _series_of(table: pa.Table) -> list[str]:
     return sorted(f"{pair['variable']} at {pair['station']}" if pair["station"] else pair["variable"] for pair in pairs)
 
 
-def _nothing_there(file: Path, variable: Any, station: Any, period: Any) -> NotFound:
+def _nothing_there(file: Path | Packed, variable: Any, station: Any, period: Any) -> NotFound:
     there = _series_of(read_table(file, columns=["variable", "station"]))
     asked = {"variable": variable, "station": station, "period": period}
     reference = ", ".join(f"{name} {value!r}" for name, value in asked.items() if value is not None) or "any"
@@ -172,7 +173,7 @@ def _nothing_there(file: Path, variable: Any, station: Any, period: Any) -> NotF
 
 
 @contextlib.contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def _opened(file: Path | Packed) -> Iterator[BinaryIO]:
     """Open a table file, and turn what pyarrow says about damage into an error of hmp."""
     import pyarrow as pa
 
@@ -190,7 +191,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         raise CorruptError(message, path=str(file)) from error
 
 
-def _expression(filters: Filters | None, found: pa.Schema, file: Path) -> pc.Expression | None:
+def _expression(filters: Filters | None, found: pa.Schema, file: Path | Packed) -> pc.Expression | None:
     """Return the conditions as pyarrow takes them, tried out on no rows, so that what fails later is damage."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -17,6 +17,8 @@ from hmp_core.errors import CorruptError, InvalidInput, SchemaTooNewError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from hmp_catalog.packs import Packed
+
 SCHEMA_VERSION = 1
 
 #: Rows of a row group: what is gathered in memory, and what a reader skips or reads as a whole. DuckDB works
@@ -64,7 +66,7 @@ def metadata_of(kind: str, keys: Sequence[str], units: Mapping[str, str], more: 
     return {f"hmp.{name}": str(value) for name, value in sorted((own | dict(more)).items())}
 
 
-def check_version(schema: pa.Schema, path: Path) -> None:
+def check_version(schema: pa.Schema, path: Path | Packed) -> None:
     """Raise if a table file was not written by hmp, or by a newer one.
 
     Raises

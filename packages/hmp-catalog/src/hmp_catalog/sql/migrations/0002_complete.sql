@@ -63,3 +63,9 @@ ALTER TABLE workflow_steps ADD COLUMN owner JSON;
 -- group "end": what the step returned, and the step of an earlier run whose result it took
 ALTER TABLE workflow_steps ADD COLUMN result JSON;
 ALTER TABLE workflow_steps ADD COLUMN reused_step_id UUID;
+
+-- ── portability ─────────────────────────────────────────────────────────────────────────────────────────────
+-- group "packed": whether the files of the simulation lie in one (zarr_packed), and the SHA-256 of that file
+
+ALTER TABLE simulations ADD COLUMN pack_sha256 VARCHAR;
+ALTER TABLE simulations ADD COLUMN _stamp_packed VARCHAR;
