@@ -7,16 +7,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 import hmp_cache
 from hmp_cache import DownloadFailed, InputsNamespace, Retry, ValidationFailed
+from hmp_cache.cli import group
 from hmp_cache.hosts import HostTurns
 from hmp_cache.progress import Step
 from hmp_core.errors import BusyError, InvalidInput, NotWritable, PathNotFound, UnsupportedScheme
+from hmp_core.identity import sha256_bytes
+from hmp_core.layout import init_workspace
 
 HASTY = Retry(attempts=2, first=0.01, longest=0.02, stalled=2.0)
 
@@ -305,3 +310,69 @@ def test_a_child_of_a_fork_asks_by_itself(data: InputsNamespace, server: Any, re
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert len(server.connections) == 2
+
+
+# ── as it is typed ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    init_workspace(workspace)
+    monkeypatch.chdir(workspace)
+    return lambda *words, said=None: CliRunner().invoke(group, ["fetch", *map(str, words)], input=said)
+
+
+def test_requests_are_read_from_a_file(run: Callable[..., Result], server: Any, reply: Any, workspace: Path) -> None:
+    one, two, three = _many(server, reply, 3)
+    gone = server.on("/gone.csv", reply(404, b""))
+    listed = workspace / "requests.jsonl"
+    rows = [{"uri": one, "variable": "discharge"}, {"uri": gone, "variable": "stage"}]
+    listed.write_text("# those of today\n\n" + "\n".join(map(json.dumps, rows)) + f"\n{two}\n")
+    done = run("--from", listed, three, "--variable", "runoff", "--json")
+    assert done.exit_code == 1
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    told = {each["request"]["uri"]: each["entry"] and each["entry"]["variable"] for each in found}
+    assert told == {one: "discharge", gone: None, two: "runoff", three: "runoff"}
+    assert [each["error"]["reason"] for each in found if each["error"]] == ["http"]
+
+
+def test_several_are_named_on_the_line(run: Callable[..., Result], server: Any, reply: Any) -> None:
+    done = run(*_many(server, reply, 3), "--variable", "discharge", "--at-once", 2)
+    assert done.exit_code == 0
+    assert sorted(line.split()[1] for line in done.stdout.splitlines()) == [
+        f"data/discharge/url/{n}.csv" for n in range(3)
+    ]
+
+
+def test_what_failed_is_told_beside_the_rest(run: Callable[..., Result], server: Any, reply: Any) -> None:
+    uris = [*_many(server, reply, 1), server.on("/gone.csv", reply(404, b""))]
+    for _ in range(2):
+        done = run(*uris, "--variable", "discharge")
+        assert (done.exit_code, len(done.stdout.splitlines())) == (1, 1)
+    assert "is not asked for again before" in done.stderr
+    server.on("/gone.csv", reply())
+    assert run(*uris, "--variable", "discharge", "--retry-now").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "told"),
+    [
+        (["--from", "-", "--variable", "q"], '{"uri"', "line 1 of the requests is no JSON"),
+        (["--from", "-", "--variable", "q"], "[1]", "expected a JSON object or a URI"),
+        (["http://127.0.0.1/q.csv"], None, "give --variable"),
+        (["http://127.0.0.1/q.csv", "--variable", "q", "--sha256", "12"], None, "64 hexadecimal digits"),
+    ],
+)
+def test_what_cannot_be_asked(run: Callable[..., Result], words: list[str], said: str | None, told: str) -> None:
+    found = run(*words, said=said)
+    assert isinstance(found.exception, InvalidInput)
+    assert told in str(found.exception)
+
+
+def test_the_hash_that_is_known(run: Callable[..., Result], server: Any, reply: Any) -> None:
+    (uri,) = _many(server, reply, 1)
+    wrong, right = "0" * 64, sha256_bytes(_day(0))
+    assert isinstance(run(uri, "--variable", "q", "--sha256", wrong).exception, DownloadFailed)
+    assert run(uri, "--variable", "q", "--sha256", right.upper(), "--retry-now").exit_code == 0
+    assert run(uri, "--variable", "q", "--full").exit_code == 0
+    assert len(server.asked) == 2

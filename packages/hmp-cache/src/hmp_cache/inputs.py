@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -272,6 +272,7 @@ class InputsNamespace:
         *,
         at_once: int = 8,
         progress: bool | Progress | None = None,
+        each: Callable[[Fetched], None] | None = None,
         **said: Any,
     ) -> list[Fetched]:
         """Fetch several inputs at once; one that fails stops no other.
@@ -286,6 +287,8 @@ class InputsNamespace:
             How many downloads are under way at the same time.
         progress
             True for bars on the terminal, or a function that is told of each step, by several threads.
+        each
+            Told what became of each as soon as it is done, one at a time.
         **said
             What is asked for all of them, where a request does not say otherwise.
 
@@ -312,7 +315,7 @@ class InputsNamespace:
         from hmp_cache.transfers import fetch_many
 
         self._rooms.may_write("fetch many")
-        return fetch_many(self.fetch, requests, said, at_once=at_once, progress=progress)
+        return fetch_many(self.fetch, requests, said, at_once=at_once, progress=progress, each=each)
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────
 

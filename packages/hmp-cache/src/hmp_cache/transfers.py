@@ -46,6 +46,7 @@ def fetch_many(
     *,
     at_once: int,
     progress: bool | Progress | None,
+    each: Callable[[Fetched], None] | None = None,
 ) -> list[Fetched]:
     """Fetch several inputs; see `InputsNamespace.fetch_many`.
 
@@ -59,9 +60,9 @@ def fetch_many(
     if at_once < 1:
         message = f"at_once is {at_once}; expected at least one download at a time"
         raise InvalidInput(message)
-    asked = [{**said, **({"uri": each} if isinstance(each, str) else each)} for each in requests]
+    asked = [{**said, **({"uri": wanted} if isinstance(wanted, str) else wanted)} for wanted in requests]
     with shown(progress) as told:
-        work = _Work(fetch, asked, told)
+        work = _Work(fetch, asked, told, each)
         with ThreadPoolExecutor(at_once, thread_name_prefix="hmp-fetch") as threads:
             _wait([threads.submit(work.through, chain) for chain in _chains(asked)], work, threads)
     return [work.outcome[number] for number in range(len(asked))]
@@ -102,14 +103,20 @@ class _Work:
     fetch: Callable[..., Entry]
     asked: Sequence[Mapping[str, Any]]
     told: Progress | None
+    each: Callable[[Fetched], None] | None
     outcome: dict[int, Fetched] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
+    telling: threading.Lock = field(default_factory=threading.Lock)
 
     def through(self, chain: Sequence[int]) -> None:
         """Fetch some of the inputs, one after the other."""
         for number in chain:
-            if not self.stopped.is_set():
-                self.outcome[number] = self._one(self.asked[number])
+            if self.stopped.is_set():
+                return
+            found = self.outcome[number] = self._one(self.asked[number])
+            if self.each is not None:
+                with self.telling:
+                    self.each(found)
 
     def _one(self, request: Mapping[str, Any]) -> Fetched:
         try:

@@ -49,8 +49,17 @@ def place(workspace: str | None) -> Path:
 
 def labels(command: Any) -> Any:
     """Give a verb the options that say what an input is."""
+    return _labelled(command, required=True)
+
+
+def labels_of_some(command: Any) -> Any:
+    """Give a verb the options that say what inputs are which may also say so themselves."""
+    return _labelled(command, required=False)
+
+
+def _labelled(command: Any, *, required: bool) -> Any:
     options = (
-        click.option("--variable", required=True, help="What it is, as 'discharge'."),
+        click.option("--variable", required=required, default=None, help="What it is, as 'discharge'."),
         click.option("--source", default=None, help="Where it comes from, as 'custom'."),
         click.option("--station", default=None, help="The station it was measured at."),
         click.option("--bbox", nargs=4, type=float, default=None, help="Extent: xmin ymin xmax ymax."),
