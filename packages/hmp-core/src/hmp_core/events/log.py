@@ -93,6 +93,10 @@ class EventLog:
             authorize(self._auth, "write", self._resource, database=self._database, what=f"record {kinds}")
             self._writer.write(events)
 
+    def turn(self) -> None:
+        """Give the segment up: the next event begins a new one, and a fold puts this one into its pack."""
+        self._writer.turn()
+
     def close(self) -> None:
         """Give the segment up if nobody else in this process appends to it."""
         if self._open:
@@ -126,6 +130,10 @@ class _Writer:
                     raise
                 else:
                     return
+
+    def turn(self) -> None:
+        with self.guard:
+            self._abandon()
 
     def _lines(self, segment: Segment, events: Sequence[Event]) -> bytes:
         try:
