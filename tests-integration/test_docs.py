@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from hmp_cache.sources.registry import Registry
 from hmp_core import errors
 from hmp_core.doctor import codes
 from hmp_core.doctor.checks import checks_of
@@ -147,6 +148,21 @@ def _finding_rows() -> list[str]:
 def test_generated_findings(request: pytest.FixtureRequest) -> None:
     """The table of findings is what the core and the scopes declare."""
     _generated(REFERENCE / "findings.md", "findings", _finding_rows(), accept=request.config.getoption("--accept"))
+
+
+def _offer_rows() -> list[str]:
+    rows = ["| source | variable | unit | frequency | | since |", "| --- | --- | --- | --- | --- | --- |"]
+    for one in Registry().listed():
+        for offer in one.offers:
+            since = f"{offer.period[0]:%Y}" if offer.period and offer.period[0] else ""
+            named = f"| {one.name} | `{offer.variable}` | {offer.unit} | {offer.frequency} |"
+            rows.append(f"{named} {offer.description} | {since} |")
+    return rows
+
+
+def test_generated_offers(request: pytest.FixtureRequest) -> None:
+    """The table of what sources offer is what they say."""
+    _generated(REFERENCE / "sources.md", "offers", _offer_rows(), accept=request.config.getoption("--accept"))
 
 
 def test_every_verb_says_what_it_does() -> None:
