@@ -32,6 +32,10 @@ class Sheaves:
     #: windows of which everything is known now: what was held of them makes way
     replaced: list[Window]
 
+    def now_held(self, before: list[Window]) -> list[Window]:
+        """Return what is held now of a series of which ``before`` was."""
+        return windows.union([*windows.difference(before, self.replaced), *(window for window, _ in self.held)])
+
 
 @dataclass(slots=True)
 class Harvest:

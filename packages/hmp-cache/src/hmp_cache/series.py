@@ -207,8 +207,8 @@ class Series:
         event = held.known.newest if held.known is not None and held.rows else None
         if found.rows:
             event = self._stored(wanted, held, harvest, found, how)
-        # what is held stays, though its source says nothing of it now
-        empty = windows.difference(found.empty, held.windows)
+        # what is held stays, though its source says nothing at all of it now
+        empty = windows.difference(found.empty, found.now_held(held.windows))
         events = [self._answered(wanted, window, count) for window, count in found.held]
         events += [self._answered(wanted, window, 0) for window in empty]
         events += [self._store.prepare("station.described", _described(station)) for station in harvest.stations]
@@ -219,10 +219,9 @@ class Series:
     def _stored(self, wanted: Wanted, held: Held, harvest: Harvest, found: Sheaves, how: How) -> Event:
         kept = [moment for moment in held.rows if not any(start <= moment < end for start, end in found.replaced)]
         rows = {moment: held.rows[moment] for moment in kept} | found.rows
-        now_held = windows.union([*windows.difference(held.windows, found.replaced), *(w for w, _ in found.held)])
         request = {
             "source": wanted.source.name,
-            "windows": [_plain(window) for window in now_held],
+            "windows": [_plain(window) for window in found.now_held(held.windows)],
             "answers": harvest.told(),
         }
         arrival = replace(wanted.arrival, request=request, fetched_at=self._clock().isoformat())
