@@ -104,6 +104,7 @@ CACHE: dict[str, Line] = {
     "InputsNamespace.__getitem__": (R_CACHE, lambda w: w.data["q"]),
     "InputsNamespace.add": (W_CACHE, lambda w: w.data.add(w.file, variable="discharge", station="new")),
     "InputsNamespace.fetch": (W_CACHE, lambda w: w.data.fetch(w.file.as_uri(), variable="discharge")),
+    "InputsNamespace.fetch_many": (W_CACHE, lambda w: w.data.fetch_many([w.file.as_uri()], variable="discharge")),
     "InputsNamespace.fetch: from a source": (
         W_CACHE,
         lambda w: w.data.fetch(variable="discharge", source="usgs", station="01646500", period="2001-01-01/2001-01-02"),
@@ -342,6 +343,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "data coverage": (R_CACHE, ["variable=discharge"]),
     "data failures": (R_CACHE, []),
     "data fetch": (W_CACHE, ["file://{file}", "--variable", "discharge"]),
+    "data fetch: several": (W_CACHE, ["file://{file}", "file://{file}", "--variable", "discharge"]),
     "data fetch: from a source": (W_CACHE, ["--variable", "discharge", "--source", "usgs", "--station", "01646500"]),
     "data gaps": (R_CACHE, ["--variable", "discharge", "--source", "usgs", "--station", "01646500"]),
     "data find": (R_CACHE, ["variable=discharge"]),
