@@ -108,6 +108,32 @@ def test_real_time_and_daily_means_are_two_inputs(hubeau: HubEau, opened: Opened
     assert real.read_table().column("discharge").to_pylist() == [2.5]
 
 
+def test_what_a_gauge_sends_late_is_asked_for_an_hour_later(
+    hubeau: HubEau, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    hubeau.now(now - timedelta(hours=1), 2500.0, "Q")
+    data = opened("hubeau", hubeau)
+    wanted = {"variable": "discharge", "source": "hubeau", "station": GAUGE, "frequency": "real-time"}
+    data.fetch(**wanted, period=(now - timedelta(days=2), now))
+    hubeau.now(now - timedelta(minutes=30), 2600.0, "Q")
+    data.fetch(**wanted, period=(now - timedelta(days=2), now))
+    assert data.latest().read_table().num_rows == 1
+    later = now + timedelta(hours=1, minutes=10)
+    monkeypatch.setattr("hmp_cache.obtaining._now", lambda: later)
+    entry = data.fetch(**wanted, period=(now - timedelta(days=2), now))
+    assert entry.read_table().column("discharge").to_pylist() == [2.5, 2.6]
+
+
+def test_a_record_of_everything_there_is(hubeau: HubEau, opened: Opened) -> None:
+    hubeau.daily("1953-01-01", 1000.0)
+    hubeau.daily("2020-01-05", 2000.0)
+    data = opened("hubeau", hubeau)
+    entry = data.fetch(variable="discharge", source="hubeau", station=GAUGE)
+    assert entry.period == (datetime(1953, 1, 1), datetime(2020, 1, 5))
+    assert len(asked_days(hubeau)) == 3
+
+
 def test_a_well(hubeau: HubEau, opened: Opened) -> None:
     hubeau.level("2020-01-01", 12.5, 10.0)
     data = opened("hubeau", hubeau)

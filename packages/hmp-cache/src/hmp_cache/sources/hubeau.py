@@ -126,6 +126,8 @@ class HubEau:
     """
 
     name = "hubeau"
+    #: many gauges send the values of an hour together
+    absent_lately_for = timedelta(hours=1)
 
     def __init__(self, *, url: str = "https://hubeau.eaufrance.fr/api") -> None:
         self._url = url.rstrip("/")

@@ -126,7 +126,8 @@ class Source(Protocol):
     Note for implementers: instances are made without arguments, or with the settings of ``[sources.<name>]`` in
     ``workspace.toml`` as keyword arguments (by custom ``url``, where the service is, and ``api_key``). They may be used
     by several threads at once. Raise `hmp_core.errors.InvalidInput` for a request that cannot be answered, and let the
-    errors of the destination through.
+    errors of the destination through. That nothing is there is remembered for 30 days, and for one day of a window that
+    reaches into the last month; attributes ``absent_for`` and ``absent_lately_for`` (timedelta) say otherwise.
     """
 
     @property
