@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+import hmp_cache
 import hydromodpy as hmp
+from hmp_cache.sources import Asset, Destination, Offer, Request
 from hmp_core.errors import NotWritable, PathTaken, UnsupportedScheme
-from hydromodpy import Workspace
+from hydromodpy import Project, Workspace
 
 
 def test_init_makes_the_tree_and_both_databases_open_on_it(tmp_path: Path) -> None:
@@ -51,6 +58,54 @@ def test_below_a_file_nothing_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotWritable):
         hmp.init(tmp_path / "file" / "fulda")
+
+
+class _Rivers:
+    """Rivers on loopback."""
+
+    name = "rivers"
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def coverage(self) -> list[Offer]:
+        return [Offer("discharge", "m3 s-1", "1D")]
+
+    def plan(self, request: Request) -> list[Asset]:
+        return [Asset(f"{self.address}/{request.station}.txt", "q.txt", request.period)]
+
+    def fetch(self, asset: Asset, destination: Destination) -> None:
+        days = [datetime.fromisoformat(line) for line in destination.text(asset.uri).split()]
+        destination.rows(pa.table({"time": pa.array(days, pa.timestamp("us")), "value": [1.0] * len(days)}))
+
+
+def test_a_download_of_one_project_is_there_for_the_other(tmp_path: Path) -> None:
+    """Nobody answers any more when the second project asks, and it has what the first one fetched."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "q.csv").write_text("time,discharge\n2001-01-01,1.0\n")
+    (served / "K1.txt").write_text("2001-01-01 2001-01-02")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+
+    def fetch(project: Project) -> list[hmp_cache.Entry]:
+        series = {"source": _Rivers(address), "station": "K1", "period": "2001-01-01/2001-01-02"}
+        return [
+            project.data.fetch(f"{address}/q.csv", variable="discharge"),
+            project.data.fetch(variable="discharge", **series),
+        ]
+
+    with hmp.init(tmp_path / "fulda") as workspace:
+        with workspace.project("a") as a:
+            first = fetch(a)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        with workspace.project("b") as b:
+            assert fetch(b) == first
+            assert first[1].read_table().num_rows == 2
 
 
 def test_two_projects_share_one_cache(tmp_path: Path) -> None:

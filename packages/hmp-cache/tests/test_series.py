@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -375,6 +377,25 @@ def test_two_who_ask_at_once_ask_the_server_once(workspace: Path, upstream: Upst
         thread.join()
     assert len(set(map(str, found))) == 1
     assert len(found) == 4
+    assert len(upstream.asked) == 1
+
+
+def test_two_processes_that_ask_at_once_ask_the_server_once(workspace: Path, upstream: Upstream) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
+    upstream.delay = 1.0
+    hmp_cache.open(workspace, create=True).close()
+    script = (
+        f"import sys; sys.path.append({str(Path(__file__).with_name('services'))!r})\n"
+        "import hmp_cache; from upstream import Rivers\n"
+        f"with hmp_cache.open({str(workspace)!r}) as data:\n"
+        f"    source = Rivers({upstream.address!r})\n"
+        "    said = dict(variable='discharge', station='K1', period='2010-01-01/2010-12-31')\n"
+        "    print(data.fetch(source=source, **said).sha256)\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert said[0] == said[1] != ""
     assert len(upstream.asked) == 1
 
 
