@@ -12,11 +12,12 @@ from hmp_cache.errors import (
     ArtifactGone,
     DownloadFailed,
     EntryNotFound,
+    RetryLater,
     SourceNotFound,
     ValidationFailed,
 )
 from hmp_cache.inputs import InputsNamespace
-from hmp_cache.records import Entry
+from hmp_cache.records import Entry, Fetched
 from hmp_cache.retries import Retry
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "DownloadFailed",
     "Entry",
     "EntryNotFound",
+    "Fetched",
     "InputsNamespace",
     "Retry",
+    "RetryLater",
     "SourceNotFound",
     "ValidationFailed",
     "__version__",

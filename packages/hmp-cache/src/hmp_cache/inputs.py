@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hmp_cache.errors import EntryNotFound
-from hmp_cache.records import Entry, to_frame
+from hmp_cache.records import Entry, Fetched, to_frame
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.questions import ask
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from hmp_cache.fetching import How
     from hmp_cache.labels import Period
     from hmp_cache.opening import Rooms
+    from hmp_cache.mending import Checked
     from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
     from hmp_cache.refreshing import Refreshed
     from hmp_cache.retries import Retry
     from hmp_cache.sources import Source
-    from hmp_cache.transfers import Fetched
+    from hmp_cache.strays import Rejected, Stray
     from hmp_core.events import EventStore
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend, BulkBackend
@@ -522,12 +523,89 @@ class InputsNamespace:
 
     # ── looking after ────────────────────────────────────────────────────────────────────────────────
 
-    def check(self, **filters: Any) -> list[Entry]:
+    def check(self, *, fix: bool = False, verify: str = "quick", **filters: Any) -> Checked:
         """Return the inputs that fit, each with its state: current, modified, missing or purged.
 
-        A file whose size and time are those registered counts as unchanged; any other is hashed.
+        A file whose size, time and inode are those on record counts as unchanged; any other is read. Where one may
+        write, it is put on record how a file looks that was read and is what it was.
+
+        Parameters
+        ----------
+        fix
+            Put in order what can be without losing anything: write sidecars that are not there again, and bring the
+            registered bytes back where they are kept on this machine; what was changed is kept aside before. A file
+            of its owner, and one that nobody registered, is not touched.
+        verify
+            "full": read every file.
+        **filters
+            See `find`.
+
+        Returns
+        -------
+        Checked
+            A list of entries; its ``fixed`` says what was put in order.
+
+        Raises
+        ------
+        UnknownFilter, InvalidInput, NotWritable, AccessDenied
+            See `hmp_core.errors`.
         """
-        return self._rooms.asking.check(filters)
+        from hmp_cache.mending import check
+
+        return check(self._rooms, filters, fix=fix, verify=verify)
+
+    def strays(self) -> list[Stray]:
+        """Return the files in the cache that belong to no input, and the sidecars that say what is not so.
+
+        Returns
+        -------
+        list of Stray
+            Nothing is done with any of them.
+        """
+        from hmp_cache.strays import strays
+
+        return strays(self._rooms)
+
+    def rejected(self) -> list[Rejected]:
+        """Return what arrived and was not accepted by the contract of its variable, the newest first.
+
+        Returns
+        -------
+        list of Rejected
+            Where the bytes are kept aside, and what was found. They are not served.
+        """
+        from hmp_cache.strays import rejected
+
+        return rejected(self._rooms)
+
+    def verify(
+        self, *, at_once: int | None = None, progress: bool | Progress | None = None, **filters: Any
+    ) -> list[Entry]:
+        """Read every byte of every version of the inputs that fit, and return these versions, each with its state.
+
+        Parameters
+        ----------
+        at_once
+            How many files are read at the same time; by default one a processor.
+        progress
+            True: a bar on the terminal, if there is one; a function: it is told of each step.
+        **filters
+            See `find`.
+
+        Returns
+        -------
+        list of Entry
+            ``current`` and ``superseded`` have the bytes that were registered; ``modified`` and ``missing`` have not;
+            ``purged`` are gone on purpose.
+
+        Raises
+        ------
+        UnknownFilter, InvalidInput, AccessDenied
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.verifying import verify
+
+        return verify(self._rooms, filters, at_once=at_once, progress=progress)
 
     def restore(
         self,

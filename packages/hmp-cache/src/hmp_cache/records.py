@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.util import find_spec
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 from hmp_cache import formats, tabular
+from hmp_cache.addresses import public
 from hmp_cache.errors import ArtifactGone
 from hmp_cache.signature import Bytes, Signature
 from hmp_core.databases import Database
-from hmp_core.errors import CorruptError, MissingPart
+from hmp_core.errors import CorruptError, HmpError, MissingPart
 from hmp_core.layout import cache_path
 from hmp_core.paths import from_relative
 
@@ -194,6 +196,26 @@ class Entry:
             "stored_at": self.stored_at.isoformat(),
             "path": str(self.path),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one of several requests: an entry, or an error."""
+
+    request: Mapping[str, Any]
+    entry: Entry | None = None
+    error: HmpError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, for JSON; of the request what may be shown."""
+        asked = {key: public(str(value)) if key == "uri" else value for key, value in self.request.items()}
+        error = None
+        if self.error is not None:
+            error = {"type": type(self.error).__name__, "message": str(self.error)}
+            error |= {key: getattr(self.error, key) for key in ("reason", "status") if hasattr(self.error, key)}
+            moment = getattr(self.error, "next_retry", None)
+            error |= {"next_retry": moment.isoformat()} if moment else {}
+        return {"request": asked, "entry": self.entry.as_dict() if self.entry else None, "error": error}
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -14,29 +14,9 @@ from hmp_cache.arrival import Arrival
 from hmp_cache.fetching import lock_name
 from hmp_cache.labels import Label
 from hmp_cache.progress import Progress, Step, shown
-from hmp_cache.records import Entry
+from hmp_cache.records import Entry, Fetched
 from hmp_core.durable import refusal
 from hmp_core.errors import HmpError, InvalidInput
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What became of one of several requests: an entry, or an error."""
-
-    request: Mapping[str, Any]
-    entry: Entry | None = None
-    error: HmpError | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, for JSON; of the request what may be shown."""
-        asked = {key: public(str(value)) if key == "uri" else value for key, value in self.request.items()}
-        error = None
-        if self.error is not None:
-            error = {"type": type(self.error).__name__, "message": str(self.error)}
-            error |= {key: getattr(self.error, key) for key in ("reason", "status") if hasattr(self.error, key)}
-            moment = getattr(self.error, "next_retry", None)
-            error |= {"next_retry": moment.isoformat()} if moment else {}
-        return {"request": asked, "entry": self.entry.as_dict() if self.entry else None, "error": error}
 
 
 def fetch_many(

@@ -21,7 +21,7 @@ from hmp_core.cli.show import emit
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from hmp_cache.transfers import Fetched
+    from hmp_cache.records import Fetched
 
 
 @click.command()
