@@ -27,6 +27,9 @@ OF_MANIFESTS = {
     "parquet_files",
     "solvers",
     "dim_study_areas",
+    "observation_points",
+    "geographic_features",
+    "geographic_metadata",
 }
 
 #: Records something of everything, and leaves nobody behind who could go on with it.
@@ -57,6 +60,17 @@ with cat.record(
     rec.metric("nse", 0.8, station="outlet", variable="discharge", n_samples=365)
     rec.metric("rmse", float("nan"))
     rec.table("budget", {"component": ["wells"], "volume": [1.0]})
+    rec.field("head", [[[1.0, 2.0]]], dims=("time", "y", "x"), time=["2001-01-01"])
+    rec.observation_point("H1", 0.5, 0.5, cell=3, layer=1)
+    rec.geographic_metadata("area", 2945.0, "km2")
+    rec.geographic_feature("outlet", {"type": "Point", "coordinates": [1.0, 2.0]})
+cat.stations.add("H1", "discharge", name="Aare at Bern", latitude=46.9, metadata={"since": 1918})
+cat.observations.add("H1", "discharge", {"2001-01-01": 4.0, "2001-01-02": float("nan")}, unit="m3 s-1", input=file)
+cat.observations.withdraw(cat.observations.add("H2", "discharge", {"2001-01-01": 400.0}))
+for _ in range(2):
+    with cat.workflow("model", config={"n": 1}) as wf:
+        wf.step("mesh", lambda: {"mesh": file, "cells": 3}, inputs=[file])
+cat.workflow("open")
 with cat.record("mymodel", name="base", parent=rec.sim_id, inputs=[file.parent], study_area="東京"):
     pass
 failed = cat.record("gr4j", name="failed")

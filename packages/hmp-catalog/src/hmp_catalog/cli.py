@@ -13,6 +13,6 @@ def group() -> None:
 
 
 for _room in (record, ask, observe, calibrate, flow, carry, keep):
-    for _verb in vars(_room).values():
-        if isinstance(_verb, click.Command):
+    for _name, _verb in vars(_room).items():
+        if isinstance(_verb, click.Command) and not _name.startswith("_"):  # those are verbs of a group of their own
             group.add_command(_verb)

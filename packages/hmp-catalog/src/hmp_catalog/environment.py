@@ -10,10 +10,17 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hmp_catalog.inputs import settled_hash
 from hmp_catalog.plain import printable
+from hmp_core.errors import PathNotFound
+from hmp_core.identity import sha256_bytes
 from hmp_core.locks import this_process
+from hmp_core.paths import to_local
+
+if TYPE_CHECKING:
+    from hmp_catalog.records import RunSpec
 
 
 @cache
@@ -27,18 +34,42 @@ def _capture(pid: int) -> dict[str, Any]:  # noqa: ARG001 - a child captures ane
         "cpu_info": {"machine": platform.machine(), "cores": os.cpu_count()},
         "memory_gb": _memory(),
         "packages": _packages(),
+        "conda_env_hash": _conda(),
         "command": Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "",
     }
     return {name: printable(value) if isinstance(value, str) else value for name, value in known.items()}
 
 
-def capture() -> dict[str, Any]:
+def capture(project: Path | None = None) -> dict[str, Any]:
     """Return the environment of this process as plain values.
 
-    ``git_commit`` is that of the folder the process runs in; it and ``git_dirty`` are None outside a repository.
+    ``git_commit`` is that of the folder the process runs in; it and ``git_dirty`` are None outside a repository;
+    ``project_git_commit`` is that of the project, which may be a repository of its own.
     """
     commit, dirty = _code()
-    return _capture(os.getpid()) | {"git_commit": commit, "git_dirty": dirty}
+    own = None if project is None else _lately(project)[0]
+    return _capture(os.getpid()) | {"git_commit": commit, "git_dirty": dirty, "project_git_commit": own}
+
+
+def solver_facts(spec: RunSpec, workspace: Path) -> dict[str, Any]:
+    """Return what is known of the programs that computed a run; each file is hashed once per process.
+
+    Raises
+    ------
+    PathNotFound
+        If the binary that was named is not there.
+    """
+    said = {"solver_version_text": spec.solver_version, "additional_solvers": spec.additional_solvers}
+    if spec.solver_binary is None:
+        return said | {"solver_binary_path": None, "solver_binary_sha256": None}
+    file = to_local(spec.solver_binary)
+    if not file.is_file():
+        message = f"{file}: no such solver"
+        raise PathNotFound(message, path=str(file))
+    real = Path(os.path.realpath(file))
+    # outside the workspace only its name is the same on another machine
+    place = real.relative_to(workspace).as_posix() if real.is_relative_to(workspace) else real.name
+    return said | {"solver_binary_path": printable(place), "solver_binary_sha256": settled_hash(real)}
 
 
 #: (process, folder) -> when git was asked, and its answer
@@ -51,9 +82,13 @@ def _code() -> tuple[str | None, bool | None]:
     Asking takes 10 ms, which a loop of fast runs cannot spare; a notebook that is open all day sees its commits.
     """
     try:
-        here = (os.getpid(), os.getcwd())
+        return _lately(Path.cwd())
     except FileNotFoundError:
         return None, None  # the folder this process runs in was removed
+
+
+def _lately(folder: Path) -> tuple[str | None, bool | None]:
+    here = (os.getpid(), str(folder))
     then, answer = _asked.get(here, (0.0, (None, None)))
     if here not in _asked or time.monotonic() - then > _LATELY:
         answer = _git(Path(here[1]))
@@ -71,6 +106,13 @@ def _packages() -> dict[str, str]:
     # a folder that was left half removed has neither name nor version
     found = {d.metadata["Name"]: d.metadata["Version"] for d in distributions() if {"Name", "Version"} <= {*d.metadata}}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def _conda() -> str | None:
+    """Return the hash of what conda says is installed: name, version and build of each package."""
+    home = Path(os.environ.get("CONDA_PREFIX", "/nowhere")) / "conda-meta"
+    names = sorted(file.name for file in home.glob("*.json"))
+    return sha256_bytes("\n".join(names).encode()) if names else None
 
 
 def _user() -> str | None:

@@ -206,6 +206,9 @@ FOLD = Fold(
         Table("provenance", ("sim_id", "variable", "source_ref"), subject="sim_id"),
         Table("runs_environment", ("sim_id",), subject="sim_id"),
         Table("parquet_files", ("sim_id", "view_name"), subject="sim_id"),
+        Table("observation_points", ("sim_id", "station_id"), subject="sim_id"),
+        Table("geographic_features", ("sim_id", "feature_name"), subject="sim_id"),
+        Table("geographic_metadata", ("sim_id", "key"), subject="sim_id"),
         Table(
             "calibration_sessions",
             ("session_id",),

@@ -175,6 +175,11 @@ def _hash(path: Path, workspace: Path) -> str:
     if path.is_dir():
         _refuse_links(path, workspace)
         return sha256_path(path)
+    return settled_hash(path)
+
+
+def settled_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read once per process as long as it does not change."""
     before = path.stat()
     # the time of change, which unlike that of modification cannot be set back
     signature = (before.st_dev, before.st_ino, before.st_size, before.st_ctime_ns)

@@ -9,25 +9,25 @@ tells the event that could not be logged any more.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import manifest
-from hmp_catalog.environment import capture
+from hmp_catalog import artifacts, extent, manifest
+from hmp_catalog.environment import capture, solver_facts
 from hmp_catalog.errors import SealedRunError
 from hmp_catalog.facts import ENDS, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
+from hmp_catalog.geography import RunGeography, epsg
 from hmp_catalog.inputs import as_inputs, describe
-from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable, word
+from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable
 from hmp_catalog.records import FileRecord, RunSpec, tag_names
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import HmpError, InvalidInput, NotWritable, PathNotFound
-from hmp_core.identity import random_id, refuse_database, sha256_file, slug
+from hmp_core.identity import random_id, slug
 from hmp_core.locks import this_process
-from hmp_core.paths import to_local, to_relative
+from hmp_core.paths import to_relative
 
 if TYPE_CHECKING:
     from hmp_catalog.fields import SimulationZarr
@@ -63,13 +63,15 @@ class Recorder:
             self.parameter(name, value)
         self._inputs = as_inputs(spec.inputs)
         self._described = describe(self._inputs, workspace)
-        self._environment = capture()
+        self._environment = capture(project) | solver_facts(spec, workspace)
         self.sim_id = spec.sim_id or str(random_id())
         self.folder = self._place()
         while spec.sim_id is None and self.folder.exists():
             self.sim_id = str(random_id())
             self.folder = self._place()
         self._relative = to_relative(self.folder, workspace)
+        self._geography = RunGeography(self.folder, spec.crs)
+        self._extent = extent.nothing()
 
     def _place(self) -> Path:
         name = f"{slug(self._spec.name or self._spec.solver)}__{self.sim_id[:8]}"
@@ -221,25 +223,53 @@ class Recorder:
             If ``name`` (by default that of the file) is not a plain new name, or the file is a database.
         """
         self._require_files()
-        source = to_local(path)
-        if not source.is_file():
-            message = f"{source}: no such file"
-            raise PathNotFound(message, path=str(source))
-        refuse_database(source)
-        home = self.folder / "artifacts"
-        target = home / word(source.name if name is None else name, "name of the artifact")
-        if target.parent != home or target.name in {"", ".", ".."} or target.exists():
-            message = f"artifact {target.name!r} is not a plain new file name of this run"
+        self._artifacts.append(artifacts.keep(self.folder, path, name))
+
+    # ── where it is ──────────────────────────────────────────────────────────────────────────────────
+
+    def observation_point(self, station: str, x: float, y: float, **where: Any) -> None:
+        """Say where a station lies in the mesh.
+
+        Parameters
+        ----------
+        station
+            As its observations call it.
+        x, y
+            In the coordinate system of the run.
+        **where
+            ``cell`` (number of its cell), ``layer``, ``crs`` (where it is another than that of the run).
+        """
+        self._require_open()
+        if unknown := sorted(where.keys() - {"cell", "layer", "crs"}):
+            message = f"observation_point() knows no {', '.join(unknown)}; it takes cell, layer, crs"
             raise InvalidInput(message)
-        with translated(target):
-            home.mkdir(exist_ok=True)
-            try:
-                _copy(source, target)
-            except BaseException:
-                target.unlink(missing_ok=True)  # half a copy is none
-                raise
-        relative = target.relative_to(self.folder).as_posix()
-        self._artifacts.append(FileRecord(relative, target.stat().st_size, sha256_file(target), "artifact"))
+        self._geography.point(station, x, y, where)
+
+    def geographic_metadata(self, key: str, value: Any, unit: str | None = None) -> None:
+        """Say a figure or a word about the catchment: ``rec.geographic_metadata("area", 2945.0, "km2")``."""
+        self._require_open()
+        self._geography.say(key, value, unit)
+
+    def geographic_feature(self, name: str, features: Any, *, crs: Any = None) -> None:
+        """Keep a layer of points, lines or polygons as GeoParquet, in ``geography/<name>.parquet``.
+
+        Parameters
+        ----------
+        name
+            What the layer is: "catchment", "rivers", ...
+        features
+            GeoJSON (a geometry, a feature, a collection, or a list of these), a GeoDataFrame, or an Arrow table whose
+            column ``geometry`` is WKB.
+        crs
+            WKT, an EPSG code, or a CRS of pyproj; by default that of the features, else that of the run.
+
+        Raises
+        ------
+        InvalidInput
+            If the features are none of these, or the run has a layer of that name.
+        """
+        self._require_files()
+        self._geography.feature(name, features, crs)
 
     # ── sealing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -318,11 +348,14 @@ class Recorder:
                 self._files += self._tables.close()
                 self._tables = None
             if self._fields is not None:
-                self._files += self._fields.finalize()
+                written = self._fields.finalize()
+                self._extent = extent.of_store(self.folder / "fields.zarr", written)
+                self._files += written
                 self._fields = None
+            self._geography.flush()
             if self._artifacts:
                 fsync_folder(self.folder / "artifacts")
-        return self._files + self._artifacts
+        return self._files + self._geography.files + self._artifacts
 
     def _manifest(self, event: Event, status: str, files: list[FileRecord]) -> dict[str, Any]:
         assert self._opened is not None
@@ -336,6 +369,7 @@ class Recorder:
             "parameters": list(self._parameters.values()),
             "metrics": list(self._metrics.values()),
             "inputs": self._described,
+            "geography": self._geography.facts(),
             "tags": list(self._tags),
             "environment": self._environment,
             "files": [f.as_dict() for f in files],
@@ -353,12 +387,17 @@ class Recorder:
             "path": self._relative,
             "seed": spec.seed,
             "parent_sim_id": spec.parent,
+            "lineage_kind": spec.lineage,
+            "config_source": spec.config_source,
             "config_hash": fingerprint(spec.config) if spec.config else None,
             "started_at": plain(from_microseconds(opened.at)),
             "ended_at": plain(from_microseconds(event.at)),
             "duration_s": round(time.perf_counter() - self._began, 6),
             "owner": this_process().as_dict(),
             **spec.about(),
+            **self._extent,
+            "crs_epsg": epsg(spec.crs),
+            "geographic_fingerprint": self._geography.fingerprint(self._extent["mesh_hash"], spec.bbox, spec.crs),
         }
 
     # ── rooms of the run ─────────────────────────────────────────────────────────────────────────────
@@ -404,9 +443,3 @@ class Recorder:
         if self._files is not None:
             message = f"run {self.sim_id[:8]} was about to be sealed, and its files are closed; call seal() again"
             raise SealedRunError(message)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())

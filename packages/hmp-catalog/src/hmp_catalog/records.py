@@ -39,6 +39,9 @@ _TEXTS = (
     "flow_regime",
     "mesh_topology",
     "crs",
+    "config_source",
+    "lineage",
+    "solver_version",
 )
 
 
@@ -65,6 +68,11 @@ class RunSpec:
     bbox: tuple[float, float, float, float] | None = None
     crs: str | None = None
     outlet: tuple[float, float] | None = None
+    config_source: str | None = None
+    lineage: str | None = None
+    solver_binary: Any = None
+    solver_version: str | None = None
+    additional_solvers: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse here what could not be kept: what is acknowledged must fold."""
@@ -81,6 +89,11 @@ class RunSpec:
             ("parameters", mapping(self.parameters, "parameters")),
             # a copy: what a run was configured with does not change while it runs
             ("config", None if self.config is None else plain(mapping(self.config, "config"), "config")),
+            ("lineage", kept["lineage"] or (None if self.parent is None else "derived")),
+            (
+                "additional_solvers",
+                plain(mapping(self.additional_solvers or {}, "additional_solvers"), "solvers") or None,
+            ),
             ("tags", tag_names([self.tags] if isinstance(self.tags, str) else self.tags)),
             ("period", period_text(self.period, "period")),
             ("bbox", numbers(self.bbox, 4, "bbox")),

@@ -222,6 +222,25 @@ class Run:
 
         return read_table(self._file(f"tables/{kind}.parquet"))
 
+    def geographic(self) -> dict[str, Any]:
+        """Return what was said of its catchment, by key; see `geography` for the units."""
+        return {one["key"]: one["value"] for one in self.geography["metadata"]}
+
+    @property
+    def geography(self) -> dict[str, list[dict[str, Any]]]:
+        """Its ``points`` (stations in the mesh), ``metadata`` (figures of the catchment) and ``features`` (layers)."""
+        said: dict[str, list[dict[str, Any]]] = self.manifest.get("geography", {})
+        return {"points": [], "metadata": [], "features": []} | said
+
+    def feature(self, name: str) -> pa.Table:
+        """Return a layer of features: their properties, and ``geometry`` as WKB (GeoParquet).
+
+        `hmp_catalog.geography.collection` makes GeoJSON of it, ``geopandas.read_parquet`` opens the file.
+        """
+        from hmp_catalog.geography import read
+
+        return read(self._file(f"geography/{name}.parquet"))
+
     def dataset(self) -> xr.Dataset:
         """Return the fields as a lazy xarray Dataset."""
         from hmp_catalog.fields import SimulationZarr

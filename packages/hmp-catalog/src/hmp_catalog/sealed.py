@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from hmp_catalog.facts import parameter_values
@@ -21,6 +21,20 @@ _BBOX = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
 ABOUT = ("description", "scientific_objective", "contact_email", "study_area_name")
 
 
+_KNOWN_LATER = (
+    "config_source",
+    "lineage_kind",
+    "n_cells",
+    "n_layers",
+    "n_timesteps",
+    "mesh_hash",
+    "zarr_path",
+    "time_unit",
+    "crs_epsg",
+    "geographic_fingerprint",
+)
+
+
 def manifest_rows(content: dict[str, Any], checksum: str, event: Event) -> Iterator[Row]:
     """Yield all that a manifest says; ``checksum`` is its SHA-256, ``event`` the one that sealed the run."""
     run = content["run"]
@@ -35,6 +49,8 @@ def manifest_rows(content: dict[str, Any], checksum: str, event: Event) -> Itera
         "parent_sim_id": run["parent_sim_id"],
         "config": json.dumps(content["config"]) if content["config"] is not None else None,
         "config_hash": run["config_hash"],
+        # manifests of 0.1 know none of these
+        **{name: run.get(name) for name in _KNOWN_LATER},
         "manifest_sha256": checksum,
         "error": run["error"],
         "traceback": run["traceback"],
@@ -46,6 +62,7 @@ def manifest_rows(content: dict[str, Any], checksum: str, event: Event) -> Itera
     yield from (Row("tags", (sim, tag), tag_values(event), stamp) for tag in content["tags"])
     for said in content["inputs"]:
         yield from _input(sim, said, created, stamp)
+    yield from _geography(sim, content.get("geography", {}), stamp)
     yield _environment(sim, content, event, stamp)
     yield from (_file(sim, f, event, stamp) for f in content["files"] if f["path"].endswith(".parquet"))
 
@@ -140,6 +157,41 @@ def _input(sim: str, said: dict[str, Any], created: Any, stamp: str) -> Iterator
     )
 
 
+def _geography(sim: str, said: dict[str, Any], stamp: str) -> Iterator[Row]:
+    for point in said.get("points", ()):
+        values = {
+            "x": number(point["x"]),
+            "y": number(point["y"]),
+            "cell_id": point["cell"],
+            "layer": point["layer"],
+            "crs_wkt": point["crs"],
+            "crs_epsg": point["crs_epsg"],
+        }
+        yield Row("observation_points", (sim, point["station"]), values, stamp)
+    for one in said.get("metadata", ()):
+        shown = one["value"] if one["type"] in {"string", "double"} else json.dumps(one["value"])
+        values = {"value": str(shown), "value_type": one["type"], "unit": one["unit"]}
+        yield Row("geographic_metadata", (sim, one["key"]), values, stamp)
+    for layer in said.get("features", ()):
+        about = {name: layer[name] for name in ("rows", "bbox", "columns", "crs_epsg", "sha256")}
+        values = {
+            "geometry_kind": layer["kind"],
+            "crs_wkt": layer["crs"],
+            "geoparquet_path": layer["path"],
+            "properties": json.dumps(about | {"encoding": "WKB", "geoparquet": "1.1.0"}),
+        }
+        yield Row("geographic_features", (sim, layer["name"]), values, stamp)
+
+
+_OF_SOLVERS = (
+    "project_git_commit",
+    "conda_env_hash",
+    "solver_binary_path",
+    "solver_binary_sha256",
+    "solver_version_text",
+)
+
+
 def _environment(sim: str, content: dict[str, Any], event: Event, stamp: str) -> Row:
     known = content["environment"]
     values = {
@@ -153,6 +205,8 @@ def _environment(sim: str, content: dict[str, Any], event: Event, stamp: str) ->
         "git_commit": known["git_commit"],
         "git_dirty": known["git_dirty"],
         "solver_name": content["run"]["solver"],
+        **{name: known.get(name) for name in _OF_SOLVERS},
+        "additional_solvers": json.dumps(known["additional_solvers"]) if known.get("additional_solvers") else None,
         "env_packages": json.dumps(known["packages"]),
         "rng_seed": content["run"]["seed"],
         "principal_id": event.author,
@@ -169,7 +223,10 @@ def _file(sim: str, said: dict[str, Any], event: Event, stamp: str) -> Row:
         "sha256": said["sha256"],
         "written_at": from_microseconds(event.at),
     }
-    return Row("parquet_files", (sim, Path(said["path"]).stem), values, stamp)
+    file = PurePosixPath(said["path"])
+    # a layer of features may be called as a table is
+    view = file.stem if file.parent.name == "tables" else file.with_suffix("").as_posix()
+    return Row("parquet_files", (sim, view), values, stamp)
 
 
 def tag_values(event: Event) -> dict[str, Any]:

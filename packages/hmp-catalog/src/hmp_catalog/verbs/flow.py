@@ -18,7 +18,7 @@ def workflow() -> None:
 @PROJECT
 @LIMIT
 @form
-def list_(name: str | None, project: str | None, limit: int, form: str) -> None:
+def _list(name: str | None, project: str | None, limit: int, form: str) -> None:
     """List the runs of workflows (of the one called NAME), newest first."""
     columns = ["run_id", "workflow", "status", "steps", "reused", "started_at", "duration_s", "error_message"]
     with reading(project) as catalog:
@@ -28,11 +28,11 @@ def list_(name: str | None, project: str | None, limit: int, form: str) -> None:
             notice(f"{len(runs) - limit} more; use --limit")
 
 
-@workflow.command()
+@workflow.command("show")
 @click.argument("run")
 @PROJECT
 @form
-def show(run: str, project: str | None, form: str) -> None:
+def _show(run: str, project: str | None, form: str) -> None:
     """Show the steps of RUN: its id, the head of it, or the name of a workflow for its newest run."""
     columns = ["step_order", "step", "status", "reused", "duration_s", "artifacts", "error_message"]
     with reading(project) as catalog:
