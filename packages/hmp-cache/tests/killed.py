@@ -34,6 +34,9 @@ OLD = b"time,discharge\n2001-01-01,1.4\n"
 NEW = b"time,discharge\n2001-01-01,1.4\n2001-01-02,1.3\n"
 SAID = {"variable": "discharge", "station": "outlet"}
 
+Work = Callable[[hmp_cache.InputsNamespace], object]
+Judge = Callable[[Path, bool], None]
+
 
 def _sources(desk: Path) -> dict[str, Path]:
     desk.mkdir(parents=True)
@@ -88,11 +91,11 @@ class Fuse:
         return self.line
 
 
-def _store(workspace: Path, scenario: str, sources: dict[str, Path], at: int, said: Path) -> None:
+def _traced(workspace: Path, work: Work, at: int, said: Path) -> None:
     data = hmp_cache.open(workspace)
     fuse = Fuse(at)
     sys.settrace(fuse)
-    _act(scenario, data, sources)
+    work(data)
     sys.settrace(None)
     said.write_text(str(fuse.count))
     data.close()
@@ -161,11 +164,8 @@ def _make_again(workspace: Path) -> None:
     assert after == before, "sidecars and log disagree"
 
 
-def main(folder: Path, scenario: str, points: int) -> None:
-    """Count the lines, then die at ``points`` of them, evenly spread (0: at every one)."""
-    sources = _sources(folder / "desk")
-    base = folder / "base"
-    assert _in_child(lambda: _prepare(base, scenario, sources)) == 0
+def kill(folder: Path, base: Path, work: Work, judge: Judge, points: int) -> None:
+    """Count the lines of ``work`` on a copy of ``base``, then die at ``points`` of them (0: at every one)."""
     lines = 0
     outcome: dict[str, Any] = {"before": 0, "after": 0, "wrong": []}
 
@@ -173,12 +173,12 @@ def main(folder: Path, scenario: str, points: int) -> None:
         nonlocal lines
         workspace, said = folder / f"run{at}", folder / f"said{at}"
         shutil.copytree(base, workspace)
-        ended = _in_child(lambda: _store(workspace, scenario, sources, at, said))
+        ended = _in_child(lambda: _traced(workspace, work, at, said))
         answered = said.exists()
         lines = max(lines, int(said.read_text())) if answered else lines
         assert answered or os.WTERMSIG(ended) == signal.SIGKILL, ended
         outcome["after" if answered else "before"] += 1
-        if _in_child(lambda: _judge(workspace, scenario, sources, answered)):
+        if _in_child(lambda: judge(workspace, answered)):
             outcome["wrong"].append(at)
         else:
             shutil.rmtree(workspace)
@@ -188,6 +188,20 @@ def main(folder: Path, scenario: str, points: int) -> None:
     for at in range(1, lines + 1, step):
         once(at)
     print(json.dumps(outcome | {"lines": lines}))
+
+
+def main(folder: Path, scenario: str, points: int) -> None:
+    """Kill a process that stores an input."""
+    sources = _sources(folder / "desk")
+    base = folder / "base"
+    assert _in_child(lambda: _prepare(base, scenario, sources)) == 0
+    kill(
+        folder,
+        base,
+        lambda data: _act(scenario, data, sources),
+        lambda workspace, answered: _judge(workspace, scenario, sources, answered),
+        points,
+    )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ import pytest
 #: an input's first version, its next, one of another form under another name, one that is fetched, and a rebuild
 SCENARIOS = {"first": 4, "next": 15, "form": 4, "fetch": 4, "rebuild": 4}
 
+#: bytes that go, an input that is given up, bytes that come back
+CHANGES = {"purge": 4, "remove": 4, "restore": 4}
+
 
 def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
-    script = Path(__file__).with_name("killed.py")
+    script = Path(__file__).with_name("killed_changes.py" if scenario in CHANGES else "killed.py")
     done = subprocess.run(
         [sys.executable, str(script), str(folder), scenario, str(points)],
         capture_output=True, text=True, check=False,
@@ -26,15 +29,16 @@ def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
     return outcome
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", SCENARIOS | CHANGES)
 def test_a_kill_at_some_lines(tmp_path: Path, scenario: str) -> None:
-    outcome = _killed(tmp_path, scenario, SCENARIOS[scenario])
-    assert outcome["before"] >= SCENARIOS[scenario]
+    points = (SCENARIOS | CHANGES)[scenario]
+    outcome = _killed(tmp_path, scenario, points)
+    assert outcome["before"] >= points
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", SCENARIOS | CHANGES)
 def test_a_kill_at_every_line(tmp_path: Path, scenario: str) -> None:
     outcome = _killed(tmp_path, scenario, 0)
     assert outcome["before"] == outcome["lines"]

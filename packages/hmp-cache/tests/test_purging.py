@@ -189,12 +189,15 @@ def test_whoever_may_only_read_plans(data: InputsNamespace, fetched: Entry) -> N
     assert fetched.path.exists()
 
 
-def test_a_moved_workspace(data: InputsNamespace, fetched: Entry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("carry", [shutil.move, shutil.copytree])
+def test_a_moved_workspace(data: InputsNamespace, fetched: Entry, tmp_path: Path, carry: Callable[..., Any]) -> None:
+    """Also a copied one, whose files look otherwise."""
     data.close()
-    shutil.move(data.workspace, tmp_path / "moved")
+    carry(data.workspace, tmp_path / "moved")
     with hmp_cache.open(tmp_path / "moved") as moved:
-        assert moved.prune(older_than="0h", apply=True).freed > 0
+        assert moved.prune(older_than="0h", apply=True).freed == 2 * 30
         assert [v.state for v in moved.versions("q")] == ["purged", "purged"]
+        assert not moved["q"].path.exists()
 
 
 def test_a_rebuilt_database_knows_what_was_purged(data: InputsNamespace, fetched: Entry) -> None:

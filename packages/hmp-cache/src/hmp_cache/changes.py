@@ -53,7 +53,7 @@ class Changes:
         content = {
             "events": [event.as_dict() for event in events],
             "artifact": dict(known.artifact),
-            "looks": {event.payload["artifact"]["id"]: _looks(known, event) for event in events if _is(event, _PURGED)},
+            "looks": {e.payload["artifact"]["id"]: self._looks(known, e) for e in events if _is(e, _PURGED)},
         }
         try:
             make_folder(intent.parent)
@@ -73,6 +73,18 @@ class Changes:
             sidecar.write(sidecar_path(self._shelf, entry, known.artifact), known.sidecar)
             self._shelf.incoming.intent(entry).unlink(missing_ok=True)
             self._shelf.incoming.ready(entry).unlink(missing_ok=True)
+
+    def _looks(self, known: Known, event: Event) -> dict[str, Any]:
+        """Return how the file of a version looks that goes, so that it is known again; that it is that was just seen.
+
+        What is kept aside is known by its name.
+        """
+        artifact = event.payload["artifact"]
+        path, facts = self._shelf.local(artifact["path"]), {"sha256": artifact["sha256"], "size": artifact["size"]}
+        if path == self._shelf.version(artifact["sha256"]) or not path.exists():
+            return {**facts, "mtime": 0.0}
+        seen = Signature.of(path.stat())
+        return {**facts, **(seen.as_dict() if known.bytes.are_in(path) else {"mtime": 0.0})}
 
     def _lies(self, artifact: Mapping[str, Any]) -> bool:
         return self._shelf.local(artifact["path"]).exists()
@@ -243,14 +255,6 @@ def kept_bytes(version: Mapping[str, Any]) -> Bytes:
 
 def _is(event: Event, kind: str) -> bool:
     return event.kind == kind
-
-
-def _looks(known: Known, event: Event) -> dict[str, Any]:
-    """Return how the file of a version is known to look; of one that is kept aside its name says what it holds."""
-    artifact = event.payload["artifact"]
-    if artifact["id"] != known.artifact["id"]:
-        return {"sha256": artifact["sha256"], "size": artifact["size"], "mtime": 0.0}
-    return {"sha256": artifact["sha256"], "size": artifact["size"], **known.bytes.signature.as_dict()}
 
 
 def _speaks_of(intent: Path, sha256: str) -> bool:

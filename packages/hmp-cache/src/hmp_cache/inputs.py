@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hmp_cache.archive import Archive
     from hmp_cache.fetching import How
     from hmp_cache.labels import Period
+    from hmp_cache.mending import Checked
     from hmp_cache.opening import Rooms
     from hmp_cache.mending import Checked
     from hmp_cache.plans import Plan

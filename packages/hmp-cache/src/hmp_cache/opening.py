@@ -291,6 +291,11 @@ class Rooms:
             raise NotWritable(message, path=str(self.store.path))
         self.store.authorize(write=True, what=what)
 
+    @property
+    def writes(self) -> bool:
+        """Whether the user may write here; nobody is refused by being asked."""
+        return not self.store.read_only and self.auth.can_write(self.resource)
+
     def may_restore(self, entry: Entry, *, accept_change: bool) -> None:  # noqa: ARG002 - frozen rooms look at both
         """Return if the bytes of a version may be brought back here."""
         self.may_write(f"restore {entry.name}")

@@ -58,20 +58,26 @@ class Restoring:
 
     def run(self) -> Entry:
         """Bring it back, and return it."""
-        if not self._lacks():
-            return self._answer()
+        if (found := self.here()) is not None:
+            return found
         origin = origin_of(self.known, self.version["id"])
-        for path in self._places(origin):
-            with self.rooms.shelf.incoming.receiving() as file:
-                staged = self.rooms.shelf.incoming.copy_in(path, file)
-                if staged.sha256 == self.entry.sha256:
-                    self._bring(staged, None)
-                    return self._answer()
         if origin is None or not (origin.is_remote or _is_file(origin)):
             raise self._hopeless()
         if origin.windows:
             return self._series(origin)
         return self._copy(origin) if _is_file(origin) else self._download(origin)
+
+    def here(self) -> Entry | None:
+        """Bring it back from this machine, and return it; None if its bytes are nowhere here."""
+        if not self._lacks():
+            return self._answer()
+        for path in self._places(origin_of(self.known, self.version["id"])):
+            with self.rooms.shelf.incoming.receiving() as file:
+                staged = self.rooms.shelf.incoming.copy_in(path, file)
+                if staged.sha256 == self.entry.sha256:
+                    self._bring(staged, None)
+                    return self._answer()
+        return None
 
     def _lacks(self) -> bool:
         """Return whether the bytes are to be brought back."""
