@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hmp_cache.labels import Period
     from hmp_cache.mending import Checked
     from hmp_cache.opening import Rooms
-    from hmp_cache.mending import Checked
     from hmp_cache.plans import Plan
     from hmp_cache.progress import Progress
     from hmp_cache.refreshing import Refreshed

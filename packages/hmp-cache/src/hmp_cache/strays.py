@@ -126,5 +126,5 @@ def _rejected(rooms: Rooms, path: Path) -> Iterator[Rejected]:
         yield Rejected(
             rooms.shelf.relative(kept), failure["variable"], failure["source"], failure["source_ref"],
             request["sha256"], request["size"], at(event), report["schema_name"],
-            tuple(error["check"] for error in report["errors"]), failure["message"],
+            tuple(dict.fromkeys(error["check"] for error in report["errors"])), failure["message"],
         )  # fmt: skip
