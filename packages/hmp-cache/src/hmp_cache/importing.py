@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _TOGETHER = 256
+_UNPACKED = ".unpacked"
 _ASKED = 500
 
 
@@ -45,6 +47,7 @@ def import_archive(rooms: Rooms, path: str | Path | UPath) -> list[Entry]:
         raise PathNotFound(message, path=str(source))
     contents = verified(source, rooms.shelf.workspace)
     identities = [told.entry for told in contents.sidecars]
+    _sweep(rooms.shelf.incoming.folder)
     wanted = _lacking(rooms, contents)
     if wanted:
         with _Aside(rooms).opened() as aside:
@@ -103,37 +106,47 @@ def _lies_here(rooms: Rooms, known: Known, artifact: dict[str, Any]) -> bool:
     return rooms.shelf.version(artifact["sha256"]).exists()
 
 
-class _Aside:
-    """Where the bytes of an archive wait that was verified; nobody reads them, and the next import clears them away."""
-
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
-        self._used: set[str] = set()
-        self.folder = rooms.shelf.incoming.folder / f"{os.urandom(8).hex()}.unpacked"
-
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[_Aside]:
-        """Hold a folder of one's own; those of processes that died are removed."""
-        make_folder(self._rooms.shelf.incoming.folder)
-        self._sweep()
-        with translated(self.folder):
-            self.folder.mkdir()
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            try:
-                try_flock(descriptor)
-                yield self
-            finally:
-                os.close(descriptor)
-                shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        for leftover in self._rooms.shelf.incoming.folder.glob("*.unpacked"):
+def _sweep(incoming: Path) -> None:
+    """Remove what processes that died had unpacked."""
+    for leftover in incoming.glob(f"*{_UNPACKED}"):
+        with contextlib.suppress(FileNotFoundError):  # its owner is done with it
             descriptor = os.open(leftover, os.O_RDONLY)
             try:
                 if try_flock(descriptor):
                     shutil.rmtree(leftover, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+class _Aside:
+    """Where the bytes of an archive wait that was verified; nobody reads them, and the next import clears them away."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._used: set[str] = set()
+        self.folder = rooms.shelf.incoming.folder / _UNPACKED
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[_Aside]:
+        """Hold a folder of one's own; when its process dies, the next import removes it."""
+        make_folder(self._rooms.shelf.incoming.folder)
+        with translated(self.folder):
+            descriptor = self._made()
+            try:
+                yield self
+            finally:
+                os.close(descriptor)
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _made(self) -> int:
+        """Make the folder and return a descriptor that holds its lock."""
+        while True:
+            self.folder = self.folder.with_name(f"{secrets.token_hex(8)}{_UNPACKED}")
+            self.folder.mkdir()
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            if try_flock(descriptor) and self.folder.exists():
+                return descriptor
+            os.close(descriptor)  # somebody took it for a leftover between its making and its lock
 
     def fill(self, contents: Contents, wanted: set[str]) -> None:
         """Unpack the bytes that are wanted."""
