@@ -59,14 +59,12 @@ def _kind(value: Any, kept: Any) -> str:
 def parameter_values(said: dict[str, Any]) -> dict[str, Any]:
     """Return the columns that hold the value of a parameter.
 
-    A number is in ``value``; what is none, and a whole number that no float is equal to, is JSON in ``text_value``.
+    A number is in ``value``; what is none, and a whole number, which a float is not, is JSON in ``text_value``.
     """
     value = said["value"]
     if said["type"] != "number":
         return {"value": None, "text_value": json_text(value)}
-    found = float(value)
-    exact = isinstance(value, str) or found == value
-    return {"value": found, "text_value": None if exact else json_text(value)}
+    return {"value": float(value), "text_value": json_text(value) if isinstance(value, int) else None}
 
 
 def json_text(value: Any) -> str:

@@ -104,7 +104,7 @@ def describe(items: Iterable[Any], workspace: Path) -> list[dict[str, Any]]:
 
 
 def _entry(entry: InputEntry, workspace: Path) -> dict[str, Any]:
-    relative = word(entry.relative_path, "relative_path of an input")
+    relative = word(entry.relative_path, "relative_path of an input", most=None)
     registered = word(entry.sha256, f"sha256 of {relative}")
     file = _file_of(entry, relative, workspace)
     if not file.exists():
@@ -151,7 +151,7 @@ def _path(item: Any, workspace: Path) -> dict[str, Any]:
     if not where.exists():
         message = f"{where}: no such input"
         raise PathNotFound(message, path=str(where))
-    relative = word(to_relative(where, workspace), "path of an input")
+    relative = word(to_relative(where, workspace), "path of an input", most=None)
     from_relative(relative, workspace)  # what could not be found again is not recorded
     return {
         "role": "input",

@@ -18,6 +18,8 @@ from hmp_core.errors import InvalidInput
 _DEEPEST = 100
 #: Python neither writes nor reads whole numbers of more than 4300 digits.
 _LONGEST = 4096  # bits
+#: A name is typed, shown in a column, and part of a key.
+LONGEST_NAME = 255
 
 
 def plain(value: Any, where: str = "value", depth: int = 0) -> Any:
@@ -160,18 +162,21 @@ def text(value: Any, where: str) -> str | None:
     InvalidInput
         If it is anything else, empty, or cannot be kept.
     """
-    return None if value is None else word(value, where)
+    return None if value is None else word(value, where, most=None)
 
 
-def word(value: Any, where: str) -> str:
-    """Return ``value`` if it is text.
+def word(value: Any, where: str, *, most: int | None = LONGEST_NAME) -> str:
+    """Return ``value`` if it is text, of at most so many characters: a name, unless told otherwise.
 
     Raises
     ------
     InvalidInput
-        If it is anything else, empty, or cannot be kept.
+        If it is anything else, empty, longer, or cannot be kept.
     """
     if isinstance(value, str) and value.strip():
+        if most is not None and len(value) > most:
+            message = f"{where} has {len(value)} characters, expected at most {most}: {value[:40]!r}..."
+            raise InvalidInput(message)
         return _writable(value, where)
     message = f"{where} is {_shown(value)}, expected text"
     raise InvalidInput(message)

@@ -231,7 +231,10 @@ def wide(backend: CatalogBackend, kind: str, sim_ids: Sequence[str]) -> dict[str
 
 def _parameter_row(into: dict[str, Any], name: str, zone: str, value: float | None, text: str | None) -> None:
     key = name if zone == GLOBAL_ZONE else f"{name}::{zone}"
-    into[key] = json.loads(text) if text is not None else value
+    if text is None:
+        into[key] = value
+    else:  # a whole number has both, and is the most frequent of these
+        into[key] = int(text) if value is not None else json.loads(text)
 
 
 def _metric_row(into: dict[str, Any], name: str, station: str, variable: str, value: float | None) -> None:

@@ -77,6 +77,9 @@ class RunSpec:
     def __post_init__(self) -> None:
         """Refuse here what could not be kept: what is acknowledged must fold."""
         kept = {name: text(getattr(self, name), name) for name in _TEXTS}
+        for name in ("name", "study_area", "flow_regime", "mesh_topology"):
+            if kept[name] is not None:
+                word(kept[name], name)
         if kept["name"] is not None and kept["name"].startswith("@"):
             message = f"name is {self.name!r}; what begins with '@' is a reference"
             raise InvalidInput(message)
