@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hmp_cache.verbs import ask, keep, obtain
+from hmp_cache.verbs import ask, carry, keep, obtain
 
 
 @click.group()
@@ -12,7 +12,7 @@ def group() -> None:
     """The input cache of a workspace: add, fetch, find."""
 
 
-for _room in (obtain, ask, keep):
+for _room in (obtain, ask, keep, carry):
     for _verb in vars(_room).values():
         if isinstance(_verb, click.Command):
             group.add_command(_verb)

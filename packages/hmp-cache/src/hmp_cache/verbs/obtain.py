@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from hmp_cache.errors import NotAllAdded
 from hmp_cache.verbs.words import (
     JSON,
     WORKSPACE,
@@ -19,20 +22,53 @@ from hmp_cache.verbs.words import (
 )
 from hmp_core.cli.show import emit
 from hmp_core.errors import InvalidInput
+from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
     from hmp_cache.records import Fetched
 
 
 @click.command()
-@click.argument("file")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @labels
+@click.option("--recursive", is_flag=True, help="Of a folder: every file in it and below, but hidden ones.")
+@click.option("--at-once", default=None, type=int, help="How many tables are read at the same time.")
 @WORKSPACE
 @JSON
-def add(file: str, workspace: str | None, as_json: bool, **said: Any) -> None:  # noqa: FBT001 - click passes flags by name
-    """Keep a copy of FILE as an input."""
+def add(
+    files: tuple[str, ...],
+    workspace: str | None,
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+    recursive: bool,  # noqa: FBT001
+    at_once: int | None,
+    **said: Any,
+) -> None:
+    """Keep a copy of each FILE as an input; what is said is said of all of them.
+
+    One that is refused keeps no other out; it is named at the end, and the exit code is then 2.
+    """
     with opened(workspace) as data:
-        show_entries([data.add(file, **given(said))], as_json=as_json)
+        if len(files) == 1 and not recursive:
+            show_entries([data.add(files[0], **given(said))], as_json=as_json)
+            return
+        try:
+            show_entries(
+                data.add_many(_below(files, recursive=recursive), at_once=at_once, **given(said)), as_json=as_json
+            )
+        except NotAllAdded as refusal:
+            show_entries(refusal.entries, as_json=as_json)
+            raise
+
+
+def _below(files: tuple[str, ...], *, recursive: bool) -> Iterator[Path]:
+    """Yield the files that are meant, those of a folder in the order of their names."""
+    for path in map(to_local, files):
+        if not (recursive and path.is_dir()):
+            yield path
+            continue
+        for folder, inside, names in os.walk(path):
+            inside[:] = sorted(name for name in inside if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 @click.command()
