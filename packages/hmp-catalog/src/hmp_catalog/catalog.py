@@ -6,15 +6,20 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hmp_catalog import queries, refs
+from hmp_catalog import manifest, queries, refs
+from hmp_catalog.audit import AuditTrail
 from hmp_catalog.calibration import CalibrationSession
 from hmp_catalog.errors import DuplicateSimulationName
 from hmp_catalog.fold import FOLD
+from hmp_catalog.gc import shrink, sweep
 from hmp_catalog.group import SimulationGroup
+from hmp_catalog.lifecycle import Lifecycle
 from hmp_catalog.observations import Observations
+from hmp_catalog.plain import real, word
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
@@ -34,8 +39,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from upath import UPath
 
+    from hmp_catalog.gc import Leftover
+    from hmp_catalog.privacy import Certificate
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend, BulkBackend
+    from hmp_core.upkeep.vacuum import Vacuumed
 
 
 class SimulationCatalog:
@@ -75,7 +83,9 @@ class SimulationCatalog:
             timeout=timeout,
             read_only=read_only,
         )
+        self._lifecycle = Lifecycle(self._store, timeout=timeout)
         self._enter(create=create, read_only=read_only)
+        self._lifecycle.finish()
 
     def _enter(self, *, create: bool, read_only: bool) -> None:
         if self._store.path.exists():
@@ -104,7 +114,7 @@ class SimulationCatalog:
             pass
 
     def _has_history(self) -> bool:
-        return any((self.path / "simulations").glob("*/run.json")) or bool(
+        return any(manifest.sealed_folders(self.path)) or bool(
             [*self._store.files.packed(), *self._store.files.segments()]
         )
 
@@ -338,6 +348,104 @@ class SimulationCatalog:
     def observed(self, variable: str, station: str | None = None, period: tuple[Any, Any] | None = None) -> pd.Series:
         """Return an observed series as a pandas Series by time; see `Observations.series`."""
         return self.observations.series(variable, station, period)
+
+    # ── throwing away, and looking after ─────────────────────────────────────────────────────────────
+
+    def known_id(self, reference: str, *, trashed: bool | None = None) -> str:
+        """Return the id that a reference means, of a run that is there, in the trash, or was purged.
+
+        Parameters
+        ----------
+        reference
+            As for ``catalog[reference]``; one that was purged is known by its whole id alone.
+        trashed
+            True looks in the trash alone, False everywhere else, None everywhere.
+        """
+        with self.reading() as backend:
+            return refs.known_id(backend, reference, trashed=trashed)
+
+    def delete(self, reference: str) -> Run:
+        """Move a run to the trash: it is hidden from every question that does not ask for it, and can be restored.
+
+        Raises
+        ------
+        PinnedRunError
+            If it is pinned.
+        InvalidInput
+            If it is open.
+        """
+        run = self[reference]
+        self._lifecycle.trash(run.sim_id)
+        return Run(self, run.sim_id)
+
+    @property
+    def trash(self) -> SimulationGroup:
+        """The runs in the trash, newest first."""
+        return self.find(trashed=True)
+
+    def restore(self, reference: str) -> Run:
+        """Bring a run back from the trash."""
+        sim_id = self.known_id(reference, trashed=True)
+        self._lifecycle.restore(sim_id)
+        return Run(self, sim_id)
+
+    def purge(self, reference: str, *, reason: str) -> Certificate:
+        """Remove a run for ever: files, rows, and what the log said of it; a tombstone and a certificate stay.
+
+        Parameters
+        ----------
+        reference
+            Which run, in the trash or not.
+        reason
+            Why; it stays on record.
+
+        Returns
+        -------
+        Certificate
+            Also in ``.hmp/purge_certificates/``; its ``remains`` says what is not reached, as backups.
+
+        Raises
+        ------
+        PinnedRunError
+            If it is pinned.
+        InvalidInput
+            If it is open.
+        """
+        return self._lifecycle.purge([self.known_id(reference)], word(reason, "reason"))[0]
+
+    def empty_trash(
+        self, *, older_than: float | None = None, reason: str = "the trash was emptied"
+    ) -> list[Certificate]:
+        """Purge what is in the trash, or has been for more than ``older_than`` days; what is pinned stays."""
+        age = None if older_than is None else timedelta(days=real(older_than, "older_than"))
+        return self._lifecycle.empty_trash(word(reason, "reason"), age)
+
+    def deletions(self) -> list[dict[str, Any]]:
+        """Return the runs that were purged, newest first: when, by whom, why, what there was, and its hash."""
+        with self.reading() as backend:
+            return queries.deletions(backend)
+
+    @property
+    def audit(self) -> AuditTrail:
+        """What was done to the catalog and by whom; ``audit.verify()`` says whether the record was changed."""
+        return AuditTrail(self)
+
+    def gc(self, *, older_than: float = 30, apply: bool = False) -> list[Leftover]:
+        """Return what dead processes left behind and nothing speaks of; with ``apply`` clear it away.
+
+        Parameters
+        ----------
+        older_than
+            Days since a run was interrupted before its files count as left behind.
+        apply
+            Remove what is listed. Nothing that was sealed is ever listed.
+        """
+        age = timedelta(days=real(older_than, "older_than"))
+        return sweep(self._store, older_than=age, apply=apply, timeout=self._timeout)
+
+    def vacuum(self) -> Vacuumed:
+        """Write the database anew without the room that deleted rows took; return its size before and after."""
+        return shrink(self._store, auth=self.auth, timeout=self._timeout)
 
     # ── the database ─────────────────────────────────────────────────────────────────────────────────
 

@@ -105,6 +105,11 @@ def _line(said: Link) -> bytes:
     return json.dumps(asdict(said), separators=(",", ":")).encode()
 
 
+def place_of(project: Path, event_id: str) -> Link | None:
+    """Return the line of an event; None if it is not chained."""
+    return next((each for _, each in links(project) if each is not None and each.event_id == event_id), None)
+
+
 def _since(project: Path, seq: int) -> list[Link]:
     """Return the lines after number ``seq``, and that line itself, reading from the end as far as needed."""
     try:

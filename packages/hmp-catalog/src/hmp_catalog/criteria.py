@@ -40,7 +40,7 @@ TEXTS = (
     "storage_basename",
 )
 NUMBERS = ("seed", "bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax", "duration_s")
-TIMES = ("period_start", "period_end", "created_at", "started_at", "ended_at", "updated_at")
+TIMES = ("period_start", "period_end", "created_at", "started_at", "ended_at", "updated_at", "trashed_at")
 
 _UUIDS = {"sim_id", "parent_sim_id"}
 _WORDS = ("name", "description", "scientific_objective", "study_area_name", "notes")

@@ -17,6 +17,12 @@ class SealedRunError(SealedError):
     """The run is sealed: its parameters, configuration, inputs and results are what they were."""
 
 
+class PinnedRunError(InvalidInput):
+    """The run is pinned: it is not thrown away or purged while it is."""
+
+    sim_id: str
+
+
 class DuplicateSimulationName(InvalidInput):
     """A simulation of that name exists and ``if_exists="fail"`` was asked for."""
 

@@ -43,7 +43,7 @@ def _rows(event: Event, project: Path) -> list[Row | Purge]:
         For a kind or version this hmp does not know, or a manifest that cannot be read.
     """
     if event.v == SCRUBBED and event.kind in _KINDS:
-        return [audit_row(event, project, _audited_as(event))] if event.kind in AUDITED else []
+        return [row] if (row := audited(event, project)) is not None else []
     read = _KINDS.get(event.kind)
     if read is None or event.v != 1:
         message = f"{event.kind} v{event.v} is not known to this hmp"
@@ -54,8 +54,8 @@ def _rows(event: Event, project: Path) -> list[Row | Purge]:
         # one number that is too great must not keep everything else from being read
         message = f"its facts are not understood: {error}"
         raise NotYet(message) from error
-    if event.kind in AUDITED:
-        found.append(audit_row(event, project, _audited_as(event)))
+    if (row := audited(event, project)) is not None:
+        found.append(row)
     rows = (row for row in found if isinstance(row, Row))
     strange = next((row for row in rows if not all(isinstance(part, str) for part in row.key)), None)
     if strange is not None:
@@ -118,6 +118,12 @@ def _overlaid(group: str, column: str) -> Callable[[Event, Path], Iterator[Row]]
 def _measured(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
     stamp = event.stamp(LATER)
     yield metric_row(event.payload["sim_id"], event.payload["metric"], from_microseconds(event.at), stamp, later=True)
+
+
+def audited(event: Event, project: Path) -> Row | None:
+    """Return what the audit trail says of an event; None if it is not on it."""
+    known = event.kind in AUDITED and event.v in {SCRUBBED, 1}
+    return audit_row(event, project, _audited_as(event)) if known else None
 
 
 def _audited_as(event: Event) -> str:
@@ -224,12 +230,15 @@ FOLD = Fold(
                     "error_message",
                 )
             },
+            emptied={"best_sim_id": ("best_sim_id",)},
         ),
-        Table("calibration_iterations", ("session_id", "trial_id")),
+        Table("calibration_iterations", ("session_id", "trial_id"), emptied={"sim_id": ("sim_id",)}),
         Table("observations", ("addition_id",)),
         Table("stations", ("station_id", "variable_type")),
         Table("workflow_steps", ("step_id",), {"end": workflow.END}),
-        Table("audit_log", ("event_id",)),
+        # what happened stays on record; what was said of the run does not
+        Table("audit_log", ("event_id",), emptied={"sim_id": ("payload",)}),
+        Table("deletions", ("sim_id",)),
     ),
     rows=_rows,
     files=_files,

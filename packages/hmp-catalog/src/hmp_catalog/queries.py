@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import criteria
@@ -52,6 +53,7 @@ SUMMARY = (
     "started_at",
     "ended_at",
     "updated_at",
+    "trashed_at",
     "duration_s",
     "error",
     "storage_basename",
@@ -70,17 +72,23 @@ _ORDER = {
 
 def find(backend: CatalogBackend, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the simulations that fit, newest first, as mappings of `SUMMARY`."""
-    bound = Bound()
-    wanted, states = criteria.conditions(backend, filters, bound)
+    bound, filters = Bound(), dict(filters)
+    wanted = _whether_trashed(filters.pop("trashed", False))
+    asked, states = criteria.conditions(backend, filters, bound)
+    wanted += asked
     selected = ", ".join(f"{criteria.column(name)} AS {name}" for name in SUMMARY)
-    sql = (
-        f"SELECT {selected} FROM simulations s WHERE {' AND '.join(['s.trashed_at IS NULL', *wanted])} "
-        "ORDER BY s.created_at DESC, s.sim_id DESC"
-    )
+    sql = f"SELECT {selected} FROM simulations s WHERE {' AND '.join(wanted)} ORDER BY s.created_at DESC, s.sim_id DESC"
     rows = [dict(zip(SUMMARY, row, strict=True)) for row in backend.fetch_all(sql, bound.values)]
     for row in rows:
         row["status"] = state(row["status"], row["owner"])
     return [row for row in rows if all(fits(row["status"]) for fits in states)]
+
+
+def _whether_trashed(wanted: Any) -> list[str]:
+    if wanted not in (True, False, None):
+        message = f"trashed is {wanted!r}, expected True (only the trash), False (all but the trash) or None (both)"
+        raise InvalidInput(message)
+    return ["TRUE"] if wanted is None else [f"s.trashed_at IS {'NOT ' if wanted else ''}NULL"]
 
 
 def state(status: str, owner: str | None) -> str:
@@ -97,9 +105,38 @@ def _lives(owner: str | None) -> bool | None:
     return None if dead is None else not dead
 
 
-def names(backend: CatalogBackend) -> list[tuple[str, str | None, str]]:
-    """Return (sim_id, name, status) of all simulations, newest first."""
-    return [(sim, name, status) for sim, name, status in backend.fetch_all(_SQL["names"].sql)]
+def names(backend: CatalogBackend, *, trashed: bool = False) -> list[tuple[str, str | None, str]]:
+    """Return (sim_id, name, status) of all simulations, or of those in the trash, newest first."""
+    sql = _SQL["names_in_trash" if trashed else "names"].sql
+    return [(sim, name, status) for sim, name, status in backend.fetch_all(sql)]
+
+
+def to_delete(backend: CatalogBackend, sim_id: str) -> tuple[Any, ...] | None:
+    """Return what must be known of a simulation before it is moved or purged (see `hmp_catalog.lifecycle.Subject`)."""
+    return next(iter(backend.fetch_all(_SQL["to_delete"].sql, [sim_id])), None)
+
+
+def trashed(backend: CatalogBackend) -> list[tuple[str, datetime, bool]]:
+    """Return (sim_id, since when, whether pinned) of what is in the trash, longest first."""
+    return [(sim, since, pinned) for sim, since, pinned in backend.fetch_all(_SQL["trashed"].sql)]
+
+
+def pinned(backend: CatalogBackend) -> set[str]:
+    """Return the simulations that are pinned."""
+    return {row[0] for row in backend.fetch_all(_SQL["pinned"].sql)}
+
+
+def deletions(backend: CatalogBackend) -> list[dict[str, Any]]:
+    """Return the simulations that were purged, newest first."""
+    found = _dicts(backend.query(_SQL["deleted"].sql))
+    return [row | {"components": json.loads(row["components"] or "{}")} for row in found]
+
+
+def trail(
+    backend: CatalogBackend, *, sim_id: str | None = None, since: datetime | None = None, limit: int = 100
+) -> pa.Table:
+    """Return the audit trail, newest first."""
+    return backend.query(_SQL["trail"].sql, [sim_id, since, limit])
 
 
 def folders(backend: CatalogBackend) -> list[tuple[Any, ...]]:

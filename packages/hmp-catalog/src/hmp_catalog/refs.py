@@ -32,8 +32,8 @@ class Known:
     status: str
 
 
-def resolve(backend: CatalogBackend, reference: str) -> str:
-    """Return the id of the simulation that ``reference`` means.
+def resolve(backend: CatalogBackend, reference: str, *, trashed: bool = False) -> str:
+    """Return the id of the simulation that ``reference`` means; with ``trashed``, of those in the trash.
 
     Raises
     ------
@@ -45,9 +45,9 @@ def resolve(backend: CatalogBackend, reference: str) -> str:
         For ``@best`` or ``@worst`` of a metric without a direction.
     """
     text = str(reference).strip()
-    if text.startswith("@"):
+    if text.startswith("@") and not trashed:
         return _special(backend, text)
-    known = [Known(*row) for row in queries.names(backend)]
+    known = [Known(*row) for row in queries.names(backend, trashed=trashed)]
     exact = _as_uuid(text)
     if exact is not None and any(k.sim_id == exact for k in known):
         return exact
@@ -58,7 +58,34 @@ def resolve(backend: CatalogBackend, reference: str) -> str:
         return next(iter(candidates))
     if candidates:
         raise _ambiguous(text, list(candidates.values()))
+    if not trashed and any(_fits(text, Known(*row)) for row in queries.names(backend, trashed=True)):
+        message = f"{text!r} is in the trash; `hmp catalog restore` brings it back"
+        raise SimulationNotFound(message, reference=text, candidates=[])
     raise _missing(text, known)
+
+
+def known_id(backend: CatalogBackend, reference: str, *, trashed: bool | None = None) -> str:
+    """Return the id of a simulation that is there, in the trash, or was purged (by its whole id)."""
+    if trashed is not None:
+        return resolve(backend, reference, trashed=trashed)
+    exact = _as_uuid(str(reference).strip())
+    if exact is not None and queries.is_taken(backend, exact):
+        return exact
+    try:
+        return resolve(backend, reference)
+    except AmbiguousSimulation:
+        raise
+    except SimulationNotFound as error:
+        try:
+            return resolve(backend, reference, trashed=True)
+        except AmbiguousSimulation:
+            raise
+        except SimulationNotFound:
+            raise error from None
+
+
+def _fits(text: str, one: Known) -> bool:
+    return one.name == text or one.sim_id == _as_uuid(text) or bool(_prefixed(text, [one]))
 
 
 def _as_uuid(text: str) -> str | None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from hmp_catalog import manifest, packs, queries
 from hmp_catalog.errors import SimulationNotFound
 from hmp_catalog.facts import OUTLET, metric_facts
+from hmp_catalog.lifecycle import PINNED
 from hmp_catalog.plain import text, word
 from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
+from hmp_core.locks import this_process
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,7 @@ class Run:
         if self._given is not None:
             return self._given
         with self._catalog.reading() as backend:
-            found = queries.find(backend, {"sim_id": self.sim_id})
+            found = queries.find(backend, {"sim_id": self.sim_id, "trashed": None})
         if not found:
             message = f"simulation {self.sim_id} is not in this catalog any more"
             raise SimulationNotFound(message, reference=self.sim_id, candidates=[])
@@ -73,7 +75,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """The folder of the run: ``run.json``, ``tables/``, ``fields.zarr``, ``artifacts/``."""
-        return self._catalog.path / "simulations" / str(self.facts["storage_basename"])
+        return manifest.run_folder(self._catalog.path, str(self.facts["storage_basename"]))
 
     @property
     def project(self) -> Path:
@@ -335,6 +337,22 @@ class Run:
         """Set the note; None takes it away."""
         return self._say(("run.noted", {"notes": text(words, "note")}))
 
+    def pin(self, *, on: bool = True) -> Run:
+        """Keep it from being thrown away or purged, until the pin is taken away (``on=False``)."""
+        return self.tag(PINNED if on else f"-{PINNED}")
+
+    def cite(self, doi: str | None) -> Run:
+        """Set the DOI under which it was published; None takes it away."""
+        return self._say(("run.cited", {"doi": None if doi is None else word(doi, "doi")}))
+
+    def trash(self) -> Run:
+        """Move it to the trash (see `SimulationCatalog.delete`)."""
+        return self._catalog.delete(self.sim_id)
+
+    def restore(self) -> Run:
+        """Bring it back from the trash."""
+        return self._catalog.restore(self.sim_id)
+
     def metric(
         self,
         name: str,
@@ -350,7 +368,8 @@ class Run:
         return self._say(("run.measured", {"metric": facts}))
 
     def _say(self, *said: tuple[str, dict[str, Any]]) -> Run:
-        store, about = self._catalog.store, {"sim_id": self.sim_id, "project": self._catalog.path.name}
+        store = self._catalog.store
+        about = {"sim_id": self.sim_id, "project": self._catalog.path.name, "host": this_process().host}
         store.commit([store.prepare(kind, about | payload) for kind, payload in said])
         self._given = None
         for kept in ("facts", "tags", "metrics"):

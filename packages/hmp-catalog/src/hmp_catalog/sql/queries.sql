@@ -315,7 +315,13 @@ ORDER BY created_at DESC, sim_id DESC;
 
 -- name: trashed
 -- What is in the trash, longest first.
-SELECT CAST(sim_id AS VARCHAR), trashed_at FROM simulations WHERE trashed_at IS NOT NULL ORDER BY trashed_at, sim_id;
+SELECT
+    CAST(s.sim_id AS VARCHAR),
+    s.trashed_at,
+    EXISTS (SELECT 1 FROM tags t WHERE t.sim_id = s.sim_id AND t.tag = 'pinned')
+FROM simulations s
+WHERE s.trashed_at IS NOT NULL
+ORDER BY s.trashed_at, s.sim_id;
 
 -- name: to_delete
 -- What must be known of a simulation before it is moved, restored or purged.
@@ -330,3 +336,7 @@ SELECT
     EXISTS (SELECT 1 FROM tags t WHERE t.sim_id = s.sim_id AND t.tag = 'pinned')
 FROM simulations s
 WHERE s.sim_id = CAST($1 AS UUID);
+
+-- name: pinned
+-- The simulations that are kept from being deleted.
+SELECT CAST(sim_id AS VARCHAR) FROM tags WHERE tag = 'pinned';
