@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
 from hmp_core.events.rebuild import rebuild
-from hmp_core.layout import anchor, catalog_path
+from hmp_core.layout import anchor, catalog_path, init_project, project_folder
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
 from hmp_core.questions import ask
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from hmp_catalog.gc import Leftover
+    from hmp_catalog.package import Package
     from hmp_catalog.privacy import Certificate
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend, BulkBackend
@@ -348,6 +349,119 @@ class SimulationCatalog:
     def observed(self, variable: str, station: str | None = None, period: tuple[Any, Any] | None = None) -> pd.Series:
         """Return an observed series as a pandas Series by time; see `Observations.series`."""
         return self.observations.series(variable, station, period)
+
+    # ── from one project to another ──────────────────────────────────────────────────────────────────
+
+    def export_package(
+        self,
+        references: str | Run | Iterable[str | Run],
+        path: str | Path | UPath,
+        *,
+        with_inputs: bool = False,
+        overwrite: bool = False,
+    ) -> Package:
+        """Write finished simulations into one file that another project imports.
+
+        Parameters
+        ----------
+        references
+            One, or several; a `SimulationGroup` too.
+        path
+            The file, as ``base.hmprun``. Every byte of it is read back and held to its hash before it is in place.
+        with_inputs
+            Take along the bytes of the inputs that are still what was consumed; their hashes and where they came from
+            go along in any case.
+        overwrite
+            Replace a file that is there.
+
+        Returns
+        -------
+        Package
+            ``path``, ``sha256`` (say it to whom you send the file), ``content``.
+
+        Raises
+        ------
+        PathTaken
+            If something is at ``path``.
+        CorruptError
+            If a file of a simulation is not what was sealed; nothing is written.
+        PathNotFound, InvalidInput
+            If a simulation is not sealed, or there is none.
+        """
+        from hmp_catalog.exporting import export_runs
+
+        given = [references] if isinstance(references, (str, Run)) else list(references)
+        runs = {run.sim_id: run for run in (one if isinstance(one, Run) else self[one] for one in given)}
+        folders = [run.folder for run in runs.values()]
+        said = {"with_inputs": with_inputs, "overwrite": overwrite}
+        return export_runs(self._store, folders, to_local(path), workspace=self.workspace, **said)
+
+    def import_package(
+        self,
+        path: str | Path | UPath,
+        *,
+        force: bool = False,
+        rename: bool = False,
+        as_project: str | None = None,
+        dry_run: bool = False,
+        sha256: str | None = None,
+    ) -> list[Run]:
+        """Import the simulations of a package, under their own ids: they are sealed here as they were there.
+
+        Everything is read and compared before a byte is written: damage, a newer version, a name that leads elsewhere
+        or a simulation that is here already refuses the whole package.
+
+        Parameters
+        ----------
+        path
+            The package.
+        force
+            Of simulations that are here already, restore files that are missing or damaged, and take what was said of
+            them there since. What was recorded is never replaced.
+        rename
+            Give all of them new ids; their manifests say what they were.
+        as_project
+            Import into the project of that name in this workspace, which is made if it is not there.
+        dry_run
+            Only verify; the answer is empty.
+        sha256
+            What the file must have.
+
+        Raises
+        ------
+        ArchiveInvalid
+            If a byte is not as it was written, or it is no package.
+        SchemaTooNewError
+            If a newer hmp wrote it.
+        PackageConflict
+            If simulations are here already.
+        StorageError
+            If there is no room.
+        """
+        from hmp_catalog import package
+        from hmp_catalog.importing import Wish, import_runs
+
+        wish = Wish(force=force, rename=rename)
+        self._store.authorize(write=True, what=f"import {path}")
+        found = package.verify(to_local(path), sha256=sha256)
+        if dry_run and as_project is not None and not self._place_beside(as_project).exists():
+            return []
+        home = self if as_project is None else self._beside(as_project)
+        arrivals = import_runs(home._store, home.workspace, found, wish, auth=self.auth, dry_run=dry_run)
+        return [] if dry_run else [Run(home, each.sim_id) for each in arrivals]
+
+    def _place_beside(self, name: str) -> Path:
+        if self.workspace == self.path:
+            message = f"{self.path.name} is in no workspace: there is no project {name!r} beside it"
+            raise InvalidInput(message)
+        return self.workspace / "projects" / project_folder(name)
+
+    def _beside(self, name: str) -> SimulationCatalog:
+        """Return the catalog of another project of this workspace; make it if need be."""
+        database = Database("catalog", catalog_path(self._place_beside(name)))
+        database.authorize("write", self.auth, what="import into the project")
+        there = init_project(self.workspace, name).path
+        return SimulationCatalog(there, create=True, auth=self.auth, timeout=self._timeout)
 
     # ── throwing away, and looking after ─────────────────────────────────────────────────────────────
 

@@ -41,3 +41,9 @@ class InputChanged(InvalidInput):
     path: str
     expected: str
     found: str
+
+
+class PackageConflict(InvalidInput):
+    """Runs of a package are in the catalog already, ``sim_ids`` says which; nothing was imported."""
+
+    sim_ids: list[str]

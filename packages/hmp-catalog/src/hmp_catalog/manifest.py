@@ -53,7 +53,24 @@ def read(folder: Path, *, verify: bool = True) -> tuple[dict[str, Any], str]:
     file = folder / NAME
     try:
         data = file.read_bytes()
-        content = json.loads(data)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        message = f"{file}: no such manifest"
+        raise FileNotFoundError(message) from error
+    except OSError as error:
+        raise _damaged(str(file), error) from error
+    return parse(data, str(file), verify=verify), sha256_bytes(data)
+
+
+def parse(data: bytes, where: str, *, verify: bool = True) -> dict[str, Any]:
+    """Return what a manifest says, from its bytes; ``where`` they lie is for the message of an error.
+
+    Raises
+    ------
+    CorruptError, SchemaTooNewError
+        As `read`.
+    """
+    try:
+        content: dict[str, Any] = json.loads(data)
         version = _version(content)
         if version <= VERSION:
             said = content.pop("checksum")
@@ -61,16 +78,17 @@ def read(folder: Path, *, verify: bool = True) -> tuple[dict[str, Any], str]:
                 message = "it was changed after it was sealed"
                 raise ValueError(message)
             sealing_event(content, said)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"{file}: no such manifest"
-        raise FileNotFoundError(message) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        message = f"{file} is not a manifest of a run as it was sealed ({error}); restore it from a backup"
-        raise CorruptError(message, path=str(file)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(where, error) from error
     if version > VERSION:
-        message = f"{file} has version {version}, this hmp reads up to {VERSION}: upgrade hmp-catalog"
-        raise SchemaTooNewError(message, path=str(file), found=version, known=VERSION)
-    return content, sha256_bytes(data)
+        message = f"{where} has version {version}, this hmp reads up to {VERSION}: upgrade hmp-catalog"
+        raise SchemaTooNewError(message, path=where, found=version, known=VERSION)
+    return content
+
+
+def _damaged(where: str, error: Exception) -> CorruptError:
+    message = f"{where} is not a manifest of a run as it was sealed ({error}); restore it from a backup"
+    return CorruptError(message, path=where)
 
 
 def _version(content: Any) -> int:
