@@ -27,6 +27,10 @@ class Asking:
         """Return the current version of each input that fits."""
         return queries.entries(self.table(filters), self._shelf)
 
+    def listed(self, filters: Mapping[str, Any]) -> list[Entry]:
+        """Return the same; where inputs are frozen also those that are not as they were (see `hmp_cache.frozen`)."""
+        return self.find(filters)
+
     def table(self, filters: Mapping[str, Any], *, limit: int | None = None, offset: int = 0) -> pa.Table:
         """Return the current version of each input that fits, as rows."""
         with self._store.reading() as backend:

@@ -21,6 +21,7 @@ def open(  # noqa: A001 - the documented name of the door
     read_only: bool = False,
     auth: AuthBackend | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    frozen: bool | None = None,
 ) -> InputsNamespace:
     """Open the input cache of a workspace.
 
@@ -36,6 +37,9 @@ def open(  # noqa: A001 - the documented name of the door
         Who is asked for the right to read and write; by default whom the workspace or ``HMP_AUTH_BACKEND`` names.
     timeout
         Seconds to wait for locks: of the database, of a folder another process writes, of an input it fetches.
+    frozen
+        Answer only with what ``hydromodpy.lock`` names, in exactly those bytes, and write nothing; anything else is
+        `FrozenDataError`. By default as ``HMP_FROZEN`` says.
 
     Raises
     ------
@@ -51,4 +55,6 @@ def open(  # noqa: A001 - the documented name of the door
     ...     data.find()
     []
     """
-    return InputsNamespace(path, create=create, read_only=read_only, auth=auth, timeout=timeout)
+    return InputsNamespace(
+        path, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen
+    )

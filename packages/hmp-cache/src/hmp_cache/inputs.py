@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hmp_cache.archive import Archive
     from hmp_cache.fetching import How
     from hmp_cache.labels import Period
+    from hmp_cache.locking import Difference
     from hmp_cache.mending import Checked
     from hmp_cache.opening import Rooms
     from hmp_cache.plans import Plan
@@ -46,7 +47,7 @@ class InputsNamespace:
     create
         Make it a workspace if it is none. The database itself is made wherever it is missing, from what lies in
         ``data``: it can be made again at any time.
-    read_only, auth, timeout
+    read_only, auth, timeout, frozen
         See `hmp_cache.open`.
     """
 
@@ -58,10 +59,13 @@ class InputsNamespace:
         read_only: bool = False,
         auth: AuthBackend | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        frozen: bool | None = None,
     ) -> None:
         from hmp_cache.opening import rooms_of  # with all that it brings: the command line starts without
 
-        self._rooms: Rooms = rooms_of(workspace, create=create, read_only=read_only, auth=auth, timeout=timeout)
+        self._rooms: Rooms = rooms_of(
+            workspace, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen
+        )
         self.workspace = self._rooms.shelf.workspace
 
     def __repr__(self) -> str:
@@ -839,6 +843,46 @@ class InputsNamespace:
         from hmp_cache.importing import import_archive
 
         return import_archive(self._rooms, path)
+
+    def lock(self, path: str | Path | UPath | None = None, **filters: Any) -> Path:
+        """Write down which inputs there are, in exactly which bytes, and return where.
+
+        The same inputs give the same file: keep it under version control. With ``frozen`` nothing else is answered.
+
+        Parameters
+        ----------
+        path
+            The file; by default ``hydromodpy.lock`` in the workspace, which is replaced.
+        **filters
+            Which inputs; see `find`. By default all.
+
+        Raises
+        ------
+        InvalidInput
+            If an input is not the bytes that were registered.
+        UnknownFilter, NotWritable, StorageError, AccessDenied
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.locking import write
+
+        return write(self._rooms, path, filters)
+
+    def lock_state(self, path: str | Path | UPath | None = None) -> list[Difference]:
+        """Return what a lock file and the cache do not agree on; nothing if all inputs are as it names them.
+
+        Parameters
+        ----------
+        path
+            The lock file; by default ``hydromodpy.lock`` in the workspace.
+
+        Raises
+        ------
+        PathNotFound, CorruptError, SchemaTooNewError
+            If there is none, or none that can be read.
+        """
+        from hmp_cache.locking import compare
+
+        return compare(self._rooms, path)
 
     def rebuild(self) -> Notice:
         """Make the database anew from the sidecars and the log; finish first what a dead process had begun.

@@ -106,7 +106,7 @@ def write(rooms: Rooms, path: str | Path | UPath | None, filters: Mapping[str, A
     """Write a lock file for the inputs that fit; see `InputsNamespace.lock`."""
     target = rooms.shelf.workspace / NAME if path is None else to_local(path)
     rooms.may_write(f"write {target.name}")
-    found = rooms.asking.check(filters)
+    found = rooms.unfrozen.check(filters)
     changed = [entry for entry in found if entry.state == "modified"]
     if changed:
         listed = ", ".join(entry.relative_path for entry in changed[:10])
@@ -149,7 +149,7 @@ def compare(rooms: Rooms, path: str | Path | UPath | None) -> list[Difference]:
     """Return what the lock file and the cache do not agree on; see `InputsNamespace.lock_state`."""
     locked = read(rooms.shelf.workspace / NAME if path is None else to_local(path))
     rooms.store.authorize(write=False)
-    current = {str(entry.id): entry for entry in rooms.asking.check({})}
+    current = {str(entry.id): entry for entry in rooms.unfrozen.check({})}
     found = []
     for each in locked:
         entry = current.get(each.id)

@@ -50,7 +50,7 @@ def check(rooms: Rooms, filters: Mapping[str, Any], *, fix: bool, verify: str) -
         raise InvalidInput(message)
     if fix:
         rooms.may_write("check and fix it")
-    entries = rooms.asking.find(filters)
+    entries = rooms.asking.listed(filters)
     looked = look(rooms, entries, full=verify == "full")
     resight(rooms, [(each.entry, each.seen) for each in looked if each.seen is not None])
     found = [each.entry for each in looked]

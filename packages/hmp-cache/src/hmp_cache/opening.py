@@ -17,6 +17,7 @@ from hmp_cache.asking import Asking
 from hmp_cache.coverage import Coverage
 from hmp_cache.fetching import Fetcher, How
 from hmp_cache.fold import FOLD
+from hmp_cache.frozen import Frozen, is_frozen
 from hmp_cache.intake import Intake
 from hmp_cache.labels import Label
 from hmp_cache.obtaining import Obtaining
@@ -45,14 +46,20 @@ _log = logging.getLogger(__name__)
 
 
 def rooms_of(
-    workspace: str | Path | UPath, *, create: bool, read_only: bool, auth: AuthBackend | None, timeout: float
+    workspace: str | Path | UPath,
+    *,
+    create: bool,
+    read_only: bool,
+    auth: AuthBackend | None,
+    timeout: float,
+    frozen: bool | None = None,
 ) -> Rooms:
     """Open the cache of a workspace; see `hmp_cache.open`."""
     local = to_local(workspace)
     if create and not read_only and not (local / WORKSPACE_MARKER).is_file():
         Database("cache", cache_path(local)).authorize("write", auth, what="make the workspace")
         init_workspace(local)
-    return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout)
+    return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout, frozen=frozen)
 
 
 def rebuild_cache(
@@ -120,9 +127,14 @@ class Rooms:
     timeout: float
 
     @classmethod
-    def opened(cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float) -> Rooms:
+    def opened(
+        cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float, frozen: bool | None = None
+    ) -> Rooms:
         """Return the rooms of a workspace, its database made or brought up to date unless ``read_only``."""
         rooms = cls.furnished(workspace, read_only=read_only, auth=auth, timeout=timeout)
+        if is_frozen(frozen):
+            rooms.store.authorize(write=False)  # asked before the lock file is read
+            rooms = replace(rooms, asking=Frozen(rooms.store, rooms.shelf))
         rooms._enter()
         return rooms
 
@@ -213,6 +225,8 @@ class Rooms:
         self, uri: str | None, said: Mapping[str, Any], how: How, *, progress: bool | Progress | None = None
     ) -> Entry:
         """Obtain what lies under a URI, or what a source has; see `InputsNamespace.fetch`."""
+        if self.frozen is not None:
+            return self.frozen.fetched(uri, said, how)
         self.may_write(f"fetch {said['variable']}")
         if uri is None:
             return self.obtaining.fetch(said, how)
@@ -286,6 +300,11 @@ class Rooms:
 
     def may_write(self, what: str) -> None:
         """Return if the user may write here; asked before anything is touched, and on record if not."""
+        self._may_write(what)
+        if self.frozen is not None:
+            raise self.frozen.refuse(what)
+
+    def _may_write(self, what: str) -> None:
         if self.store.read_only:
             message = f"{self.store.path} was opened read-only"
             raise NotWritable(message, path=str(self.store.path))
@@ -294,7 +313,7 @@ class Rooms:
     @property
     def writes(self) -> bool:
         """Whether the user may write here; nobody is refused by being asked."""
-        return not self.store.read_only and self.auth.can_write(self.resource)
+        return self.frozen is None and not self.store.read_only and self.auth.can_write(self.resource)
 
     def may_restore(self, entry: Entry, *, accept_change: bool) -> None:  # noqa: ARG002 - frozen rooms look at both
         """Return if the bytes of a version may be brought back here."""

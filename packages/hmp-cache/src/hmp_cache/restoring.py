@@ -38,11 +38,11 @@ def restore(rooms: Rooms, reference: Entry | UUID | str, how: How, *, accept_cha
 def meant(rooms: Rooms, reference: Entry | UUID | str) -> Entry:
     """Return the version that is meant: that of a record, of a SHA-256, of an artifact's id, else the current one."""
     if isinstance(reference, Entry):
-        return rooms.asking.artifact(str(reference.artifact_id))
+        return rooms.unfrozen.artifact(str(reference.artifact_id))
     try:
-        return rooms.asking.artifact(str(reference))
+        return rooms.unfrozen.artifact(str(reference))
     except (InvalidInput, EntryNotFound):  # no SHA-256 and no artifact's id, or an entry's id
-        return rooms.asking.one(reference)
+        return rooms.unfrozen.one(reference)
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ class Restoring:
                 intake.changes.bring_back(staged, known, self.version, uri=uri)
 
     def _answer(self) -> Entry:
-        return self.rooms.asking.artifact(str(self.entry.artifact_id))
+        return self.rooms.unfrozen.artifact(str(self.entry.artifact_id))
 
 
 def _is_file(origin: Origin) -> bool:
