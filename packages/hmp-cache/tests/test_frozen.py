@@ -134,11 +134,11 @@ def test_anything_else_is_refused(frozen: InputsNamespace, locked: Entry, server
         lambda: frozen.fetch(source="url", period="1990-01-01/2001-01-02", **SAID),
         lambda: frozen.add(write(), variable="discharge"),
         lambda: frozen.add_many([write()], variable="discharge"),
-        lambda: frozen.refresh(),
+        frozen.refresh,
         lambda: frozen.prune(superseded=True, apply=True),
         lambda: frozen.remove("q", apply=True),
         lambda: frozen.check(fix=True),
-        lambda: frozen.lock(),
+        frozen.lock,
         lambda: frozen.restore("p"),
     ]
     for number, call in enumerate(refused):

@@ -315,9 +315,23 @@ class Rooms:
         """Whether the user may write here; nobody is refused by being asked."""
         return self.frozen is None and not self.store.read_only and self.auth.can_write(self.resource)
 
-    def may_restore(self, entry: Entry, *, accept_change: bool) -> None:  # noqa: ARG002 - frozen rooms look at both
-        """Return if the bytes of a version may be brought back here."""
-        self.may_write(f"restore {entry.name}")
+    @property
+    def frozen(self) -> Frozen | None:
+        """What answers where the inputs are held to a lock file."""
+        return self.asking if isinstance(self.asking, Frozen) else None
+
+    @property
+    def unfrozen(self) -> Asking:
+        """What answers with everything there is."""
+        return Asking(self.store, self.shelf)
+
+    def may_restore(self, entry: Entry, *, accept_change: bool) -> None:
+        """Return if the bytes of a version may be brought back here; of frozen inputs those that are named may."""
+        if self.frozen is None or accept_change:
+            self.may_write(f"restore {entry.name}")
+            return
+        self.frozen.require(entry)
+        self._may_write(f"restore {entry.name}")
 
     def _origin(self, source: Path, label: Label) -> str | None:
         """Return where a user's file came from: relative if it lies in the workspace, so that copies agree.
