@@ -31,6 +31,7 @@ FIRST = datetime(2001, 1, 31)
         "\ufefftime,q\r\n2001-01-31,1.5\r\n2001-02-01,2.5\r\n",
         "time;q\n31.01.2001;1,5\n01.02.2001;2,5\n",
         "time;q\n31.01.2001;1.5\n01.02.2001;2.5\n",
+        'time,q\n2001-01-31,"1,5"\n2001-02-01,"2,5"\n',
         "time\tq\n31/01/2001\t1.5\n01/02/2001\t2.5\n",
         "time,q\n01/31/2001,1.5\n02/01/2001,2.5\n",
         "# station: outlet\n# unit: m3/s\ntime,q\n2001-01-31,1.5\n2001-02-01,2.5\n",
@@ -108,3 +109,16 @@ def test_numbers_are_what_they_were(tmp_path_factory: pytest.TempPathFactory, va
     text = "time,q\n" + "".join(f"{2000 + n}-01-01,{value!r}\n" for n, value in enumerate(values))
     found = _read(tmp_path_factory.getbasetemp(), text).column("q").cast(pa.float64())
     assert found.to_pylist() == values
+
+
+def test_the_last_line_may_tell_that_the_decimal_sign_is_a_comma(tmp_path: Path) -> None:
+    """It did not rain for weeks."""
+    dry = "".join(f"2001-{month:02}-{day:02};0\n" for month in (1, 2, 3) for day in range(1, 29))
+    table = _read(tmp_path, f"time;p\n{dry}2001-04-01;1,5\r\n")
+    assert table.column("p").to_pylist()[-2:] == [0.0, 1.5]
+
+
+def test_a_comma_in_a_heading_divides_no_cells(tmp_path: Path) -> None:
+    """Heading and rows have a comma each, and a semicolon each."""
+    table = _read(tmp_path, "time;discharge, m3/s\n2001-01-31;1,5\n2001-02-01;2,5\n")
+    assert table.column("discharge, m3/s").to_pylist() == [1.5, 2.5]

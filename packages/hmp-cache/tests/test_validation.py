@@ -34,6 +34,8 @@ def _checks(report: Report) -> list[str]:
         ("discharge", "station,date,q\na,2001-01-01,1\nb,2001-01-01,1\na,2001-01-02,1\n"),
         ("discharge", "station,date,q,lon\na,2001-01-01,1,-3.5\n"),
         ("unobtainium", "what,ever\n1,x\n1,x\n"),
+        ("discharge", ",time,q\n0,2001-01-01,1\n1,2001-01-02,1\n"),
+        ("discharge", "time,q,\n2001-01-01,1,\n2001-01-02,1,\n"),
         ("unobtainium", "time,x\n2001-01-02,1\n2001-01-01,-9999\n"),
     ],
 )
@@ -45,6 +47,7 @@ def test_what_is_accepted(tmp_path: Path, variable: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "check", "said"),
     [
+        ("time,discharge,\n2001-01-01,1,5\n", "columns", "the decimals of numbers with a decimal comma?"),
         ("time,discharge\n2001-01-01,-0.1\n", "range", "1 values of column discharge are below 0 m3 s-1"),
         ("time,discharge\n2001-01-01,-9999\n", "range", "leave missing values empty"),
         ("time,discharge\n2001-01-01,1e6\n", "range", "above 500000 m3 s-1, the first is 1e+06 in row 1"),

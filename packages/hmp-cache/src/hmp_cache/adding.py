@@ -23,7 +23,7 @@ from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, safe_name
 from hmp_cache.sidecar import Sidecar
 from hmp_cache.tabular import TABULAR
-from hmp_cache.validation import Report, validate
+from hmp_cache.validation import Report
 from hmp_core.durable import translated
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.events import Event
@@ -165,13 +165,12 @@ class Adding:
 
     def _stage(self, batch: Batch, name: str, wanted: _Wanted) -> _Ready | tuple[_Wanted, HmpError]:
         """Copy and judge one file; on a thread of its own."""
-        label = wanted.arrival.label
         try:
             data, sha256 = _read(wanted.source)
             path = Path(batch.staged(name))
             with translated(path):
                 batch.write(name, data)
-            report = validate(path, suffix=wanted.arrival.suffix, variable=label.variable, unit=label.unit)
+            report = wanted.arrival.judged(path)
         except HmpError as error:
             return wanted, error
         return _Ready(wanted, Staged(path, sha256, len(data)), report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from hmp_cache.incoming import Staged
 from hmp_cache.labels import Label, artifact_id
 from hmp_cache.ledger import Known
 from hmp_cache.signature import Signature
-from hmp_cache.validation import Report
+from hmp_cache.validation import Report, validate
 from hmp_core.identity import sha256_bytes
 
 _TOOL = "hmp-cache"
@@ -65,6 +65,11 @@ class Arrival:
     def suffix(self) -> str:
         """What the file is said to be, as ".csv"."""
         return PurePath(self.file_name).suffix
+
+    def judged(self, path: Path) -> Report:
+        """Hold a file that it brings to the contract of its variable."""
+        label, suffix = self.label, self.suffix
+        return validate(path, suffix=suffix, variable=label.variable, unit=label.unit, frequency=label.frequency)
 
     def artifact(self, staged: Staged, path: str, *, in_place: bool) -> dict[str, Any]:
         """Return the facts of the bytes that arrived, which go to ``path``."""
@@ -192,7 +197,8 @@ def _superseded(known: Known | None, artifact: dict[str, Any]) -> dict[str, Any]
 
 
 def _verdict(report: Report) -> dict[str, Any]:
-    errors = [{"check": finding.check, "message": finding.message} for finding in report.findings]
+    errors: list[dict[str, Any]] = [{"check": f.check, "message": f.message} for f in report.findings]
+    errors += [{"check": f.check, "message": f.message, "remark": True} for f in report.remarks]
     return {"schema_name": report.schema_name, "passed": report.passed, "errors": errors}
 
 

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO, ClassVar
 
+from hmp_cache import tiffs
+
 _TAIL = 1 << 16
 _CHUNK = 1 << 20
 _LINES = frozenset({".csv", ".tsv", ".txt"})
@@ -43,7 +45,8 @@ def lacking(file: BinaryIO, suffix: str, *, told: bool) -> str | None:
     size = file.seek(0, os.SEEK_END)
     if suffix in _MARKS:
         mark, length = _MARKS[suffix]
-        return None if mark in _tail(file, size, length) else f"it does not end like a {suffix} file"
+        if mark not in _tail(file, size, length):
+            return f"it does not end like a {suffix} file"
     if suffix in _BRACKETS:
         last = _tail(file, size, 256).rstrip()[-1:]
         return None if last and last in _BRACKETS[suffix] else f"it does not end like a {suffix} file"
@@ -93,6 +96,15 @@ def _hdf5(file: BinaryIO) -> int | None:
     return int.from_bytes(head[first + 2 * wide : first + 3 * wide], "little") if wide in {4, 8} else None
 
 
+def _zip(file: BinaryIO) -> int | None:
+    """Return where the last record ends, with the comment that it announces (APPNOTE 6.3.10, 4.3.16)."""
+    size = file.seek(0, os.SEEK_END)
+    tail = _tail(file, size, _TAIL)
+    place = tail.rfind(_MARKS[".zip"][0])
+    comment = int.from_bytes(tail[place + 20 : place + 22], "little")
+    return None if place < 0 else size - len(tail) + place + 22 + comment
+
+
 def _sqlite(file: BinaryIO) -> int | None:
     """Return pages times their size (SQLite Database File Format, 1.3)."""
     file.seek(0)
@@ -121,6 +133,9 @@ _LENGTHS: dict[str, Callable[[BinaryIO], int | None]] = {
     ".h5": _hdf5,
     ".hdf5": _hdf5,
     ".gpkg": _sqlite,
+    ".zip": _zip,
+    ".tif": tiffs.length,
+    ".tiff": tiffs.length,
 }
 
 

@@ -18,7 +18,7 @@ from hmp_cache.incoming import Staged
 from hmp_cache.intake import Intake
 from hmp_cache.shelf import Shelf
 from hmp_cache.sidecar import Sidecar
-from hmp_cache.validation import Report, validate
+from hmp_cache.validation import Report
 from hmp_core.errors import BusyError, HmpError
 from hmp_core.events import Event, EventStore
 
@@ -75,7 +75,7 @@ class Gathering:
     def accept(self, staged: Staged, arrival: Arrival) -> Event:
         """Make staged bytes the current version of their input; see `Intake.accept`."""
         label = arrival.label
-        report = validate(staged.path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
+        report = arrival.judged(staged.path)
         if not report.passed:
             raise self._intake.reject(staged, arrival, report)
         job = _Job(staged, arrival, report)

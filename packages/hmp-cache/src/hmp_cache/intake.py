@@ -32,7 +32,7 @@ from hmp_cache.records import Entry
 from hmp_cache.shelf import Shelf
 from hmp_cache.sidecar import Sidecar
 from hmp_cache.succession import keep, retire
-from hmp_cache.validation import Report, validate
+from hmp_cache.validation import Report
 from hmp_core.durable import make_folder, write_atomic
 from hmp_core.errors import BusyError, HmpError, InvalidInput
 from hmp_core.events import Event, EventStore
@@ -86,7 +86,7 @@ class Intake:
         """
         label = arrival.label
         if report is None:
-            report = validate(staged.path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
+            report = arrival.judged(staged.path)
         if not report.passed:
             raise self.reject(staged, arrival, report)
         entry = arrival.entry_id
@@ -107,7 +107,7 @@ class Intake:
     def register(self, path: Path, sha256: str, arrival: Arrival) -> Event:
         """Make a file that stays where it is the current version of its input."""
         label = arrival.label
-        report = validate(path, suffix=arrival.suffix, variable=label.variable, unit=label.unit)
+        report = arrival.judged(path)
         staged = Staged(path, sha256, path.stat().st_size)
         if not report.passed:
             raise self._refuse(staged, arrival, report, self._shelf.relative(path))

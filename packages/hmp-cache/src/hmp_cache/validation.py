@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_cache import formats, tabular
+from hmp_cache import endings, formats, regularity, tabular
 from hmp_cache.contracts import UNITS, Contract, contract_for
 from hmp_core.errors import CorruptError
 
@@ -37,7 +37,7 @@ _NO_VALUES = frozenset({
 class Finding:
     """One thing that is wrong with a file."""
 
-    #: readable, columns, time, duplicates, range
+    #: readable, columns, time, duplicates, range; as a remark: missing, step
     check: str
     message: str
 
@@ -48,6 +48,8 @@ class Report:
 
     schema_name: str
     findings: tuple[Finding, ...] = ()
+    #: what is worth saying of a file that is accepted: values that are missing, a step that is not kept
+    remarks: tuple[Finding, ...] = ()
     #: rows of a table
     n_records: int | None = None
     columns: tuple[str, ...] | None = None
@@ -61,7 +63,7 @@ class Report:
         return not self.findings
 
 
-def validate(path: Path, *, suffix: str, variable: str, unit: str | None) -> Report:
+def validate(path: Path, *, suffix: str, variable: str, unit: str | None, frequency: str | None = None) -> Report:
     """Hold a file to the contract of its variable.
 
     Parameters
@@ -70,7 +72,7 @@ def validate(path: Path, *, suffix: str, variable: str, unit: str | None) -> Rep
         The file, under whatever name.
     suffix
         What it is said to be, as ".csv".
-    variable, unit
+    variable, unit, frequency
         What its values are said to be.
 
     Returns
@@ -79,7 +81,7 @@ def validate(path: Path, *, suffix: str, variable: str, unit: str | None) -> Rep
         All findings, not only the first.
     """
     contract = contract_for(variable)
-    wrong = formats.trouble(path, suffix)
+    wrong = formats.trouble(path, suffix) or _cut(path, suffix)
     if wrong is not None:
         return Report(contract.name, (Finding("readable", wrong),))
     if suffix.lower() not in tabular.TABULAR:
@@ -88,10 +90,15 @@ def validate(path: Path, *, suffix: str, variable: str, unit: str | None) -> Rep
         table = tabular.read(path, suffix=suffix)
     except CorruptError as error:
         return Report(contract.name, (Finding("readable", f"it cannot be read as {suffix[1:]}: {error.reason}"),))  # type: ignore[attr-defined]
-    return _judge(table, contract, unit)
+    return _judge(table, contract, unit, frequency)
 
 
-def _judge(table: pa.Table, contract: Contract, unit: str | None) -> Report:
+def _cut(path: Path, suffix: str) -> str | None:
+    with path.open("rb") as file:
+        return endings.lacking(file, suffix.lower(), told=True)
+
+
+def _judge(table: pa.Table, contract: Contract, unit: str | None, frequency: str | None) -> Report:
     import pyarrow.compute as pc
 
     moments = tabular.times(table)
@@ -99,9 +106,14 @@ def _judge(table: pa.Table, contract: Contract, unit: str | None) -> Report:
     findings = list(_rows(table))
     if contract.ranges and not findings:
         findings += [*_time(table, moments), *_values(table, contract, unit)]
+    remarks: list[Finding] = []
+    if contract.ranges and not findings and moments is not None and _stations(table) is None:
+        values = {name: table.column(name) for name in value_columns(table, contract)}
+        remarks = [Finding(*said) for said in regularity.remarks(moments, values, frequency)]
     return Report(
         schema_name=contract.name,
         findings=tuple(findings),
+        remarks=tuple(remarks),
         n_records=table.num_rows,
         columns=tuple(table.column_names),
         date_start=span["min"],
@@ -114,6 +126,10 @@ def _rows(table: pa.Table) -> Iterator[Finding]:
         yield Finding("readable", "it has a header and no rows")
     if len(set(table.column_names)) < table.num_columns:
         yield Finding("columns", f"two columns have the same name: {', '.join(table.column_names)}")
+    # not the first: an index has no name in many files
+    if table.num_columns > 1 and not table.column_names[-1].strip() and table.columns[-1].null_count < table.num_rows:
+        what = "the last column has values and no name; are they the decimals of numbers with a decimal comma?"
+        yield Finding("columns", f"{what} Divide the cells by semicolons, or use decimal points")
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
