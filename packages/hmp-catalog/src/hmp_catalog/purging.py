@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import doing, manifest, privacy, queries
 from hmp_catalog.doing import Doing
-from hmp_catalog.meanings.trail import KEPT, SCRUBBED
+from hmp_catalog.meanings.trail import SCRUBBED, emptied
 from hmp_catalog.plain import fingerprint
 from hmp_core.durable import translated
 from hmp_core.errors import CorruptError
@@ -107,11 +106,7 @@ def scrub_log(store: EventStore, sim_ids: Collection[str]) -> Scrubbed:
     """Empty what the log says of purged runs; that something was said, by whom and when, stays."""
     gone = set(sim_ids)
 
-    def emptied(event: Event) -> Event | None:
-        said = {key: event.payload[key] for key in KEPT if key in event.payload}
-        return replace(event, v=SCRUBBED, payload=said) if tells_of(event, gone) else None
-
-    return scrub(store.path, emptied)
+    return scrub(store.path, lambda event: emptied(event) if tells_of(event, gone) else None)
 
 
 def tells_of(event: Event, sim_ids: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ from hmp_core.events import Event, Row
 
 #: The version of an event of which a purge left only that it happened, and what it keeps then.
 SCRUBBED = 0
-KEPT = ("sim_id", "project", "on", "host")
+KEPT = ("sim_id", "project", "on")
 #: Facts that have a column of their own, or are large and elsewhere.
 _APART = {"about", "owner", "host"}
+
+
+def host_of(event: Event) -> str | None:
+    """Return the machine that an event says it happened on."""
+    owner = event.payload.get("owner")
+    host = event.payload.get("host") or (owner.get("host") if isinstance(owner, dict) else None)
+    return None if host is None else str(host)
+
+
+def emptied(event: Event) -> Event:
+    """Return what stays of an event in the log when its run is purged: that it happened, and on which machine."""
+    said = {key: event.payload[key] for key in KEPT if key in event.payload}
+    host = host_of(event)
+    return replace(event, v=SCRUBBED, payload=said if host is None else said | {"host": host})
 
 
 def audit_row(event: Event, project: Path, kind: str) -> Row:
@@ -28,7 +43,7 @@ def audit_row(event: Event, project: Path, kind: str) -> Row:
         "sim_id": said.get("sim_id"),
         "project": said.get("project", project.name),
         "payload": json.dumps({k: v for k, v in said.items() if k not in _APART}),
-        "hostname": said.get("host"),
+        "hostname": host_of(event),
     }
     if event.v == SCRUBBED:
         # what it said is gone, and its hash is in the chain alone
