@@ -171,6 +171,18 @@ def test_a_web_page_is_no_data(server: Any, reply: Any, sink: Sink, body: bytes,
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("kind", ["image/png", "application/json; charset=utf-8", "text/xml", "application/pdf"])
+def test_a_table_that_is_called_something_else_is_no_data(server: Any, reply: Any, sink: Sink, kind: str) -> None:
+    with pytest.raises(DownloadFailed, match=f"200 with {kind.partition(';')[0]} in place of data"):
+        sink.get(server.on("/q.csv", reply(body=BODY, headers={"Content-Type": kind})))
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", "application/vnd.ms-excel", "text/csv"])
+def test_a_table_that_is_called_what_servers_call_tables(server: Any, reply: Any, sink: Sink, kind: str) -> None:
+    sink.get(server.on("/q.csv", reply(body=BODY, headers={"Content-Type": kind})))
+    assert sink.content == BODY
+
+
 def test_a_web_page_that_is_asked_for_is_data(server: Any, reply: Any, sink: Sink) -> None:
     sink.get(server.on("/page.html", reply(body=b"<html>", headers={"Content-Type": "text/html"})))
     assert sink.content == b"<html>"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 GOOD = b"time,discharge\n" + b"".join(b"2001-01-%02d,%d.25\n" % (day, day) for day in range(1, 31))
 PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body>Back soon.</body></html>"
 REPORT = b'<?xml version="1.0"?><ServiceExceptionReport><ServiceException>no such layer</ServiceException>'
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 JSON = b'{"error": "quota exceeded"}'
 
 
@@ -95,7 +96,7 @@ FAULTS = (
     Fault("OGC exception report with status 200", ({"body": REPORT, "headers": {"Content-Type": "text/xml"}},),
           "content", "q.tif", b"II*\x00" + bytes(500), hopeless=True),
     Fault("empty body with status 200", ({"body": b""},), "content"),
-    Fault("wrong content type", ({"body": GOOD, "headers": {"Content-Type": "image/png"}},), "content", hopeless=True),
+    Fault("wrong content type", ({"body": PNG, "headers": {"Content-Type": "image/png"}},), "content", hopeless=True),
     Fault("JSON error with status 200", ({"body": JSON, "headers": {"Content-Type": "application/json"}},), "content",
           hopeless=True),
     Fault("other bytes than the suffix says", ({"body": GOOD},), "content", "q.nc", NETCDF, hopeless=True),
