@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LISTED = ("id", "name", "variable", "source", "station_id", "first", "last", "unit", "size", "state", "relative_path")
 
+#: What the group remembers for its verbs.
+FROZEN = "hmp_cache.frozen"
+
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 WORKSPACE = click.option(
     "-w", "--workspace", default=None, help="The workspace; by default the one at or above here, or $HMP_WORKSPACE."
@@ -30,7 +33,8 @@ def opened(workspace: str | None, *, read_only: bool = False) -> InputsNamespace
     """Open the inputs of a workspace that a user named, or stands in."""
     from hmp_cache.door import open as open_inputs
 
-    return open_inputs(place(workspace), read_only=read_only)
+    frozen = click.get_current_context().meta.get(FROZEN)
+    return open_inputs(place(workspace), read_only=read_only, frozen=frozen)
 
 
 def place(workspace: str | None) -> Path:
