@@ -20,7 +20,9 @@ anything = st.text(max_size=30)
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30).filter(
     str.strip
 )
-names = st.one_of(words, words.map(lambda word: (word * 200)[:255]), st.sampled_from(["nan", "None", "true", "deadbeef", "1"]))
+names = st.one_of(
+    words, words.map(lambda word: (word * 200)[:255]), st.sampled_from(["nan", "None", "true", "deadbeef", "1"])
+)
 zones = st.timezones() | st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))])
 numbers = (
     st.floats() | st.integers(-(2**80), 2**80) | st.sampled_from([np.float64("nan"), np.float32(0.1), np.int8(-3)])

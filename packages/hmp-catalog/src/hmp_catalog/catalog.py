@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hmp_catalog import manifest, queries, refs
+from hmp_catalog import manifest, naming, queries, refs
 from hmp_catalog.audit import AuditTrail
 from hmp_catalog.calibration import CalibrationSession
-from hmp_catalog.errors import DuplicateSimulationName
 from hmp_catalog.fold import FOLD
 from hmp_catalog.gc import shrink, sweep
 from hmp_catalog.group import SimulationGroup
@@ -25,6 +25,7 @@ from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
 from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
+from hmp_catalog.writes import LowLevelWriter, verb
 from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
@@ -138,7 +139,7 @@ class SimulationCatalog:
         name: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         inputs: Sequence[Any] = (),
-        if_exists: Literal["keep", "fail"] = "keep",
+        if_exists: Literal["keep", "fail", "version", "replace"] = "keep",
         **about: Any,
     ) -> Recorder:
         """Record a simulation; use it in a ``with`` block.
@@ -154,11 +155,14 @@ class SimulationCatalog:
         inputs
             What it consumed: cache entries, or files of the workspace. Their bytes are hashed now.
         if_exists
-            "fail" refuses a name that exists already; needs the database at once.
+            What to do where the name exists already: "keep" both; "fail"; "version" calls this one ``<name>.v2``, or by
+            the number after the last; "replace" moves the others to the trash. All but "keep" need the database.
         **about
             ``config`` (mapping), ``tags`` (list), ``seed``, ``parent`` (a run, or a reference to one), ``description``,
             ``scientific_objective``, ``contact_email``, ``study_area``, ``flow_regime``, ``mesh_topology``,
-            ``period`` (first and last time), ``bbox`` (xmin, ymin, xmax, ymax), ``crs``, ``outlet`` (x, y).
+            ``period`` (first and last time), ``bbox`` (xmin, ymin, xmax, ymax), ``crs``, ``outlet`` (x, y),
+            ``lineage`` (how it follows from its parent), ``config_source`` (where the configuration was read),
+            ``solver_binary`` (a file, which is hashed), ``solver_version``, ``additional_solvers`` (mapping).
 
         Returns
         -------
@@ -176,26 +180,13 @@ class SimulationCatalog:
         NotWritable, StorageError
             If it cannot be recorded here.
         """
-        if if_exists not in {"keep", "fail"}:
-            message = f"if_exists is {if_exists!r}, expected 'keep' or 'fail'"
-            raise InvalidInput(message)
+        naming.require_mode(if_exists)
         self._store.authorize(write=True, what=f"record {name or solver}")
         if about.get("parent") is not None:
             parent = about["parent"]
             about["parent"] = parent.sim_id if isinstance(parent, Run) else self[parent].sim_id
         recorder = Recorder(self._store, self.path, self.workspace, _spec(solver, name, parameters, inputs, about))
-        if if_exists == "keep" and about.get("sim_id") is None:
-            return recorder.begin()
-        # what takes time (hashing the inputs) is done; the lock is held for the question and the answer
-        with self._store.immediate() as backend:
-            if about.get("sim_id") is not None and queries.is_taken(backend, recorder.sim_id):
-                message = f"there is, or was, a simulation {recorder.sim_id} in {self.path.name}"
-                raise DuplicateSimulationName(message, name=name)
-            for known, named, _ in queries.names(backend) if if_exists == "fail" and name is not None else []:
-                if named == name:
-                    message = f"simulation {known} ({name}) exists in {self.path.name}"
-                    raise DuplicateSimulationName(message, name=name)
-            return recorder.begin()
+        return naming.begin(self._store, recorder, if_exists=if_exists, own_id=about.get("sim_id") is not None)
 
     def calibration(
         self,
@@ -333,6 +324,47 @@ class SimulationCatalog:
         """Return the answer to one SQL question, as ``SELECT`` or ``FROM``; anything that does something is refused."""
         with self.reading() as backend:
             return ask(backend, query, params)
+
+    # ── by id, where a ``with`` block does not fit ───────────────────────────────────────────────────
+
+    @cached_property
+    def writer(self) -> LowLevelWriter:
+        """Holds the simulations that were registered by id and are not finalized."""
+        return LowLevelWriter(self)
+
+    register_simulation = verb(LowLevelWriter.register_simulation)
+    finalize = verb(LowLevelWriter.finalize)
+    rename_simulation = verb(LowLevelWriter.rename_simulation)
+    add_note = verb(LowLevelWriter.add_note)
+    add_tag = verb(LowLevelWriter.add_tag)
+    remove_tag = verb(LowLevelWriter.remove_tag)
+    write_scientific_objective = verb(LowLevelWriter.write_scientific_objective)
+    write_parameters = verb(LowLevelWriter.write_parameters)
+    update_parameter = verb(LowLevelWriter.update_parameter)
+    write_provenance = verb(LowLevelWriter.write_provenance)
+    register_tracked_files = verb(LowLevelWriter.register_tracked_files)
+    remove_tracked_file = verb(LowLevelWriter.remove_tracked_file)
+    write_run_environment = verb(LowLevelWriter.write_run_environment)
+    write_metric = verb(LowLevelWriter.write_metric)
+    write_metrics = verb(LowLevelWriter.write_metrics)
+    write_timeseries = verb(LowLevelWriter.write_timeseries)
+    write_timeseries_batch = verb(LowLevelWriter.write_timeseries_batch)
+    write_timeseries_columns = verb(LowLevelWriter.write_timeseries_columns)
+    write_budget = verb(LowLevelWriter.write_budget)
+    write_budgets = verb(LowLevelWriter.write_budgets)
+    write_mass_balance = verb(LowLevelWriter.write_mass_balance)
+    write_mass_balances = verb(LowLevelWriter.write_mass_balances)
+    write_view = verb(LowLevelWriter.write_view)
+    write_time = verb(LowLevelWriter.write_time)
+    write_crs = verb(LowLevelWriter.write_crs)
+    write_mesh = verb(LowLevelWriter.write_mesh)
+    write_field = verb(LowLevelWriter.write_field)
+    write_field_stack = verb(LowLevelWriter.write_field_stack)
+    write_geographic_metadata = verb(LowLevelWriter.write_geographic_metadata)
+    write_geographic_feature = verb(LowLevelWriter.write_geographic_feature)
+    write_observation_point = verb(LowLevelWriter.write_observation_point)
+    write_station = verb(LowLevelWriter.write_station)
+    write_observations = verb(LowLevelWriter.write_observations)
 
     # ── what was observed ────────────────────────────────────────────────────────────────────────────
 

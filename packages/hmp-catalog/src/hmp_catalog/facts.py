@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -16,6 +17,9 @@ GLOBAL_ZONE = "__global__"
 OUTLETS = frozenset({OUTLET, "outlet"})
 
 _NOT_FINITE = ("nan", "inf", "-inf")
+
+#: What is said of a run in words of its user, column by column.
+ABOUT = ("description", "scientific_objective", "contact_email", "study_area_name")
 
 #: How a run can end.
 ENDS = ("completed", "partial", "failed", "aborted")
@@ -97,3 +101,19 @@ def metric_facts(
         "n_samples": whole(n_samples, f"n_samples of {where}"),
         "period": list(period_text(period, f"period of {where}") or (None, None)),
     }
+
+
+def described(known: Mapping[str, Any], anew: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that an event keeps of what a run is for: what is said anew, and what was known.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not text, or something else of a run.
+    """
+    columns = {"study_area" if name == "study_area_name" else name: name for name in ABOUT}
+    if unknown := sorted(anew.keys() - columns.keys()):
+        message = f"describe() knows no {', '.join(unknown)}; it takes {', '.join(columns)}"
+        raise InvalidInput(message)
+    said = {columns[name]: text(value, name) for name, value in anew.items()}
+    return {name: known[name] for name in ABOUT} | said

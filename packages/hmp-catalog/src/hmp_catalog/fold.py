@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hmp_catalog import chain, manifest
-from hmp_catalog.meanings import calibrations, lifecycle, observations, portability, workflow
+from hmp_catalog.facts import ABOUT
+from hmp_catalog.meanings import calibrations, description, lifecycle, observations, portability, workflow
 from hmp_catalog.meanings.trail import SCRUBBED, audit_row
 from hmp_catalog.plain import from_microseconds
 from hmp_catalog.queries import unsealed, waiting_ids
-from hmp_catalog.sealed import ABOUT, LATER, OPENED, manifest_rows, metric_row, simulation_rows, tag_values
+from hmp_catalog.sealed import LATER, OPENED, manifest_rows, metric_row, simulation_rows, tag_values
 from hmp_core.errors import CorruptError, SchemaTooNewError
 from hmp_core.events import Event, Fold, NotYet, Row, Table
 from hmp_core.events.fold import Purge
@@ -29,6 +30,7 @@ AUDITED = {
     "run.renamed": "sim.rename",
     "run.noted": "note.add",
     "run.measured": "metric.write",
+    **description.AUDITED,
     **lifecycle.AUDITED,
     **portability.AUDITED,
 }
@@ -140,6 +142,7 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row | Purge]]] = {
     "run.noted": _overlaid("notes", "notes"),
     "run.measured": _measured,
     **calibrations.MEANINGS,
+    **description.MEANINGS,
     **lifecycle.MEANINGS,
     **observations.MEANINGS,
     **portability.MEANINGS,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_catalog.packs import Packed
+    from hmp_catalog.said import Said
 
 FOLDER = "geography"
 KIND = "feature"
@@ -41,13 +42,13 @@ class RunGeography:
     ----------
     folder
         Of the run; features go to ``geography/`` in it.
-    crs
-        The coordinate system of the run, which holds where none is named.
+    said
+        What is said of the run: its coordinate system holds where none is named.
     """
 
-    def __init__(self, folder: Path, crs: str | None) -> None:
+    def __init__(self, folder: Path, said: Said) -> None:
         self._folder = folder
-        self._crs = crs
+        self._said = said
         self._points: dict[str, dict[str, Any]] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
         self._features: dict[str, dict[str, Any]] = {}
@@ -56,7 +57,7 @@ class RunGeography:
     def point(self, station: str, x: float, y: float, where: Mapping[str, Any]) -> None:
         """Say where a station lies in the mesh; see `Recorder.observation_point`."""
         name = word(station, "station")
-        crs = self._crs if where.get("crs") is None else where["crs"]
+        crs = self._said.spec.crs if where.get("crs") is None else where["crs"]
         self._points[name] = {
             "station": name,
             "x": plain(_finite(x, f"x of {name}")),
@@ -83,7 +84,7 @@ class RunGeography:
             raise InvalidInput(message)
         table, said = _rows(features)
         given = said if crs is None else crs
-        data, told = _geoparquet(table, self._crs if given is None else given)
+        data, told = _geoparquet(table, self._said.spec.crs if given is None else given)
         make_folder(self._folder / FOLDER)
         file = self._folder / FOLDER / f"{name}.parquet"
         write_atomic(file, data)

@@ -105,6 +105,11 @@ def _lives(owner: str | None) -> bool | None:
     return None if dead is None else not dead
 
 
+def names_ever(backend: CatalogBackend) -> list[str]:
+    """Return the names that simulations have, in the trash too."""
+    return [row[0] for row in backend.fetch_all(_SQL["names_ever"].sql)]
+
+
 def names(backend: CatalogBackend, *, trashed: bool = False) -> list[tuple[str, str | None, str]]:
     """Return (sim_id, name, status) of all simulations, or of those in the trash, newest first."""
     sql = _SQL["names_in_trash" if trashed else "names"].sql

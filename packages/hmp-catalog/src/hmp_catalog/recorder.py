@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import artifacts, extent, manifest
-from hmp_catalog.environment import capture, solver_facts
 from hmp_catalog.errors import SealedRunError
 from hmp_catalog.facts import ENDS, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
 from hmp_catalog.geography import RunGeography, epsg
-from hmp_catalog.inputs import as_inputs, describe
 from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable
 from hmp_catalog.records import FileRecord, RunSpec, tag_names
+from hmp_catalog.said import Said
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import HmpError, InvalidInput, NotWritable, PathNotFound
 from hmp_core.identity import random_id, slug
@@ -46,11 +45,8 @@ class Recorder:
         self._store = store
         self._project = project
         self._workspace = workspace
-        self._spec = spec
         self._began = 0.0
-        self._parameters: dict[tuple[str, str], dict[str, Any]] = {}
-        self._metrics: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self._tags: dict[str, None] = dict.fromkeys(spec.tags)
+        self._said = Said(spec, project, workspace)
         self._artifacts: list[FileRecord] = []
         self._files: list[FileRecord] | None = None
         self._tables: TableSet | None = None
@@ -61,32 +57,42 @@ class Recorder:
         self._process = os.getpid()
         for name, value in spec.parameters.items():
             self.parameter(name, value)
-        self._inputs = as_inputs(spec.inputs)
-        self._described = describe(self._inputs, workspace)
-        self._environment = capture(project) | solver_facts(spec, workspace)
         self.sim_id = spec.sim_id or str(random_id())
         self.folder = self._place()
-        while spec.sim_id is None and self.folder.exists():
-            self.sim_id = str(random_id())
-            self.folder = self._place()
-        self._relative = to_relative(self.folder, workspace)
-        self._geography = RunGeography(self.folder, spec.crs)
         self._extent = extent.nothing()
 
+    @property
+    def said(self) -> Said:
+        """What was said of it so far, which until it is sealed may be said anew.
+
+        Raises
+        ------
+        SealedRunError
+            If it is sealed.
+        """
+        self._require_open()
+        return self._said
+
     def _place(self) -> Path:
-        name = f"{slug(self._spec.name or self._spec.solver)}__{self.sim_id[:8]}"
+        name = f"{slug(self._said.spec.name or self._said.spec.solver)}__{self.sim_id[:8]}"
         return self._project / "simulations" / name
 
     def __repr__(self) -> str:
-        return f"<Recorder {self._spec.name or self.sim_id[:8]}: {'sealed' if self._sealed else 'open'}>"
+        return f"<Recorder {self._said.spec.name or self.sim_id[:8]}: {'sealed' if self._sealed else 'open'}>"
 
     # ── opening ──────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self) -> Recorder:
         """Put the run on record as open and make its folder; `SimulationCatalog.record` does it."""
         self._may_write()
+        spec = self._said.spec
+        self.folder = self._place()
+        while spec.sim_id is None and self.folder.exists():
+            self.sim_id = str(random_id())
+            self.folder = self._place()
+        self._relative = to_relative(self.folder, self._workspace)
+        self._geography = RunGeography(self.folder, self._said)
         self._require_room()
-        spec = self._spec
         payload = {
             "sim_id": self.sim_id,
             "name": spec.name,
@@ -129,7 +135,7 @@ class Recorder:
     def parameter(self, name: str, value: Any, *, unit: str | None = None, zone: str = GLOBAL_ZONE) -> None:
         """Set a parameter: a number, text, a bool or None; ``zone`` where it differs in space."""
         self._require_open()
-        self._parameters[name, zone] = parameter_facts(name, value, unit=unit, zone=zone)
+        self._said.parameters[name, zone] = parameter_facts(name, value, unit=unit, zone=zone)
 
     def metric(
         self,
@@ -157,7 +163,7 @@ class Recorder:
             How many pairs were compared.
         """
         self._require_open()
-        self._metrics[name, station, variable] = metric_facts(
+        self._said.metrics[name, station, variable] = metric_facts(
             name, value, station=station, variable=variable, period=period, n_samples=n_samples
         )
 
@@ -169,14 +175,12 @@ class Recorder:
     def input(self, *items: Any) -> None:
         """Say that the run consumed cache entries, or files of the workspace."""
         self._require_open()
-        inputs = [*self._inputs, *items]
-        self._described = describe(inputs, self._workspace)
-        self._inputs = inputs
+        self._said.consume(*items)
 
     def tag(self, *tags: str) -> None:
         """Add tags."""
         self._require_open()
-        self._tags.update(dict.fromkeys(tag_names(tags)))
+        self._said.tags.update(dict.fromkeys(tag_names(tags)))
 
     def timeseries(self, variable: str, series: Any, *, station: str = "outlet", unit: str = "") -> None:
         """Keep a time series in ``tables/timeseries.parquet``.
@@ -206,11 +210,41 @@ class Recorder:
 
         See `hmp_catalog.fields.SimulationZarr.write_field`.
         """
-        self._field_store().write_field(name, array, dims, time=time, **more)
+        self.fields.write_field(name, array, dims, time=time, **more)
 
     def mesh(self, nodes: Any, cells: Any, **more: Any) -> None:
         """Say on which mesh the fields along ``cell`` lie; see `hmp_catalog.fields.SimulationZarr.write_mesh`."""
-        self._field_store().write_mesh(nodes, cells, **more)
+        self.fields.write_mesh(nodes, cells, **more)
+
+    def import_modflow(self, folder: Any, **more: Any) -> list[str]:
+        """Keep what MODFLOW 6 left in a folder: heads, budgets and the grid, read with flopy (extra ``[modflow]``).
+
+        Parameters
+        ----------
+        folder
+            Where the binary grid file (``.grb``) lies, with heads (``.hds``) and budget (``.cbc``, ``.bud``) or one of
+            them, and the ``.tdis`` if there is one.
+        **more
+            ``model`` (what its files begin with, where a folder holds several), ``start`` (when the model's time 0 is)
+            and ``time_units`` ("seconds", "minutes", "hours", "days", "years"), by default those of the TDIS;
+            ``length_unit`` ("m"); ``missing`` (HDRY, HNOFLO, where they are not 1e30 or -1e30).
+
+        Returns
+        -------
+        list of str
+            The fields: ``head``, ``top``, ``bottom``, ``idomain``, ``budget_...``. Along ``time`` where the start is
+            known, else along ``step`` with the elapsed time beside it. The table ``budget`` has what went in and out
+            by package and step.
+
+        Raises
+        ------
+        PathNotFound, AmbiguousReference, CorruptError, MissingPart
+            If there is nothing to read, more than one model, a damaged file, or no flopy.
+        """
+        from hmp_catalog.modflow import import_folder
+
+        self._require_files()
+        return import_folder(self, folder, **more)
 
     def artifact(self, path: Any, name: str | None = None) -> None:
         """Keep a copy of a file in ``artifacts/``.
@@ -365,18 +399,18 @@ class Recorder:
             "event": manifest.event_facts(event),
             "opened": manifest.event_facts(self._opened),
             "run": self._facts(event, self._opened, status),
-            "config": self._spec.config,
-            "parameters": list(self._parameters.values()),
-            "metrics": list(self._metrics.values()),
-            "inputs": self._described,
+            "config": self._said.spec.config,
+            "parameters": list(self._said.parameters.values()),
+            "metrics": list(self._said.metrics.values()),
+            "inputs": self._said.files(),
             "geography": self._geography.facts(),
-            "tags": list(self._tags),
-            "environment": self._environment,
+            "tags": list(self._said.tags),
+            "environment": self._said.environment,
             "files": [f.as_dict() for f in files],
         }
 
     def _facts(self, event: Event, opened: Event, status: str) -> dict[str, Any]:
-        spec = self._spec
+        spec = self._said.spec
         return {
             "sim_id": self.sim_id,
             "name": spec.name,
@@ -410,7 +444,9 @@ class Recorder:
             self._tables = TableSet(self.folder, run_id=self.sim_id)
         return self._tables
 
-    def _field_store(self) -> SimulationZarr:
+    @property
+    def fields(self) -> SimulationZarr:
+        """The store of its fields, begun when it is first asked for."""
         self._require_files()
         if self._fields is None:
             from hmp_catalog.fields import SimulationZarr
@@ -418,11 +454,11 @@ class Recorder:
             assert self._opened is not None
             self._fields = SimulationZarr.create(
                 self.folder / "fields.zarr",
-                title=self._spec.name or self._spec.solver,
+                title=self._said.spec.name or self._said.spec.solver,
                 run_id=self.sim_id,
                 date_created=from_microseconds(self._opened.at // 1_000_000 * 1_000_000),
-                crs=self._spec.crs,
-                attributes=self._spec.discovery() | {"project": self._project.name},
+                crs=self._said.spec.crs,
+                attributes=self._said.spec.discovery() | {"project": self._project.name},
             )
         return self._fields
 

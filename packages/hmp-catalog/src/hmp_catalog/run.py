@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hmp_catalog import manifest, packs, queries
 from hmp_catalog.errors import SimulationNotFound
-from hmp_catalog.facts import OUTLET, metric_facts
+from hmp_catalog.facts import OUTLET, described, metric_facts
 from hmp_catalog.lifecycle import PINNED
 from hmp_catalog.plain import text, word
 from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
@@ -352,6 +352,10 @@ class Run:
     def restore(self) -> Run:
         """Bring it back from the trash."""
         return self._catalog.restore(self.sim_id)
+
+    def describe(self, **about: str | None) -> Run:
+        """Say anew what it is for: ``description``, ``scientific_objective``, ``contact_email``, ``study_area``."""
+        return self._say(("run.described", described(self.facts, about)))
 
     def metric(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from hmp_catalog.facts import parameter_values
+from hmp_catalog.facts import ABOUT, parameter_values
 from hmp_catalog.plain import from_microseconds, moment, number
 from hmp_core.events import Event, Row
 
@@ -18,7 +18,6 @@ OPENED, SEALED, LATER = 1, 2, 3
 _NEVER_WINS = "0"
 
 _BBOX = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
-ABOUT = ("description", "scientific_objective", "contact_email", "study_area_name")
 
 
 _KNOWN_LATER = (
@@ -140,6 +139,8 @@ def _input(sim: str, said: dict[str, Any], created: Any, stamp: str) -> Iterator
         },
         stamp,
     )
+    if said["role"] != "input":
+        return
     yield Row(
         "provenance",
         (sim, said["variable"], said["entry_id"] or said["path"]),

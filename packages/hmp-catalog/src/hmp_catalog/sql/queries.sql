@@ -340,3 +340,7 @@ WHERE s.sim_id = CAST($1 AS UUID);
 -- name: pinned
 -- The simulations that are kept from being deleted.
 SELECT CAST(sim_id AS VARCHAR) FROM tags WHERE tag = 'pinned';
+
+-- name: names_ever
+-- The names that simulations have, also those in the trash: a version is never numbered twice.
+SELECT name FROM simulations WHERE name IS NOT NULL;
