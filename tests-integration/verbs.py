@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import hmp_cache
@@ -115,21 +117,33 @@ CACHE: dict[str, Line] = {
     "InputsNamespace.artifact": (R_CACHE, lambda w: w.data.artifact(w.entry.sha256)),
     "InputsNamespace.artifact_path": (R_CACHE, lambda w: w.data.artifact_path(w.entry.sha256)),
     "InputsNamespace.check": (R_CACHE, lambda w: w.data.check()),
+    "InputsNamespace.check: and fix": (W_CACHE, lambda w: w.data.check(fix=True)),
     "InputsNamespace.coverage": (R_CACHE, lambda w: w.data.coverage(variable="discharge")),
     "InputsNamespace.failures": (R_CACHE, lambda w: w.data.failures()),
     "InputsNamespace.find": (R_CACHE, lambda w: w.data.find(variable="discharge")),
     "InputsNamespace.frame": (R_CACHE, lambda w: w.data.frame),
     "InputsNamespace.gaps": (R_CACHE, lambda w: w.data.gaps(variable="discharge", source="usgs", station="01646500")),
     "InputsNamespace.latest": (R_CACHE, lambda w: w.data.latest()),
+    "InputsNamespace.lock": (W_CACHE, lambda w: w.data.lock()),
+    "InputsNamespace.lock_state": (R_CACHE, lambda w: w.data.lock_state(_lock_file())),
     "InputsNamespace.offers": (R_CACHE, lambda w: w.data.offers()),
     "InputsNamespace.offers: on record": (W_CACHE, lambda w: w.data.offers(record=True)),
+    "InputsNamespace.prune": (R_CACHE, lambda w: w.data.prune(superseded=True)),
+    "InputsNamespace.prune: done": (W_CACHE, lambda w: w.data.prune(superseded=True, apply=True)),
     "InputsNamespace.reading": (R_CACHE, lambda w: w.data.reading().__enter__()),
     "InputsNamespace.rebuild": (W_CACHE, lambda w: w.data.rebuild()),
+    "InputsNamespace.refresh": (W_CACHE, lambda w: w.data.refresh()),
+    "InputsNamespace.rejected": (R_CACHE, lambda w: w.data.rejected()),
+    "InputsNamespace.remove": (R_CACHE, lambda w: w.data.remove("q")),
+    "InputsNamespace.remove: done": (W_CACHE, lambda w: w.data.remove("q", apply=True)),
+    "InputsNamespace.restore": (W_CACHE, lambda w: w.data.restore("q")),
     "InputsNamespace.sql": (R_CACHE, lambda w: w.data.sql("SELECT * FROM entries")),
     "InputsNamespace.stations": (R_CACHE, lambda w: w.data.stations()),
+    "InputsNamespace.strays": (R_CACHE, lambda w: w.data.strays()),
     "InputsNamespace.story": (R_CACHE, lambda w: w.data.story("q")),
     "InputsNamespace.summary": (R_CACHE, lambda w: w.data.summary()),
     "InputsNamespace.table": (R_CACHE, lambda w: w.data.table),
+    "InputsNamespace.verify": (R_CACHE, lambda w: w.data.verify()),
     "InputsNamespace.versions": (R_CACHE, lambda w: w.data.versions("q")),
     "DataCatalogDuckDB.__init__": (R_CACHE, lambda w: hmp_cache.DataCatalogDuckDB(w.cache, auth=w.auth)),
     "DataCatalogDuckDB.find_cached": (R_CACHE, lambda w: w.low.find_cached(variable="discharge")),
@@ -330,6 +344,14 @@ PURE: dict[str, str] = {
     "register": "tells the index if it may; a refusal is logged and on record, and the workspace is as good",
 }
 
+
+def _lock_file() -> Path:
+    """Return a lock file that names nothing, outside the world."""
+    path = Path(mkdtemp()) / "hydromodpy.lock"
+    path.write_text("version = 1\ninput = []\n")
+    return path
+
+
 COMMANDS: dict[str, tuple[str, list[str]]] = {
     "catalog best": (R_CATALOG, ["nse"]),
     "catalog calibration": (R_CATALOG, []),
@@ -345,6 +367,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "data add: several": (W_CACHE, ["{file}", "{file}", "--variable", "discharge", "--station", "new"]),
     "data archive": (R_CACHE, ["{file}.hmpdata"]),
     "data check": (R_CACHE, []),
+    "data check: and fix": (W_CACHE, ["--fix"]),
+    "data check: what was not accepted": (R_CACHE, ["--rejected"]),
     "data coverage": (R_CACHE, ["variable=discharge"]),
     "data failures": (R_CACHE, []),
     "data fetch": (W_CACHE, ["file://{file}", "--variable", "discharge"]),
@@ -353,12 +377,20 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "data gaps": (R_CACHE, ["--variable", "discharge", "--source", "usgs", "--station", "01646500"]),
     "data find": (R_CACHE, ["variable=discharge"]),
     "data import": (W_CACHE, ["{file}"]),
+    "data lock": (W_CACHE, []),
     "data ls": (R_CACHE, []),
+    "data prune": (R_CACHE, ["--superseded"]),
+    "data prune: done": (W_CACHE, ["--superseded", "--apply"]),
     "data rebuild": (W_CACHE, []),
+    "data refresh": (W_CACHE, []),
+    "data remove": (R_CACHE, ["q"]),
+    "data remove: done": (W_CACHE, ["q", "--apply"]),
+    "data restore": (W_CACHE, ["q"]),
     "data stations": (R_CACHE, []),
     "data show": (R_CACHE, ["q"]),
     "data sources": (R_CACHE, []),
     "data sources: on record": (W_CACHE, ["--record"]),
+    "data verify": (R_CACHE, []),
     "db backup": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
     "db restore": (W_CATALOG, ["{workspace}", "--database", "base"]),
     "db restore: what there is": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}", "--list"]),

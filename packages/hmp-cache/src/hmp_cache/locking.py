@@ -147,8 +147,8 @@ def _encoded(inputs: Sequence[Locked]) -> bytes:
 
 def compare(rooms: Rooms, path: str | Path | UPath | None) -> list[Difference]:
     """Return what the lock file and the cache do not agree on; see `InputsNamespace.lock_state`."""
-    locked = read(rooms.shelf.workspace / NAME if path is None else to_local(path))
     rooms.store.authorize(write=False)
+    locked = read(rooms.shelf.workspace / NAME if path is None else to_local(path))
     current = {str(entry.id): entry for entry in rooms.unfrozen.check({})}
     found = []
     for each in locked:
