@@ -181,3 +181,39 @@ def test_an_unknown_reference_is_not_found(workspace: Workspace, hmp: Callable[.
     told = hmp("lineage", "nothing-like-it", cwd=workspace.path)
     assert told.returncode == 10
     assert "neither a run nor an input" in told.stderr
+
+
+# ── before bytes go ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_plan_to_let_bytes_go_names_the_runs_that_used_them(workspace: Workspace, tmp_path: Path) -> None:
+    old = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    record(workspace, "first", old)
+    record(workspace, "sibling", old, project="other")
+    new = workspace.data.add(discharge(tmp_path, first=2.5), variable="discharge", station="outlet")
+    plan = workspace.data.prune(superseded=True, force=True)
+    assert [item.used_by for item in plan] == [("base: first", "other: sibling")]
+    assert {item.entry.sha256: item.used_by for item in workspace.data.remove("q")} == {
+        new.sha256: (),
+        old.sha256: ("base: first", "other: sibling"),
+    }
+
+
+def test_a_project_that_cannot_be_asked_is_told(workspace: Workspace, tmp_path: Path) -> None:
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    record(workspace, "bad", entry, project="damaged")
+    (workspace.path / "projects" / "damaged" / "catalog.duckdb").write_bytes(b"not a database" * 1000)
+    assert [item.used_by for item in workspace.data.remove("q")] == [("1 place could not be asked",)]
+
+
+def test_a_run_says_that_what_it_consumed_was_purged(workspace: Workspace, tmp_path: Path) -> None:
+    old = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    sim = record(workspace, "base", old)
+    workspace.data.add(discharge(tmp_path, first=2.5), variable="discharge", station="outlet")
+    workspace.data.prune(superseded=True, force=True, apply=True)
+    with workspace.project("base") as project:
+        assert [one.state for one in project.catalog[sim].input_entries()] == ["purged"]
+    discharge(tmp_path)
+    workspace.data.restore(old.sha256)
+    with workspace.project("base") as project:
+        assert [one.state for one in project.catalog[sim].input_entries()] == ["superseded"]

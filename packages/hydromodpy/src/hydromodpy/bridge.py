@@ -12,11 +12,12 @@ are purged, when the workspace is moved or copied; what has become of the input 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
+from hmp_core.databases import Database
 from hmp_core.errors import HmpError, NotFound, PathEscape, PathNotFound
 from hmp_core.identity import sha256_path
 from hmp_core.layout import cache_path, projects
@@ -25,6 +26,7 @@ from hmp_core.paths import from_relative
 if TYPE_CHECKING:
     from hmp_cache import Entry, InputsNamespace
     from hmp_catalog import Run
+    from hmp_core.protocols import AuthBackend
 
 State = Literal["current", "superseded", "purged", "missing", "modified"]
 
@@ -162,7 +164,55 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     return Uses(found, skipped)
 
 
-def _workspaces(entry: Entry, skipped: dict[str, str]) -> list[Path]:
+def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = None) -> dict[str, list[str]]:
+    """Return which runs consumed each of these bytes, a line each: what is asked before bytes go.
+
+    Parameters
+    ----------
+    workspace
+        Whose bytes they are. Every other workspace that the machine index knows is asked too.
+    hashes
+        The SHA-256 of each.
+    auth
+        Who is asked for the right to look; by default whom each project names.
+
+    Returns
+    -------
+    dict
+        SHA-256 -> project and run; where projects could not be asked, a line that says how many.
+    """
+    Database("cache", cache_path(workspace)).authorize("read", auth)
+    found: dict[str, list[str]] = {sha256: [] for sha256 in sorted(hashes)}
+    skipped: dict[str, str] = {}
+    asker = _Asker(workspace, auth)
+    wanted = list(found)
+    for home in _workspaces(asker, skipped) if wanted else []:
+        for project in projects(home):
+            for first in range(0, len(wanted), _TOGETHER):
+                question = _by_bytes(set(wanted[first : first + _TOGETHER]))
+                for use in _ask(home, project, asker, question, skipped):
+                    place = "" if home == workspace else f"{home.name}/"
+                    found[use.sha256].append(f"{place}{project.name}: {use.name or use.sim_id[:8]}")
+    if skipped:
+        for lines in found.values():
+            lines.append(f"{len(skipped)} {'place' if len(skipped) == 1 else 'places'} could not be asked")
+    return found
+
+
+#: How many hashes are asked for in one question.
+_TOGETHER = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who asks for runs by bytes alone."""
+
+    workspace: Path
+    auth: AuthBackend | None
+    sha256: str = ""
+
+
+def _workspaces(entry: Entry | _Asker, skipped: dict[str, str]) -> list[Path]:
     from hmp_index.door import index
 
     known = [entry.workspace]
@@ -196,7 +246,9 @@ def _hash_condition(hashes: set[str], first: int) -> _Question:
     return f"p.source_sha256 IN ({marks})", list(values)
 
 
-def _ask(workspace: Path, project: Path, entry: Entry, question: _Question, skipped: dict[str, str]) -> Iterator[Use]:
+def _ask(
+    workspace: Path, project: Path, entry: Entry | _Asker, question: _Question, skipped: dict[str, str]
+) -> Iterator[Use]:
     from hmp_catalog.door import open as open_catalog
 
     try:
