@@ -16,9 +16,14 @@ SCENARIOS = {"first": 4, "next": 15, "form": 4, "fetch": 4, "rebuild": 4}
 #: bytes that go, an input that is given up, bytes that come back
 CHANGES = {"purge": 4, "remove": 4, "restore": 4}
 
+#: a download, one that goes on where it broke off, one that brings what is there, and several that arrive together
+DOWNLOADS = {"download": 4, "resumed": 4, "confirmed": 4, "together": 4}
+EVERY = SCENARIOS | CHANGES | DOWNLOADS
+
 
 def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
-    script = Path(__file__).with_name("killed_changes.py" if scenario in CHANGES else "killed.py")
+    of = "_changes" if scenario in CHANGES else "_downloads" if scenario in DOWNLOADS else ""
+    script = Path(__file__).with_name(f"killed{of}.py")
     done = subprocess.run(
         [sys.executable, str(script), str(folder), scenario, str(points)],
         capture_output=True, text=True, check=False,
@@ -29,16 +34,16 @@ def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
     return outcome
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS | CHANGES)
+@pytest.mark.parametrize("scenario", EVERY)
 def test_a_kill_at_some_lines(tmp_path: Path, scenario: str) -> None:
-    points = (SCENARIOS | CHANGES)[scenario]
+    points = EVERY[scenario]
     outcome = _killed(tmp_path, scenario, points)
     assert outcome["before"] >= points
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("scenario", SCENARIOS | CHANGES)
+@pytest.mark.parametrize("scenario", EVERY)
 def test_a_kill_at_every_line(tmp_path: Path, scenario: str) -> None:
     outcome = _killed(tmp_path, scenario, 0)
     assert outcome["before"] == outcome["lines"]
