@@ -134,7 +134,7 @@ def test_two_runs_may_have_the_same_name(cat):
         "../../etc/passwd",
         "a/b",
         ".",
-        "x" * 5000,
+        "x" * 255,
         "夏の洪水",
         "ligne\nnouvelle",
         "'; DROP TABLE simulations",
@@ -397,7 +397,7 @@ def test_a_sealed_run_refuses(sealed, write):
         {"period": ("b", "a")},
         {"sim_id": "not an id"},
         {"parent": "nobody"},
-        {"if_exists": "replace"},
+        {"if_exists": "overwrite"},
         {"colour": "red"},
     ],
 )
