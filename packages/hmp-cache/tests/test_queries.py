@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hmp_cache import InputsNamespace, queries
+from hmp_cache import InputsNamespace, queries, searching
 from hmp_core.errors import InvalidInput, UnknownFilter
 from hmp_core.statements import load_statements
 
@@ -101,7 +101,7 @@ def test_the_event_says_what_the_database_will_say(stocked: InputsNamespace, wri
 
 
 def test_every_statement_is_used_and_described() -> None:
-    text = Path(queries.__file__).read_text()
+    text = Path(queries.__file__).read_text() + Path(searching.__file__).read_text()
     for name, statement in load_statements("hmp_cache").items():
         assert re.search(f"_sql\\(['\"]{name}['\"]\\)", text), name
         assert statement.description.endswith(".")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hmp_cache.labels import checked_bbox, checked_moment, checked_period
+from hmp_cache.labels import checked_bbox
 from hmp_cache.meanings.inputs import period_of
 from hmp_cache.records import Entry
+from hmp_cache.searching import Search
 from hmp_cache.signature import Bytes, Signature
 from hmp_core.errors import InvalidInput
 from hmp_core.events import Event
-from hmp_core.filters import Bound, split_key, where
+from hmp_core.filters import Bound, where
 from hmp_core.protocols import CatalogBackend
 from hmp_core.statements import load_statements
 
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_cache.shelf import Shelf
-
-_TEXTS = (
-    "id", "name", "variable", "source", "station_id", "crs", "frequency", "unit", "source_unit", "sha256",
-    "relative_path", "media_type", "uri", "license", "artifact_id",
-)  # fmt: skip
-_NUMBERS = ("size", "bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
-_MOMENTS = ("date_start", "date_end", "created_at", "stored_at")
-_FLAGS = ("is_custom",)
-
-_COLUMNS = (
-    "id, name, variable, source, station_id, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax, crs, date_start, date_end, "
-    "frequency, unit, source_unit, is_custom, sha256, size, relative_path, media_type, uri, license, state, "
-    "artifact_id, created_at, stored_at, file_mtime, file_mtime_ns, file_inode"
-)
 
 #: What is listed: the current version of each input that nobody removed.
 _LISTED = "is_current AND coalesce(entry_state, '') <> 'removed'"
@@ -57,9 +44,6 @@ _MADE = (
 #: How many files of a folder are looked for before listing it is quicker.
 _MANY = 200
 
-#: What inputs are found by -> the column of the statement ``versions``. Not the state: only `check` knows it.
-FILTERS = {name: name for name in (*_TEXTS, *_NUMBERS, *_MOMENTS, *_FLAGS)} | {"station": "station_id"}
-
 #: What stations are found by -> the column of the statement ``stations``.
 STATIONS = {name: name for name in ("source", "variable", "station_id", "name", "lat", "lon", "z")}
 STATIONS |= {"station": "station_id", "first_valid": "first_valid", "last_valid": "last_valid"}
@@ -77,36 +61,27 @@ def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | No
     InvalidInput
         For a value that a column cannot be compared with.
     """
-    bound = Bound()
-    plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
-    conditions = where(_typed(plain), FILTERS, bound)
-    conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
-    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join([_LISTED, *conditions])}"
-    sql += " ORDER BY stored_at DESC, id"
+    search = Search.of(filters, _LISTED)
+    sql = search.sql("stored_at DESC, id")
     if min(limit or 0, offset) < 0:
         message = f"limit is {limit}, offset is {offset}; expected numbers from 0 on"
         raise InvalidInput(message)
     if limit is not None or offset:
-        sql += f" LIMIT {bound.add(2**62 if limit is None else limit)} OFFSET {bound.add(offset)}"
-    return backend.query(sql, bound.values)
+        sql += f" LIMIT {search.bound.add(2**62 if limit is None else limit)} OFFSET {search.bound.add(offset)}"
+    return backend.query(sql, search.bound.values)
 
 
 def versions(backend: CatalogBackend, column: str, value: str) -> pa.Table:
     """Return every version of the inputs that fit, the newest first."""
     assert column in {"id", "sha256", "artifact_id"}
-    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {column} = $1 ORDER BY stored_at DESC, artifact_id"
-    return backend.query(sql, [value])
+    search = Search.of({column: value}, "true")
+    return backend.query(search.sql("stored_at DESC, artifact_id"), search.bound.values)
 
 
 def every(backend: CatalogBackend, filters: Mapping[str, Any], *, removed: bool = False) -> pa.Table:
     """Return every version of the inputs that fit, also of those that were ``removed``; see `find`."""
-    bound = Bound()
-    plain = {key: value for key, value in filters.items() if key not in {"period", "bbox"}}
-    conditions = where(_typed(plain), FILTERS, bound)
-    conditions += _covering(filters.get("period"), filters.get("bbox"), bound)
-    listed = "true" if removed else "coalesce(entry_state, '') <> 'removed'"
-    sql = f"SELECT {_COLUMNS} FROM ({_sql('versions')}) AS t WHERE {' AND '.join([listed, *conditions])}"
-    return backend.query(f"{sql} ORDER BY stored_at DESC, artifact_id", bound.values)
+    search = Search.of(filters, "true" if removed else "coalesce(entry_state, '') <> 'removed'")
+    return backend.query(search.sql("stored_at DESC, artifact_id"), search.bound.values)
 
 
 def news(backend: CatalogBackend) -> dict[str, int]:
@@ -136,7 +111,9 @@ def holders(backend: CatalogBackend, sha256: str) -> list[tuple[str, str, bool]]
 
 def fitting(backend: CatalogBackend, text: str, digits: str) -> list[tuple[str, str, str]]:
     """Return (id, name, path) of the inputs with this id, name or path, or whose id begins with ``digits``."""
-    return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("fitting"), [text, digits])]
+    # ids are numbers: those that begin with some digits lie between two of them
+    first, last = (str(UUID(digits.ljust(32, fill))) if digits else None for fill in "0f")
+    return [(str(a), str(b), str(c)) for a, b, c in backend.fetch_all(_sql("fitting"), [text, first, last])]
 
 
 def of_variable(backend: CatalogBackend, variable: str) -> list[tuple[str, str, str]]:
@@ -169,27 +146,6 @@ def offers(backend: CatalogBackend) -> pa.Table:
     """Return what sources offered when it was put on record last."""
     return backend.query(_sql("offers"))
 
-
-def table_names(backend: CatalogBackend) -> list[str]:
-    """Return the names of the tables of the cache, without those that keep the books."""
-    return [row[0] for row in backend.fetch_all(_sql("table_names"))]
-
-
-def reports(backend: CatalogBackend, entry: UUID) -> pa.Table:
-    """Return the validation reports of one input, newest first."""
-    return backend.query(_sql("reports"), [str(entry)])
-
-
-def provenance(backend: CatalogBackend, entry: UUID) -> pa.Table:
-    """Return how the versions of one input were obtained, newest first."""
-    return backend.query(_sql("provenance"), [str(entry)])
-
-
-# ── what is asked ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _sql(name: str) -> str:
-    return load_statements("hmp_cache")[name].sql
 
 def empty(backend: CatalogBackend, entry: UUID, now: datetime) -> list[tuple[Any, ...]]:
     """Return (first, last, until) of the periods in which a source has nothing of one input, as is remembered."""
@@ -226,67 +182,26 @@ def stations(backend: CatalogBackend, filters: Mapping[str, Any]) -> pa.Table:
     return backend.query(f"{sql} ORDER BY source, variable, station_id", bound.values)
 
 
-
-def _covering(period: Any, bbox: Any, bound: Bound) -> list[str]:
-    """Return the conditions that an input covers a period and an extent."""
-    conditions = []
-    start, end = checked_period(period) or (None, None)
-    if start is not None:
-        conditions.append(f"date_start <= {bound.add(start)}")
-    if end is not None:
-        conditions.append(f"date_end >= {bound.add(end)}")
-    box = checked_bbox(bbox)
-    if box is not None:
-        xmin, ymin, xmax, ymax = (bound.add(v) for v in box)
-        conditions += [f"bbox_xmin <= {xmin}", f"bbox_ymin <= {ymin}", f"bbox_xmax >= {xmax}", f"bbox_ymax >= {ymax}"]
-    return conditions
+def table_names(backend: CatalogBackend) -> list[str]:
+    """Return the names of the tables of the cache, without those that keep the books."""
+    return [row[0] for row in backend.fetch_all(_sql("table_names"))]
 
 
-def _typed(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filters with each value as its column has it, so that text from a command line will do."""
-    return {key: _each(key, value, _reader(key)) for key, value in filters.items()}
+def reports(backend: CatalogBackend, entry: UUID) -> pa.Table:
+    """Return the validation reports of one input, newest first."""
+    return backend.query(_sql("reports"), [str(entry)])
 
 
-def _reader(key: str) -> Callable[[str, Any], Any]:
-    found = split_key(key, FILTERS)
-    column = FILTERS[found[0]] if found else ""
-    if column in _NUMBERS:
-        return _number
-    if column in _MOMENTS:
-        return checked_moment
-    return _flag if column in _FLAGS else _plain
+def provenance(backend: CatalogBackend, entry: UUID) -> pa.Table:
+    """Return how the versions of one input were obtained, newest first."""
+    return backend.query(_sql("provenance"), [str(entry)])
 
 
-def _each(key: str, value: Any, reader: Callable[[str, Any], Any]) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [reader(key, v) for v in value]
-    return reader(key, value)
+# ── what is asked ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _number(key: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        message = f"{key} is {value!r}, expected a number"
-        raise InvalidInput(message) from None
-
-
-def _flag(key: str, value: Any) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    found = known.get(str(value).lower())
-    if found is None:
-        message = f"{key} is {value!r}, expected true or false"
-        raise InvalidInput(message)
-    return found
-
-
-def _plain(key: str, value: Any) -> str:
-    if isinstance(value, (str, UUID, int)):
-        return str(value)
-    message = f"{key} is {value!r}, expected text, got {type(value).__name__}"
-    raise InvalidInput(message)
+def _sql(name: str) -> str:
+    return load_statements("hmp_cache")[name].sql
 
 
 # ── rows and records ─────────────────────────────────────────────────────────────────────────────────

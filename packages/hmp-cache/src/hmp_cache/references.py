@@ -42,7 +42,7 @@ def resolve(backend: CatalogBackend, reference: str | UUID) -> str:
     """
     text = str(reference).strip()
     identity = _as_uuid(text)
-    found = [Candidate(*row) for row in queries.fitting(backend, identity or text, _digits(text))]
+    found = [Candidate(*row) for row in queries.fitting(backend, identity or text, _digits(identity or text))]
     exact = [c for c in found if c.id == identity]
     fitting = exact or found or [Candidate(*row) for row in queries.of_variable(backend, text)]
     if len(fitting) == 1:
@@ -62,7 +62,7 @@ def _as_uuid(text: str) -> str | None:
 def _digits(text: str) -> str:
     """Return the digits that an id may begin with; empty if ``text`` is none or too short."""
     digits = text.replace("-", "").lower()
-    return digits if len(digits) >= _SHORTEST and re.fullmatch(r"[0-9a-f]+", digits) else ""
+    return digits if _SHORTEST <= len(digits) <= 32 and re.fullmatch(r"[0-9a-f]+", digits) else ""
 
 
 def _ambiguous(text: str, fitting: Sequence[Candidate]) -> AmbiguousEntry:

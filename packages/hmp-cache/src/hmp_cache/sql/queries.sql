@@ -1,7 +1,7 @@
 -- What the cache is asked, statement by statement.
 
 -- name: versions
--- Each version of each input: what the input is, which bytes, where they lie and how they were obtained.
+-- Each version of each input: what the input is, which bytes, and where they lie.
 SELECT
     CAST(e.id AS VARCHAR) AS id,
     e.name,
@@ -20,8 +20,6 @@ SELECT
     a.size_bytes AS size,
     a.path AS relative_path,
     a.media_type,
-    p.uri,
-    p.license,
     CASE WHEN a.id = e.artifact_id THEN e.state ELSE a.state END AS state,
     CAST(a.id AS VARCHAR) AS artifact_id,
     e.created_at,
@@ -30,13 +28,23 @@ SELECT
     e.file_mtime_ns,
     e.file_inode,
     e.state AS entry_state,
-    a.id = e.artifact_id AS is_current
+    a.id = e.artifact_id AS is_current,
+    e.id AS entry_uuid,
+    a.id AS artifact_uuid
 FROM artifacts a
-JOIN entries e ON e.id = a.entry_id
+JOIN entries e ON e.id = a.entry_id;
+
+-- name: origins
+-- The versions that were found (`hit`), each with where its bytes came from, as was said last.
+SELECT hit.*, p.uri, p.license
+FROM hit
 LEFT JOIN (
-    SELECT artifact_id, max(_stamp) AS newest FROM provenance GROUP BY artifact_id
-) o ON o.artifact_id = a.id
-LEFT JOIN provenance p ON p.artifact_id = a.id AND p._stamp = o.newest;
+    SELECT artifact_id, max(_stamp) AS newest
+    FROM provenance
+    WHERE artifact_id IN (SELECT artifact_uuid FROM hit)
+    GROUP BY artifact_id
+) o ON o.artifact_id = hit.artifact_uuid
+LEFT JOIN provenance p ON p.artifact_id = o.artifact_id AND p._stamp = o.newest;
 
 -- name: places
 -- Where the current version of each input of a source lies.
@@ -65,12 +73,14 @@ JOIN entries e ON e.id = a.entry_id
 WHERE a.sha256 = $1 AND coalesce(a.state, '') <> 'purged';
 
 -- name: fitting
--- The inputs that a reference may mean: by id, by its first digits (none if empty), by name or by path; newest first.
+-- The inputs that a reference may mean: by name or path ($1), or by an id from $2 to $3; newest first.
 SELECT CAST(id AS VARCHAR), name, file_path
 FROM entries
-WHERE coalesce(state, '') <> 'removed' AND (
-    CAST(id AS VARCHAR) = $1 OR file_path = $1 OR name = $1
-    OR ($2 <> '' AND replace(CAST(id AS VARCHAR), '-', '') LIKE $2 || '%')
+WHERE coalesce(state, '') <> 'removed' AND id IN (
+    -- apart: among 100,000 the three with OR take 19 ms, these 4
+    SELECT id FROM entries WHERE name = $1
+    UNION ALL SELECT id FROM entries WHERE file_path = $1
+    UNION ALL SELECT id FROM entries WHERE id BETWEEN CAST($2 AS UUID) AND CAST($3 AS UUID)
 )
 ORDER BY _stamp_current DESC, id;
 
@@ -158,7 +168,8 @@ SELECT
     a.path,
     a.sha256,
     a.size_bytes,
-    a.id = e.artifact_id
+    a.id = e.artifact_id,
+    a.state
 FROM entries e
 LEFT JOIN artifacts a ON a.entry_id = e.id
 ORDER BY a.path, a.created_at, a.id;
