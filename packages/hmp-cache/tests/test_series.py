@@ -163,6 +163,17 @@ def test_what_is_late_is_asked_for_the_next_day(
     assert upstream.asked[1:] == [("K1", "2026-06-14T00:00:00", "2026-06-15T23:59:59.999999")]
 
 
+def test_a_series_that_has_nothing_of_the_period_is_no_answer(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.rows["K1"] = days("2012-01-01", "2012-12-31")
+    _fetch(data, rivers, "2012-01-01/2012-12-31")
+    for _ in range(2):
+        with pytest.raises(NothingThere, match="rivers has no discharge of K1 from 1950-01-01 to 1950-12-31"):
+            _fetch(data, rivers, "1950-01-01/1950-12-31")
+    assert len(upstream.asked) == 2
+
+
 def test_a_source_says_how_long_nothing_is_remembered(data: InputsNamespace, upstream: Upstream) -> None:
     class Hasty(Rivers):
         absent_for = timedelta(0)

@@ -130,9 +130,14 @@ def _mark(cell: Window, held: list[Window], empty: list[Window], offered: list[W
     wanted = left if offered is None else windows.common(left, offered)
     if there:
         return marks.partly if wanted else marks.held
-    if not wanted:
-        return marks.empty if windows.common([cell], empty) else marks.nothing
-    return marks.missing
+    nothing = windows.common([cell], empty)
+    if not wanted and not nothing:
+        return marks.nothing
+    return marks.missing if _long(wanted) >= _long(nothing) else marks.empty
+
+
+def _long(found: list[Window]) -> timedelta:
+    return sum((end - start for start, end in found), timedelta(0))
 
 
 def _axis(span: Window, length: int, room: int, marks: Marks) -> list[str]:

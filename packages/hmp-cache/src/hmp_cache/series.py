@@ -20,6 +20,7 @@ from hmp_cache.harvest import Harvest, Sheaves
 from hmp_cache.intake import Intake
 from hmp_cache.ledger import Known
 from hmp_cache.shelf import Shelf
+from hmp_cache.sidecar import Sidecar
 from hmp_cache.sources.arriving import Arriving
 from hmp_cache.sources.protocol import Asset, Station
 from hmp_cache.wanted import Wanted
@@ -137,9 +138,10 @@ class Series:
         return [(windows.opened((start, end), now), until) for start, end, until in rows]
 
     def _there(self, wanted: Wanted, held: Held) -> Event:
-        if held.known is not None and held.rows:
-            return held.known.newest
-        raise self._nothing(wanted)
+        """Return the event that stored what is held, if it has something of the window."""
+        if held.known is None or not windows.common([wanted.step.whole(wanted.window)], held.windows):
+            raise self._nothing(wanted)
+        return held.known.newest
 
     def _nothing(self, wanted: Wanted) -> NothingThere:
         label, about = wanted.label, [wanted.step.whole(wanted.window)]
@@ -165,16 +167,13 @@ class Series:
         except HmpError as error:
             if not harvest.tables or not harvest.answered:
                 raise
-            event = self._kept(wanted, held, harvest, how)
-            if event is None or not isinstance(error, DownloadFailed):
+            now = self._kept(wanted, held, harvest, how)
+            if now.known is None or not now.windows or not isinstance(error, DownloadFailed):
                 raise
-            raise self._partly(wanted, event, plans, harvest, error) from error
+            raise self._partly(wanted, now.known.newest, plans, harvest, error) from error
         if harvest.files:
             return None, harvest.files
-        event = self._kept(wanted, held, harvest, how)
-        if event is None:
-            raise self._nothing(wanted)
-        return event, []
+        return self._there(wanted, self._kept(wanted, held, harvest, how)), []
 
     def _ask(self, wanted: Wanted, plans: Sequence[_Plan], how: How, harvest: Harvest) -> None:
         """Fetch asset by asset; what came before one that fails is in the harvest."""
@@ -201,27 +200,26 @@ class Series:
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _kept(self, wanted: Wanted, held: Held, harvest: Harvest, how: How) -> Event | None:
-        """Store what came, then put on record what there was and what there was not; None if there is nothing."""
+    def _kept(self, wanted: Wanted, held: Held, harvest: Harvest, how: How) -> Held:
+        """Store what came, then put on record what there was and what there was not; return what is held now."""
         found = harvest.sorted_out()
-        event = held.known.newest if held.known is not None and held.rows else None
-        if found.rows:
-            event = self._stored(wanted, held, harvest, found, how)
+        now = self._stored(wanted, held, harvest, found, how) if found.rows else held
         # what is held stays, though its source says nothing at all of it now
-        empty = windows.difference(found.empty, found.now_held(held.windows))
+        empty = windows.difference(found.empty, now.windows)
         events = [self._answered(wanted, window, count) for window, count in found.held]
         events += [self._answered(wanted, window, 0) for window in empty]
         events += [self._store.prepare("station.described", _described(station)) for station in harvest.stations]
         if events:
             self._store.commit(events)
-        return event
+        return now
 
-    def _stored(self, wanted: Wanted, held: Held, harvest: Harvest, found: Sheaves, how: How) -> Event:
+    def _stored(self, wanted: Wanted, held: Held, harvest: Harvest, found: Sheaves, how: How) -> Held:
         kept = [moment for moment in held.rows if not any(start <= moment < end for start, end in found.replaced)]
         rows = {moment: held.rows[moment] for moment in kept} | found.rows
+        now_held = found.now_held(held.windows)
         request = {
             "source": wanted.source.name,
-            "windows": [_plain(window) for window in found.now_held(held.windows)],
+            "windows": [_plain(window) for window in now_held],
             "answers": harvest.told(),
         }
         arrival = replace(wanted.arrival, request=request, fetched_at=self._clock().isoformat())
@@ -232,7 +230,7 @@ class Series:
             event = self._intake.accept(staged, arrival)
         if event.payload["provenance"]["fetched_at"] != arrival.fetched_at:  # the same bytes as before
             self._intake.confirm(arrival, always=how.refresh or bool(arrival.failures))
-        return event
+        return Held(Known(Sidecar(str(arrival.entry_id), (event,)), event), rows, now_held)
 
     def _answered(self, wanted: Wanted, window: Window, count: int) -> Event:
         label, now = wanted.label, wanted.arrival.now
