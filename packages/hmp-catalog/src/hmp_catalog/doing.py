@@ -52,7 +52,8 @@ def end(database: Path, doing: Doing) -> None:
 def is_half_done(database: Path) -> bool:
     """Return whether there is anything to finish; opens nothing."""
     try:
-        return any(entry.name.endswith(".json") for entry in os.scandir(_home(database)))
+        with os.scandir(_home(database)) as entries:
+            return any(entry.name.endswith(".json") and not entry.name.startswith(".") for entry in entries)
     except FileNotFoundError:
         return False
 
