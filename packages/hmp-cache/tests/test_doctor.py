@@ -15,6 +15,7 @@ import pytest
 import hmp_cache
 from hmp_cache import checks
 from hmp_cache.checks import CHECKS
+from hmp_cache.purging import purge
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
 from hmp_core.doctor import Case, Finding, codes, examine
@@ -139,6 +140,23 @@ def test_what_was_stored_and_not_folded_is_no_trouble(
     found = _found(told)
     assert worst(found) == "info"
     assert checks.UNKNOWN_FILE.name not in {finding.code for finding in found}
+
+
+@pytest.mark.parametrize("folding", ["never", "always"])
+def test_what_was_purged_or_removed_is_not_missed(told: Path, folding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where the database knows of it, nor where the log alone does."""
+    with hmp_cache.open(told) as data:
+        one, two = data.find()[:2]
+        monkeypatch.setenv("HMP_FOLD", folding)
+        assert purge(data._rooms, one, "to make room") == one.size
+        data.remove(two, apply=True)
+    assert not one.path.exists()
+    assert worst(_found(told)) in {None, "info"}
+    one.path.write_text("somebody else's")
+    if folding == "always":
+        with hmp_cache.open(told) as data:
+            data.find()
+        assert _one(told, checks.UNKNOWN_FILE).where == one.path
 
 
 def test_files_that_nobody_knows_are_told(told: Path) -> None:

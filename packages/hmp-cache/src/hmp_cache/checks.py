@@ -92,6 +92,8 @@ class Held:
     sha256: str | None
     size: int | None
     current: bool | None
+    #: of this version
+    place: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name or self.entry[:8]} ({self.path})"
@@ -155,7 +157,7 @@ def _rows(case: Case, shelf: Shelf, current: Sequence[Held], found: _Sidecars) -
 def _bytes(case: Case, shelf: Shelf, current: Sequence[Held], *, deep: bool) -> Iterator[Finding]:
     gone, changed = [], []
     for held in current:
-        if held.state != "current" or not held.path:
+        if held.state != "current" or held.place == "purged" or not held.path:
             continue
         try:
             path = shelf.local(held.path)
@@ -182,14 +184,28 @@ def _stored_anew(case: Case, shelf: Shelf, suspects: Sequence[Held]) -> set[str]
     """
     being = {held.entry for held in suspects if shelf.incoming.intent(held.entry).exists()}
     case.read_log_again()
-    stored = sorted((e for log in case.log for e in log.events if e.kind == "input.stored"), key=Event.stamp)
-    newest = {str(event.payload["entry"]["id"]): event.payload["artifact"]["sha256"] for event in stored}
+    told = sorted((e for log in case.log for e in log.events if _is_telling(e)), key=Event.stamp)
+    newest = {str(event.payload["entry"]["id"]): _current(event) for event in told}
     return being | {held.entry for held in suspects if newest.get(held.entry, held.sha256) != held.sha256}
+
+
+def _is_telling(event: Event) -> bool:
+    """Return whether an event says which bytes an input has now, or that it has none."""
+    if event.kind in {"input.restored", "input.purged"}:
+        return bool(event.payload["current"])
+    return event.kind in {"input.stored", "input.removed"}
+
+
+def _current(event: Event) -> str | None:
+    """Return the SHA-256 of the bytes that an input has after an event; None if it has none, or nobody wants them."""
+    gone = event.kind in {"input.purged", "input.removed"}
+    return None if gone else str(event.payload["artifact"]["sha256"])
 
 
 def _strangers(case: Case, shelf: Shelf, told: Sequence[Held]) -> Iterator[Finding]:
     logged = _not_folded(case, told)
-    listed = [*(held.path for held in told if held.path), *(str(artifact["path"]) for artifact in logged)]
+    placed = (held.path for held in told if held.path and held.place != "purged")
+    listed = [*placed, *(str(artifact["path"]) for artifact in logged)]
     paths = {os.path.realpath(shelf.workspace / path) for path in listed}
     files = (path for path in case.home.glob("[!.]*/[!.]*/[!.]*") if path.is_file())
     strange = [p for p in sorted(files) if not p.name.endswith(SIDECAR) and os.path.realpath(p) not in paths]

@@ -73,6 +73,8 @@ class Reading:
     def read(self, paths: Iterable[Path]) -> dict[Path, tuple[str, Signature]]:
         """Return path -> SHA-256 and how the file looked while it was read; without those that are not there."""
         sizes = {path: size for path in dict.fromkeys(paths) if (size := _size(path)) is not None}
+        if not sizes:
+            return {}  # and no thread is made: this is what a look at a hit comes to
         self._total = sum(sizes.values())
         # the largest first: else it is alone at the end
         ordered = sorted(sizes, key=lambda path: sizes[path], reverse=True)
