@@ -76,6 +76,7 @@ ENGINES = {
     "zarr": Importers(("hmp_catalog.fields.*", "hmp_catalog.datasets.*", "hmp_catalog.acquisition.*")),
     "numcodecs": Importers(("hmp_catalog.fields.*", "hmp_catalog.datasets.*", "hmp_catalog.acquisition.*")),
     "xarray": Importers(("hmp_catalog.*", "hydromodpy.*")),
+    "flopy": Importers(("hmp_catalog.modflow",), at_most=1),
     "matplotlib": Importers(("hmp_catalog.plot.*", "hydromodpy.demo.*")),
     "spotpy": Importers(("hmp_catalog.calibration.*", "hydromodpy.demo.*")),
     "pytest": Importers(("*.testing.*",)),

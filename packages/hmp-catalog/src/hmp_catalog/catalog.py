@@ -30,7 +30,7 @@ from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
 from hmp_core.events import EventStore
 from hmp_core.events.rebuild import rebuild
-from hmp_core.layout import anchor, catalog_path, init_project, project_folder
+from hmp_core.layout import anchor, catalog_path
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
 from hmp_core.questions import ask
@@ -420,13 +420,9 @@ class SimulationCatalog:
         PathNotFound, InvalidInput
             If a simulation is not sealed, or there is none.
         """
-        from hmp_catalog.exporting import export_runs
+        from hmp_catalog.exporting import take
 
-        given = [references] if isinstance(references, (str, Run)) else list(references)
-        runs = {run.sim_id: run for run in (one if isinstance(one, Run) else self[one] for one in given)}
-        folders = [run.folder for run in runs.values()]
-        said = {"with_inputs": with_inputs, "overwrite": overwrite}
-        return export_runs(self._store, folders, to_local(path), workspace=self.workspace, **said)
+        return take(self, references, to_local(path), with_inputs=with_inputs, overwrite=overwrite)
 
     def import_package(
         self,
@@ -470,30 +466,10 @@ class SimulationCatalog:
         StorageError
             If there is no room.
         """
-        from hmp_catalog import package
-        from hmp_catalog.importing import Wish, import_runs
+        from hmp_catalog.importing import Wish, bring
 
-        wish = Wish(force=force, rename=rename)
-        self._store.authorize(write=True, what=f"import {path}")
-        found = package.verify(to_local(path), sha256=sha256)
-        if dry_run and as_project is not None and not self._place_beside(as_project).exists():
-            return []
-        home = self if as_project is None else self._beside(as_project)
-        arrivals = import_runs(home._store, home.workspace, found, wish, auth=self.auth, dry_run=dry_run)
-        return [] if dry_run else [Run(home, each.sim_id) for each in arrivals]
-
-    def _place_beside(self, name: str) -> Path:
-        if self.workspace == self.path:
-            message = f"{self.path.name} is in no workspace: there is no project {name!r} beside it"
-            raise InvalidInput(message)
-        return self.workspace / "projects" / project_folder(name)
-
-    def _beside(self, name: str) -> SimulationCatalog:
-        """Return the catalog of another project of this workspace; make it if need be."""
-        database = Database("catalog", catalog_path(self._place_beside(name)))
-        database.authorize("write", self.auth, what="import into the project")
-        there = init_project(self.workspace, name).path
-        return SimulationCatalog(there, create=True, auth=self.auth, timeout=self._timeout)
+        wish = Wish(force=force, rename=rename, as_project=as_project, dry_run=dry_run)
+        return bring(self, to_local(path), wish, sha256=sha256)
 
     # ── throwing away, and looking after ─────────────────────────────────────────────────────────────
 

@@ -19,12 +19,26 @@ from hmp_core.identity import sha256_bytes, sha256_file, sha256_path
 from hmp_core.paths import from_relative
 
 if TYPE_CHECKING:
+    from hmp_catalog.catalog import SimulationCatalog
     from hmp_core.events import EventStore
 
 #: What is said of a sealed run and goes along with it; where it lies, and that it was exported, does not.
 SAID_LATER = frozenset({"run.tagged", "run.renamed", "run.noted", "run.measured", "run.cited"})
 
 Source = tuple[package.Member, "Path | packs.Packed | bytes"]
+
+
+def take(
+    catalog: SimulationCatalog, references: Any, target: Path, *, with_inputs: bool, overwrite: bool
+) -> package.Package:
+    """Write sealed runs into a package; see `SimulationCatalog.export_package`."""
+    from hmp_catalog.run import Run
+
+    given = [references] if isinstance(references, (str, Run)) else list(references)
+    runs = {run.sim_id: run for run in (one if isinstance(one, Run) else catalog[one] for one in given)}
+    folders = [run.folder for run in runs.values()]
+    said = {"with_inputs": with_inputs, "overwrite": overwrite}
+    return export_runs(catalog.store, folders, target, workspace=catalog.workspace, **said)
 
 
 def export_runs(
@@ -36,7 +50,7 @@ def export_runs(
     with_inputs: bool = False,
     overwrite: bool = False,
 ) -> package.Package:
-    """Write sealed runs into a package and verify it; see `SimulationCatalog.export_package`."""
+    """Write the runs of some folders into a package and verify it."""
     store.authorize(write=True, what=f"export {len(folders)} runs")
     if not folders:
         message = "there is no simulation to export"

@@ -24,14 +24,16 @@ from hmp_catalog.exporting import SAID_LATER
 from hmp_catalog.plain import plain
 from hmp_core.databases import Database
 from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
-from hmp_core.errors import ArchiveInvalid, CorruptError, SchemaTooNewError, StorageError
+from hmp_core.errors import ArchiveInvalid, CorruptError, InvalidInput, SchemaTooNewError, StorageError
 from hmp_core.events.record import Event, from_dict
 from hmp_core.identity import derived_id, random_id, sha256_file, sha256_path, slug
-from hmp_core.layout import cache_path
+from hmp_core.layout import cache_path, catalog_path, init_project, project_folder
 from hmp_core.locks import this_process
 from hmp_core.paths import from_relative, to_relative
 
 if TYPE_CHECKING:
+    from hmp_catalog.catalog import SimulationCatalog
+    from hmp_catalog.run import Run
     from hmp_core.events import EventStore
     from hmp_core.protocols import AuthBackend, CatalogBackend
 
@@ -61,6 +63,33 @@ class Wish:
 
     force: bool = False
     rename: bool = False
+    as_project: str | None = None
+    dry_run: bool = False
+
+
+def bring(catalog: SimulationCatalog, path: Path, wish: Wish, *, sha256: str | None = None) -> list[Run]:
+    """Import a package; see `SimulationCatalog.import_package`."""
+    from hmp_catalog.run import Run
+
+    catalog.store.authorize(write=True, what=f"import {path.name}")
+    found = package.verify(path, sha256=sha256)
+    home = catalog if wish.as_project is None else _beside(catalog, wish.as_project, wish)
+    if home is None:
+        return []
+    arrivals = import_runs(home.store, home.workspace, found, wish, auth=catalog.auth)
+    return [] if wish.dry_run else [Run(home, each.sim_id) for each in arrivals]
+
+
+def _beside(catalog: SimulationCatalog, name: str, wish: Wish) -> SimulationCatalog | None:
+    """Return the catalog of another project of the workspace; make it if need be, unless nothing is to be done."""
+    if catalog.workspace == catalog.path:
+        message = f"{catalog.path.name} is in no workspace: there is no project {name!r} beside it"
+        raise InvalidInput(message)
+    place = catalog.workspace / "projects" / project_folder(name)
+    if wish.dry_run and not place.exists():
+        return None
+    Database("catalog", catalog_path(place)).authorize("write", catalog.auth, what="import into the project")
+    return type(catalog)(init_project(catalog.workspace, name).path, create=True, auth=catalog.auth)
 
 
 def import_runs(
@@ -70,9 +99,8 @@ def import_runs(
     wish: Wish,
     *,
     auth: AuthBackend | None = None,
-    dry_run: bool = False,
 ) -> list[Arrival]:
-    """Import every run of a verified package; see `SimulationCatalog.import_package`."""
+    """Import every run of a verified package into the project of ``store``."""
     project = store.path.parent
     store.authorize(write=True, what=f"import {len(found.runs)} runs")
     if found.inputs:
@@ -80,7 +108,7 @@ def import_runs(
     read = _read(found)
     with store.reading() as backend:
         arrivals = _settled(backend, project, read, wish)
-    if dry_run:
+    if wish.dry_run:
         return arrivals
     _require_room(project, found)
     with _laid_out(project, found) as aside:
