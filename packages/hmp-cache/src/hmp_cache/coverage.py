@@ -102,7 +102,7 @@ class Coverage:
                 _take(one, entry, requests.get(str(entry.id)), now)
         for row in answered:
             known = ids.get(row["entry_id"]) or (None if box else _nowhere(found, row, filters))
-            if known is not None and row["state"] == "empty":
+            if known is not None:
                 window = windows.opened((row["period_start"], row["period_end"]), now)
                 known.empty.append((window, row["expires_at"]))
         return sorted(found.values(), key=lambda one: [word or "" for word in one.key])
@@ -140,7 +140,7 @@ def _nowhere(
     found: dict[tuple[str | None, ...], Known], row: Mapping[str, Any], filters: Mapping[str, Any]
 ) -> Known | None:
     """Return the place of an answer about an input that there is not: its source had nothing of it at all."""
-    if row["state"] != "empty" or not filters.keys() <= _PLAIN.keys() or not _fits(row, filters):
+    if not filters.keys() <= _PLAIN.keys() or not _fits(row, filters):
         return None
     key = (row["variable"], row["source"], row["station_id"], None, None, None)
     alike = (one for one in found.values() if one.key[:3] == key[:3])

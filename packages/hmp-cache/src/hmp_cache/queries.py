@@ -65,6 +65,7 @@ def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | No
     sql = search.sql("stored_at DESC, id")
     if min(limit or 0, offset) < 0:
         message = f"limit is {limit}, offset is {offset}; expected numbers from 0 on"
+    page = ""
         raise InvalidInput(message)
     if limit is not None or offset:
         sql += f" LIMIT {search.bound.add(2**62 if limit is None else limit)} OFFSET {search.bound.add(offset)}"
@@ -158,7 +159,7 @@ def requests(backend: CatalogBackend) -> dict[str, Any]:
 
 
 def answered(backend: CatalogBackend, now: datetime) -> list[dict[str, Any]]:
-    """Return what sources had, and had not, of the periods they were asked for."""
+    """Return which periods sources were asked for and had nothing of."""
     found: list[dict[str, Any]] = backend.query(_sql("answered"), [now]).to_pylist()
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hmp_cache import chronicle, queries, windows
@@ -25,7 +26,7 @@ from hmp_cache.sources.arriving import Arriving
 from hmp_cache.sources.protocol import Asset, Station
 from hmp_cache.wanted import Wanted
 from hmp_cache.windows import Window
-from hmp_core.errors import HmpError
+from hmp_core.errors import CorruptError, HmpError
 from hmp_core.events import Event, EventStore
 from hmp_core.identity import sha256_bytes
 
@@ -40,11 +41,27 @@ _Plan = tuple[Window, Sequence[Asset]]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held of a series: its version, its rows if those can be had, and which windows they are all of."""
+    """What is held of a series: its version, where its bytes lie, and which windows those have all rows of."""
 
     known: Known | None = None
-    rows: Rows = field(default_factory=dict)
+    path: Path | None = None
     windows: list[Window] = field(default_factory=list)
+
+    def rows(self) -> Rows:
+        """Return the rows that are held.
+
+        Raises
+        ------
+        CorruptError
+            If the file is not what it was, though it looks like it.
+        """
+        if self.known is None or self.path is None:
+            return {}
+        data = self.path.read_bytes()
+        if sha256_bytes(data) != self.known.bytes.sha256:
+            message = f"{self.path} was changed and looks as it did; remove it, then fetch the series again"
+            raise CorruptError(message, path=str(self.path))
+        return chronicle.decoded(data)
 
 
 class Series:
@@ -113,10 +130,9 @@ class Series:
         path = self._shelf.local(known.artifact["path"])
         if upstream.get("parameters") != (dict(label.parameters) if label.parameters else None):
             return Held(known)
-        data = path.read_bytes() if known.bytes.are_in(path) else b""
-        if sha256_bytes(data) != known.bytes.sha256:
+        if not known.bytes.are_in(path):
             return Held(known)
-        return Held(known, chronicle.decoded(data), kept_windows(upstream.get("request")))
+        return Held(known, path, kept_windows(upstream.get("request")))
 
     def missing(self, wanted: Wanted, held: Held, *, refresh: bool = False) -> list[Window]:
         """Return which windows are to be asked for: neither held nor known to be empty."""
@@ -214,8 +230,9 @@ class Series:
         return now
 
     def _stored(self, wanted: Wanted, held: Held, harvest: Harvest, found: Sheaves, how: How) -> Held:
-        kept = [moment for moment in held.rows if not any(start <= moment < end for start, end in found.replaced)]
-        rows = {moment: held.rows[moment] for moment in kept} | found.rows
+        before = held.rows()
+        kept = [moment for moment in before if not any(start <= moment < end for start, end in found.replaced)]
+        rows = {moment: before[moment] for moment in kept} | found.rows
         now_held = found.now_held(held.windows)
         request = {
             "source": wanted.source.name,
@@ -230,7 +247,8 @@ class Series:
             event = self._intake.accept(staged, arrival)
         if event.payload["provenance"]["fetched_at"] != arrival.fetched_at:  # the same bytes as before
             self._intake.confirm(arrival, always=how.refresh or bool(arrival.failures))
-        return Held(Known(Sidecar(str(arrival.entry_id), (event,)), event), rows, now_held)
+        place = self._shelf.local(event.payload["artifact"]["path"])
+        return Held(Known(Sidecar(str(arrival.entry_id), (event,)), event), place, now_held)
 
     def _answered(self, wanted: Wanted, window: Window, count: int) -> Event:
         label, now = wanted.label, wanted.arrival.now

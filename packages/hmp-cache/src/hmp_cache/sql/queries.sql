@@ -192,12 +192,11 @@ JOIN provenance p ON p.artifact_id = e.artifact_id AND p._stamp = o.newest
 WHERE p.request IS NOT NULL AND NOT e.is_custom;
 
 -- name: answered
--- What sources were asked for and had, or had not; what has expired is left out.
+-- What sources were asked for and had not, as far as it is remembered.
 SELECT
-    CAST(entry_id AS VARCHAR) AS entry_id, variable, source, station_id, region_wkt, state, period_start, period_end,
-    n_records, expires_at
+    CAST(entry_id AS VARCHAR) AS entry_id, variable, source, station_id, period_start, period_end, expires_at
 FROM coverage
-WHERE entry_id IS NOT NULL AND (expires_at IS NULL OR expires_at > $1)
+WHERE entry_id IS NOT NULL AND state = 'empty' AND expires_at > $1
 ORDER BY period_start NULLS FIRST, period_end, _stamp;
 
 -- name: stations
