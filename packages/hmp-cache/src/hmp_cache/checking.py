@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,10 +25,18 @@ def check(backend: CatalogBackend, shelf: Shelf, filters: Mapping[str, Any]) -> 
 
 
 def _checked(entry: Entry, shelf: Shelf) -> Entry:
+    if entry.state != "current" or _looks_the_same(entry, shelf):
+        return entry
     known = Bytes(entry.sha256, entry.signature)
-    if entry.state == "current" and not known.are_in(shelf.local(entry.relative_path)):
-        return replace(entry, state="modified")
-    return entry
+    return entry if known.are_in(shelf.local(entry.relative_path)) else replace(entry, state="modified")
+
+
+def _looks_the_same(entry: Entry, shelf: Shelf) -> bool:
+    """Return whether a file looks as it did; only looked at, so no link is followed to the end for it (40 us each)."""
+    try:
+        return entry.signature.fits(os.stat(f"{shelf.workspace}/{entry.relative_path}"))
+    except OSError:
+        return False
 
 
 def artifact(backend: CatalogBackend, shelf: Shelf, reference: str) -> Entry:

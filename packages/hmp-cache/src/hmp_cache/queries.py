@@ -62,14 +62,13 @@ def find(backend: CatalogBackend, filters: Mapping[str, Any], *, limit: int | No
         For a value that a column cannot be compared with.
     """
     search = Search.of(filters, _LISTED)
-    sql = search.sql("stored_at DESC, id")
     if min(limit or 0, offset) < 0:
         message = f"limit is {limit}, offset is {offset}; expected numbers from 0 on"
-    page = ""
         raise InvalidInput(message)
+    page = ""
     if limit is not None or offset:
-        sql += f" LIMIT {search.bound.add(2**62 if limit is None else limit)} OFFSET {search.bound.add(offset)}"
-    return backend.query(sql, search.bound.values)
+        page = f"LIMIT {search.bound.add(2**62 if limit is None else limit)} OFFSET {search.bound.add(offset)}"
+    return backend.query(search.sql("stored_at DESC, id", page), search.bound.values)
 
 
 def versions(backend: CatalogBackend, column: str, value: str) -> pa.Table:

@@ -71,12 +71,15 @@ class Search:
             conditions.append(f"{_IDS[key]} IN ({marks})")
         return cls(bound, tuple(conditions), tuple(where(late, FILTERS, bound)))
 
-    def sql(self, order: str) -> str:
-        """Return the statement; ``order`` is our own text."""
+    def sql(self, order: str, page: str = "") -> str:
+        """Return the statement; ``order`` and ``page`` (its LIMIT) are our own text."""
         asked = f" WHERE {' AND '.join(self.origin)}" if self.origin else ""
+        # of a page the origin is looked up for what is on it, unless the origin decides what is on it
+        early = f" ORDER BY {order} {page}" if page and not asked else ""
         return (
-            f"WITH hit AS (SELECT * FROM ({_sql('versions')}) AS v WHERE {' AND '.join(self.conditions)}), "
+            f"WITH hit AS (SELECT * FROM ({_sql('versions')}) AS v WHERE {' AND '.join(self.conditions)}{early}), "
             f"found AS ({_sql('origins')}) SELECT {_COLUMNS} FROM found{asked} ORDER BY {order}"
+            f"{'' if early else ' ' + page}"
         )
 
 
