@@ -212,10 +212,6 @@ class Recorder:
         """
         self.fields.write_field(name, array, dims, time=time, **more)
 
-    def mesh(self, nodes: Any, cells: Any, **more: Any) -> None:
-        """Say on which mesh the fields along ``cell`` lie; see `hmp_catalog.fields.SimulationZarr.write_mesh`."""
-        self.fields.write_mesh(nodes, cells, **more)
-
     def import_modflow(self, folder: Any, **more: Any) -> list[str]:
         """Keep what MODFLOW 6 left in a folder: heads, budgets and the grid, read with flopy (extra ``[modflow]``).
 
