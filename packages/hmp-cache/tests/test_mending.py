@@ -14,7 +14,7 @@ import pytest
 import hmp_cache
 from hmp_cache import DataCatalogDuckDB, InputsNamespace, ValidationFailed, sidecar
 from hmp_cache.progress import Step
-from hmp_core.errors import InvalidInput, NotWritable
+from hmp_core.errors import CorruptError, InvalidInput, NotWritable
 from hmp_core.identity import sha256_bytes
 
 Write = Callable[..., Path]
@@ -88,6 +88,12 @@ def test_a_flipped_bit_is_found_by_reading_all(data: InputsNamespace, write: Wri
     assert [e.state for e in data.check()] == ["current"]
     assert [e.state for e in data.check(verify="full")] == ["modified"]
     assert [e.state for e in data.verify()] == ["modified"]
+    entry.open().close()
+    with pytest.raises(CorruptError, match="SHA-256"):
+        entry.open(verify="full")
+    with DataCatalogDuckDB(data.workspace / "data" / "cache.duckdb") as low:
+        assert low.find_cached(variable="discharge") == entry
+        assert low.find_cached(variable="discharge", verify="full") is None
 
 
 def test_another_word_than_quick_and_full(data: InputsNamespace) -> None:
@@ -191,6 +197,8 @@ def test_what_was_purged_and_removed_leaves_no_stray(data: InputsNamespace, serv
     data.prune(older_than="0h", station="a", apply=True)
     data.remove("b", apply=True)
     assert data.strays() == []
+    data["a"].path.write_text("somebody else's")
+    assert [stray.kind for stray in data.strays()] == ["orphan"]
 
 
 def test_what_was_not_accepted_is_listed(data: InputsNamespace, write: Write) -> None:

@@ -12,8 +12,10 @@ from hmp_cache.errors import (
     ArtifactGone,
     DownloadFailed,
     EntryNotFound,
+    FrozenDataError,
     RetryLater,
     SourceNotFound,
+    UpstreamChanged,
     ValidationFailed,
 )
 from hmp_cache.inputs import InputsNamespace
@@ -28,10 +30,12 @@ __all__ = [
     "Entry",
     "EntryNotFound",
     "Fetched",
+    "FrozenDataError",
     "InputsNamespace",
     "Retry",
     "RetryLater",
     "SourceNotFound",
+    "UpstreamChanged",
     "ValidationFailed",
     "__version__",
     "open",

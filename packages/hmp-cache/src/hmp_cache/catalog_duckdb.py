@@ -126,10 +126,18 @@ class DataCatalogDuckDB:
         bbox: Sequence[float] | None = None,
         date_start: _Moment | None = None,
         date_end: _Moment | None = None,
+        verify: str = "quick",
     ) -> Entry | None:
         """Return the newest input that covers what is asked for and whose file is there; None if there is none.
 
         An input without dates covers no period that is asked for, one without an extent no extent.
+
+        Parameters
+        ----------
+        variable, source, station_id, bbox, date_start, date_end
+            What is asked for.
+        verify
+            "full": its file must also have the bytes that were registered, and is read for that.
 
         Raises
         ------
@@ -139,7 +147,7 @@ class DataCatalogDuckDB:
         asked = {"variable": variable, "source": source, "station_id": station_id}
         filters = {key: value for key, value in asked.items() if value is not None}
         found = self._rooms.asking.find(filters | {"bbox": bbox, "period": (date_start, date_end)})
-        return next((entry for entry in found if entry.state == "current"), None)
+        return self._rooms.first_current(found, verify=verify)
 
     def list_entries(
         self, variable: str | None = None, source: str | None = None, limit: int | None = None, offset: int = 0

@@ -25,6 +25,7 @@ from hmp_cache.offering import Offering
 from hmp_cache.progress import telling
 from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, Shelf
+from hmp_cache.signature import Bytes
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder
 from hmp_core.errors import CorruptError, DatabaseNotFound, InvalidInput, NotWritable, PathNotFound, SchemaTooNewError
@@ -243,6 +244,13 @@ class Rooms:
     def entry(self, event: Event) -> Entry:
         """Return what a stored event says."""
         return queries.entry_of(event, self.shelf)
+
+    def first_current(self, found: Sequence[Entry], *, verify: str) -> Entry | None:
+        """Return the first entry whose file is there; with "full", has the bytes that were registered."""
+        here = (entry for entry in found if entry.state == "current")
+        if verify != "full":
+            return next(here, None)
+        return next((one for one in here if Bytes(one.sha256, one.signature).are_in(one.path, full=True)), None)
 
     def user_file(self, path: str | Path | UPath) -> Path:
         """Return a user's file, links followed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Where superseded versions lie, relative to the workspace; see `hmp_cache.shelf`.
 _VERSIONS = "data/.versions"
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +103,20 @@ class Entry:
     def _bytes(self) -> Bytes:
         return Bytes(self.sha256, replace(self.signature, size=self.size))
 
-    def open(self) -> BinaryIO:
+    def open(self, *, verify: str = "quick") -> BinaryIO:
         """Return the bytes of this version as an open binary file.
+
+        Parameters
+        ----------
+        verify
+            "full": read them all first; by default the size alone is looked at.
 
         Raises
         ------
         ArtifactGone
             If they are not here any more (a ``FileNotFoundError``).
         CorruptError
-            If the file has another size than what was registered. What `check` finds beyond that is not looked for.
+            If the file has another size than what was registered; with "full", other bytes.
         AccessDenied
             If the user may not read the cache any more.
         """
@@ -126,7 +133,23 @@ class Entry:
             file.close()
             message = f"{self.relative_path} has {found} bytes, {self.size} were registered; add or fetch it again"
             raise CorruptError(message, path=str(self.path))
+        if verify == "full":
+            self._require_same(file)
         return file
+
+    def _require_same(self, file: BinaryIO) -> None:
+        digest = hashlib.sha256()
+        while block := file.read(_CHUNK):
+            digest.update(block)
+        found = digest.hexdigest()
+        file.seek(0)
+        if found != self.sha256:
+            file.close()
+            message = (
+                f"{self.relative_path} has SHA-256 {found}, {self.sha256} was registered; "
+                f"`hmp data restore --full {self.sha256}` brings those bytes back"
+            )
+            raise CorruptError(message, path=str(self.path))
 
     def _opened(self) -> BinaryIO:
         try:

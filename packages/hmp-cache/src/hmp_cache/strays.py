@@ -68,7 +68,7 @@ def strays(rooms: Rooms) -> list[Stray]:
         held = queries.held(backend)
     known = {row[0] for row in held}
     return [
-        *_files(rooms, {row[4] for row in held}),
+        *_files(rooms, {row[4] for row in held if row[8] != "purged"}),
         *_versions(rooms, {row[5] for row in held}),
         *_sidecars(rooms, known),
     ]
