@@ -13,6 +13,7 @@ import hmp_cache
 from hmp_cache import DownloadFailed, InputsNamespace, Retry, ValidationFailed
 from hmp_cache.addresses import file_name, scheme_of
 from hmp_core.errors import BusyError, InvalidInput, PathNotFound, UnsupportedScheme
+from hmp_core.identity import sha256_bytes
 
 Write = Callable[..., Path]
 HASTY = Retry(attempts=3, first=0.01, longest=0.02, stalled=2.0)
@@ -269,3 +270,65 @@ def test_waiting_for_another_fetch_has_an_end(data: InputsNamespace, server: Any
     with hmp_cache.open(data.workspace, timeout=0.2) as hurried, pytest.raises(BusyError, match="is in the hands of"):
         _fetch(hurried, uri)
     slow.join()
+
+
+# ── the same bytes again ─────────────────────────────────────────────────────────────────────────────
+
+
+def _etags(data: InputsNamespace) -> list[str | None]:
+    found: list[str | None] = data.sql("SELECT etag FROM provenance ORDER BY recorded_at").column(0).to_pylist()
+    return found
+
+
+def test_the_same_bytes_by_another_name_are_recorded(data: InputsNamespace, server: Any, reply: Any) -> None:
+    """So the refresh after it is answered with 304, also in a process that comes later, and from the sidecars alone."""
+    one, two = reply(headers={"ETag": '"v1"'}), reply(headers={"ETag": '"v2"'})
+    uri = server.on("/q.csv", one, two)
+    entry = _fetch(data, uri)
+    assert _fetch(data, uri, refresh=True) == entry
+    assert _etags(data) == ['"v1"', '"v2"']
+    assert data.rebuild().rejected == 0
+    with hmp_cache.open(data.workspace) as other:
+        assert _fetch(other, uri, refresh=True) == entry
+        assert server.asked[-1][1]["if-none-match"] == '"v2"'
+        assert _etags(other) == ['"v1"', '"v2"']
+        assert len(other.versions(entry)) == 1
+        assert other.find() == [entry]
+
+
+def test_what_says_nothing_new_is_not_recorded(data: InputsNamespace, server: Any, reply: Any) -> None:
+    uri = server.on("/q.csv", reply(headers={"Last-Modified": "Mon, 01 Jan 2001 00:00:00 GMT"}))
+    for _ in range(3):
+        _fetch(data, uri, refresh=True)
+    assert len(_etags(data)) == 1
+
+
+def test_the_same_bytes_from_another_address_are_a_hit_there(data: InputsNamespace, server: Any, reply: Any) -> None:
+    old, new = (server.on(f"/{place}/q.csv", reply()) for place in ("old", "new"))
+    _fetch(data, old, station="outlet")
+    for _ in range(2):
+        entry = _fetch(data, new, station="outlet")
+    assert [path for path, _ in server.asked] == ["/old/q.csv", "/new/q.csv"]
+    assert data["q"].uri == new
+    assert len(data.versions(entry)) == 1
+
+
+@pytest.mark.parametrize("sha256", ["", "12", "g" * 64, 7])
+def test_what_is_no_hash(data: InputsNamespace, server: Any, reply: Any, sha256: Any) -> None:
+    with pytest.raises(InvalidInput, match="64 hexadecimal"):
+        _fetch(data, server.on("/q.csv", reply()), sha256=sha256)
+    assert server.asked == []
+
+
+def test_another_hash_than_that_of_what_is_there_is_fetched(data: InputsNamespace, server: Any, reply: Any) -> None:
+    uri = server.on("/q.csv", reply(headers={"ETag": '"v1"'}), reply(body=OTHER, headers={"ETag": '"v2"'}))
+    _fetch(data, uri)
+    assert _fetch(data, uri, sha256=sha256_bytes(OTHER)).size == len(OTHER)
+    assert "if-none-match" not in server.asked[1][1]
+
+
+def test_a_file_of_ones_own_with_another_hash(data: InputsNamespace, write: Write) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        _fetch(data, write().as_uri(), sha256="0" * 64)
+    assert caught.value.reason == "content"
+    assert data.find() == []

@@ -250,8 +250,10 @@ class Fetcher:
         self._setback(arrival, ended, request)
 
     def _setback(self, arrival: Arrival, setback: Setback, request: dict[str, Any]) -> None:
-        self.backoff.failed(arrival.entry_id, setback)
-        self._record(arrival, setback, request)
+        try:
+            self._record(arrival, setback, request)
+        finally:
+            self.backoff.failed(arrival.entry_id, setback)
 
     def _record(self, arrival: Arrival, setback: Setback, request: dict[str, Any]) -> None:
         self._store.append("input.failed", {"failure": arrival.failure(setback, request)})

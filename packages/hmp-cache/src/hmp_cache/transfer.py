@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from hmp_cache import digests, formats
+from hmp_cache.addresses import file_name
 from hmp_cache.retries import Retry
 
 #: Why an attempt came to nothing.
@@ -210,7 +210,7 @@ class Transfer:
         kept: Kept | None = None,
         advance: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        self.suffix = PurePosixPath(unquote(urlsplit(uri).path)).suffix.lower()
+        self.suffix = PurePosixPath(file_name(uri)).suffix.lower()
         self._write = write
         self._restart = restart
         self._kept = kept

@@ -42,7 +42,7 @@ def require_known(uri: str) -> str:
         return scheme
     import fsspec
 
-    for part in scheme.split("::"):
+    for part in (each.partition("://")[0].lower() for each in uri.split("::")):
         try:
             known = part not in _NO_PLACES and fsspec.get_filesystem_class(part) is not None
         except ImportError as error:
