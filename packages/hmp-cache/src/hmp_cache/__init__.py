@@ -2,7 +2,8 @@
 
 The map: `open` gives an `InputsNamespace`: ``add`` a file, ``fetch`` a URI, ``find`` an `Entry`. `DataCatalogDuckDB`
 registers files where they lie, over the same rooms: `labels` (what is the same input), `intake` (how bytes come in),
-`shelf` (where they lie), `sidecar` (what is said beside them), `fetching` and `http`, `validation` and `contracts`.
+`shelf` (where they lie), `sidecar` (what is said beside them), `fetching` and `http`, `validation` and `contracts`,
+`obtaining` and `series` (what a source is asked for), `coverage` (what is held, and what is missing).
 """
 
 from hmp_cache.catalog_duckdb import DataCatalogDuckDB
@@ -13,6 +14,8 @@ from hmp_cache.errors import (
     DownloadFailed,
     EntryNotFound,
     FrozenDataError,
+    NothingThere,
+    PartlyFetched,
     RetryLater,
     SourceNotFound,
     UpstreamChanged,
@@ -32,6 +35,8 @@ __all__ = [
     "Fetched",
     "FrozenDataError",
     "InputsNamespace",
+    "NothingThere",
+    "PartlyFetched",
     "Retry",
     "RetryLater",
     "SourceNotFound",
