@@ -25,7 +25,7 @@ from hmp_catalog.fold import FOLD
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.tables import TableSet, TableWriter
-from hmp_catalog.writes import WritesMixin
+from hmp_catalog.writes import LowLevelWriter
 from hmp_core.events import EventStore
 from hmp_core.migrations.runner import apply_migrations
 from hydromodpy import bridge, lineage
@@ -42,7 +42,10 @@ CLASSES = (
     hmp_catalog.Run,
     hmp_catalog.SimulationGroup,
     hmp_catalog.CalibrationSession,
-    WritesMixin,
+    hmp_catalog.Observations,
+    hmp_catalog.Stations,
+    hmp_catalog.Workflow,
+    LowLevelWriter,
     hydromodpy.Workspace,
     hydromodpy.Project,
     EventStore,
@@ -245,16 +248,33 @@ CATALOG: dict[str, Line] = {
     "CalibrationSession.best": (R_CATALOG, lambda w: w.session.best()),
     "CalibrationSession.top": (R_CATALOG, lambda w: w.session.top(3)),
     "CalibrationSession.table": (R_CATALOG, lambda w: w.session.table),
-    "WritesMixin.register_simulation": (W_CATALOG, lambda w: w.writes.register_simulation("gr4j", name="new")),
-    "WritesMixin.add_tag": (W_CATALOG, lambda w: w.writes.add_tag(w.sealed, "paper")),
-    "WritesMixin.remove_tag": (W_CATALOG, lambda w: w.writes.remove_tag(w.sealed, "paper")),
-    "WritesMixin.rename_simulation": (W_CATALOG, lambda w: w.writes.rename_simulation(w.sealed, "other")),
-    "WritesMixin.write_metric": (W_CATALOG, lambda w: w.writes.write_metric(w.sealed, "kge", 0.5)),
-    "WritesMixin.write_timeseries": (W_CATALOG, lambda w: w.writes.write_timeseries(w.open, "discharge", w.series)),
-    "WritesMixin.write_budget": (W_CATALOG, lambda w: w.writes.write_budget(w.open, w.rows)),
-    "WritesMixin.write_mass_balance": (W_CATALOG, lambda w: w.writes.write_mass_balance(w.open, w.rows)),
-    "WritesMixin.write_field": (W_CATALOG, lambda w: w.writes.write_field(w.open, "h", [[1.0]], dims=("y", "x"))),
-    "WritesMixin.finalize": (W_CATALOG, lambda w: w.writes.finalize(w.open)),
+    "SimulationCatalog.observed": (R_CATALOG, lambda w: w.catalog.observed("discharge")),
+    "SimulationCatalog.workflow": (W_CATALOG, lambda w: w.catalog.workflow("model")),
+    "SimulationCatalog.workflows": (R_CATALOG, lambda w: w.catalog.workflows()),
+    "SimulationCatalog.workflow_steps": (R_CATALOG, lambda w: w.catalog.workflow_steps("model")),
+    "Observations.add": (W_CATALOG, lambda w: w.catalog.observations.add("H1", "discharge", w.series)),
+    "Observations.withdraw": (W_CATALOG, lambda w: w.catalog.observations.withdraw(w.addition)),
+    "Observations.additions": (R_CATALOG, lambda w: w.catalog.observations.additions()),
+    "Observations.one": (R_CATALOG, lambda w: w.catalog.observations.one("discharge")),
+    "Observations.series": (R_CATALOG, lambda w: w.catalog.observations.series("discharge")),
+    "Observations.table": (R_CATALOG, lambda w: w.catalog.observations.table("discharge")),
+    "Stations.add": (W_CATALOG, lambda w: w.catalog.stations.add("H1", "discharge")),
+    "Stations.__getitem__": (R_CATALOG, lambda w: w.catalog.stations["H1"]),
+    "Stations.__iter__": (R_CATALOG, lambda w: list(w.catalog.stations)),
+    "Stations.__len__": (R_CATALOG, lambda w: len(w.catalog.stations)),
+    "Stations.table": (R_CATALOG, lambda w: w.catalog.stations.table),
+    "Stations.frame": (R_CATALOG, lambda w: w.catalog.stations.frame),
+    "Workflow.begin": (W_CATALOG, lambda w: w.flow.begin()),
+    "Workflow.step": (W_CATALOG, lambda w: w.flow.step("mesh", dict)),
+    "Workflow.__exit__": (W_CATALOG, lambda w: w.flow.__exit__(None, None, None)),
+    "Recorder.geographic_feature": (W_CATALOG, lambda w: w.recorder.geographic_feature("outlet", _POINT)),
+    "Recorder.fields": (W_CATALOG, lambda w: w.recorder.fields),
+    "Run.observed": (R_CATALOG, lambda w: w.run().observed("discharge")),
+    "Run.score": (W_CATALOG, lambda w: w.found().score("discharge")),
+    "Run.geographic": (R_CATALOG, lambda w: w.run().geographic()),
+    "Run.geography": (R_CATALOG, lambda w: w.found().geography),
+    "Run.feature": (R_CATALOG, lambda w: w.found().feature("outlet")),
+    "Run.describe": (W_CATALOG, lambda w: w.run().describe(description="again")),
     "EventStore.reading": (R_CATALOG, lambda w: w.catalog.store.reading().__enter__()),
     "EventStore.immediate": (W_CATALOG, lambda w: w.catalog.store.immediate().__enter__()),
     "EventStore.prepare": (W_CATALOG, lambda w: w.catalog.store.prepare("run.noted", {})),
@@ -263,6 +283,47 @@ CATALOG: dict[str, Line] = {
     "EventStore.fold": (R_CATALOG, lambda w: w.catalog.store.fold()),
     "EventStore.prepare_schema": (R_CATALOG, lambda w: w.catalog.store.prepare_schema()),
     "EventStore.authorize": (W_CATALOG, lambda w: w.catalog.store.authorize(write=True)),
+}
+
+_POINT = {"type": "Point", "coordinates": [1.0, 2.0]}
+
+#: The low-level verbs, which the catalog and its writer both have; `open` is a run that was registered by id.
+LOW_LEVEL: dict[str, Callable[[Any, World], object]] = {
+    "register_simulation": lambda on, w: on.register_simulation("gr4j", name="new"),
+    "finalize": lambda on, w: on.finalize(w.open),
+    "rename_simulation": lambda on, w: on.rename_simulation(w.sealed, "other"),
+    "add_note": lambda on, w: on.add_note(w.sealed, "well"),
+    "add_tag": lambda on, w: on.add_tag(w.sealed, "paper"),
+    "remove_tag": lambda on, w: on.remove_tag(w.sealed, "paper"),
+    "delete": lambda on, w: on.delete(w.sealed),
+    "write_scientific_objective": lambda on, w: on.write_scientific_objective(w.sealed, "low flows"),
+    "write_metric": lambda on, w: on.write_metric(w.sealed, "kge", 0.5),
+    "write_metrics": lambda on, w: on.write_metrics(w.sealed, {"kge": 0.5}),
+    "write_timeseries": lambda on, w: on.write_timeseries(w.open, "discharge", w.series),
+    "write_timeseries_batch": lambda on, w: on.write_timeseries_batch(
+        w.open, [{"variable": "discharge", "series": w.series}]
+    ),
+    "write_timeseries_columns": lambda on, w: on.write_timeseries_columns(w.open, "head", w.series.to_frame("p1")),
+    "write_budget": lambda on, w: on.write_budget(w.open, w.rows),
+    "write_budgets": lambda on, w: on.write_budgets(w.open, [w.rows]),
+    "write_mass_balance": lambda on, w: on.write_mass_balance(w.open, w.rows),
+    "write_mass_balances": lambda on, w: on.write_mass_balances(w.open, [w.rows]),
+    "write_view": lambda on, w: on.write_view(w.open, "zones", w.rows),
+    "write_mesh": lambda on, w: on.write_mesh(w.open, ([0, 1, 1], [0, 0, 1]), [[0, 1, 2]]),
+    "write_field": lambda on, w: on.write_field(w.open, "h", [[1.0]], dims=("y", "x")),
+    "write_field_stack": lambda on, w: on.write_field_stack(w.open, "h", [[1.0]], dims=("y", "x")),
+    "write_geographic_feature": lambda on, w: on.write_geographic_feature(w.open, "outlet", _POINT),
+    "write_station": lambda on, w: on.write_station("H1", "discharge"),
+    "write_observations": lambda on, w: on.write_observations("H1", "discharge", w.series),
+}
+CATALOG |= {
+    f"{kind}.{name}": (W_CATALOG, lambda w, call=call, which=which: call(which(w), w))  # type: ignore[misc]
+    for kind, which in (
+        ("LowLevelWriter", lambda w: w.writes),
+        ("SimulationCatalog", lambda w: w.catalog),
+    )
+    for name, call in LOW_LEVEL.items()
+    if (kind, name) != ("SimulationCatalog", "delete")
 }
 
 #: These take no authority: they ask the one that the workspace or the environment names.
@@ -293,6 +354,11 @@ UMBRELLA: dict[str, Line] = {
 
 VERBS: dict[str, Line] = INDEX | CACHE | CATALOG | UMBRELLA
 
+_IN_MEMORY = (
+    "write_parameters update_parameter write_provenance register_tracked_files remove_tracked_file "
+    "write_run_environment write_time write_crs write_geographic_metadata write_observation_point"
+)
+
 #: Reason -> the verbs that ask nobody, by class.
 _EXCUSED: dict[str, dict[str, str]] = {
     "gives back what is held; what is not folded yet is folded by whoever may": {
@@ -303,8 +369,8 @@ _EXCUSED: dict[str, dict[str, str]] = {
         ),
     },
     "gathers in memory; what puts it on the disk is asked": {
-        "Recorder": "input metric metrics parameter tag",
-        "WritesMixin": "write_parameters write_provenance",
+        "Recorder": "input metric metrics parameter tag observation_point geographic_metadata said",
+        **dict.fromkeys(("LowLevelWriter", "SimulationCatalog"), _IN_MEMORY),
     },
     "says what was learnt when somebody was allowed to": {
         "SimulationGroup": "__getitem__ __iter__ __len__ sim_ids",
@@ -316,11 +382,15 @@ _EXCUSED: dict[str, dict[str, str]] = {
         "Run": "project workspace auth",
         "EventStore": "components log",
         "InputsNamespace": "store auth",
-        "SimulationCatalog": "store",
+        "SimulationCatalog": "store observations stations writer",
         "DataCatalogDuckDB": "auth",
     },
     "is made by a verb that asks, or opens nothing": dict.fromkeys(
-        ("Entry", "WritesMixin", "EventStore", "Run", "Recorder", "SimulationGroup", "CalibrationSession"), "__init__"
+        (
+            *("Entry", "LowLevelWriter", "EventStore", "Run", "Recorder", "SimulationGroup", "CalibrationSession"),
+            *("Observations", "Stations", "Workflow"),
+        ),
+        "__init__",
     ),
     "reads the marker of the folder, which holds its id and name, and the names of folders": {
         "Workspace": "__init__ id name path projects",
@@ -359,10 +429,14 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "catalog find": (R_CATALOG, ["solver=gr4j"]),
     "catalog ls": (R_CATALOG, []),
     "catalog note": (W_CATALOG, ["base", "well"]),
+    "catalog observations": (R_CATALOG, []),
     "catalog query": (R_CATALOG, ["SELECT * FROM simulations"]),
     "catalog rebuild": (W_CATALOG, []),
     "catalog rename": (W_CATALOG, ["base", "other"]),
     "catalog show": (R_CATALOG, ["base"]),
+    "catalog stations": (R_CATALOG, []),
+    "catalog workflow list": (R_CATALOG, []),
+    "catalog workflow show": (R_CATALOG, ["model"]),
     "catalog tag": (W_CATALOG, ["base", "paper"]),
     "data add": (W_CACHE, ["{file}", "--variable", "discharge", "--station", "new"]),
     "data add: several": (W_CACHE, ["{file}", "{file}", "--variable", "discharge", "--station", "new"]),

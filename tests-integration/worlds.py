@@ -15,7 +15,6 @@ import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
-from hmp_catalog.writes import WritesMixin
 from hmp_core.auth import Refusal
 from hmp_core.auth.refused import NAME, read
 from hmp_core.backups import take_backup
@@ -96,7 +95,7 @@ class World:
         self.low = self._doors.enter_context(hmp_cache.DataCatalogDuckDB(self.cache, auth=self.auth))
         self.catalog = self._doors.enter_context(hmp_catalog.open(self.project, auth=self.auth))
         self.index = self._doors.enter_context(hmp_index.index(auth=self.auth))
-        self.writes = WritesMixin(self.catalog)
+        self.writes = self.catalog.writer
 
     def _record(self) -> None:
         self.entry = self.data.add(self.file, variable="discharge", station="outlet")
@@ -105,7 +104,10 @@ class World:
             rec.timeseries("discharge", self.series, unit="m3 s-1")
             rec.table("budget", self.rows)
             rec.field("head", np.ones((2, 2)), dims=("y", "x"))
+            rec.geographic_feature("outlet", {"type": "Point", "coordinates": [1.0, 2.0]})
         self.sealed = rec.sim_id
+        self.addition = self.catalog.observations.add("H1", "discharge", self.series, unit="m3 s-1")
+        self.flow = self.catalog.workflow("model")
         self.recorder = self.catalog.record("gr4j", name="open")
         self.open = self.writes.register_simulation("gr4j", name="low")
         self.session = self.catalog.calibration("sce-ua", objective="1 - kge")

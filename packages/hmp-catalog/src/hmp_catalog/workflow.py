@@ -248,10 +248,11 @@ class Workflow:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None:
         if self._over or os.getpid() != self._process:  # a forked child leaves the block too: it is not its run
             return
-        self._over = True
         if error is None:
             self._close("completed", None)
+            self._over = True
             return
+        self._over = True
         status = "failed" if isinstance(error, Exception) else "aborted"
         with self._beside(error):
             self._close(status, error)
