@@ -176,6 +176,14 @@ def server() -> Iterator[Loopback]:
     loopback.close()
 
 
+@pytest.fixture(scope="module")
+def web() -> Iterator[Loopback]:
+    """A server for all tests of a room."""
+    loopback = Loopback()
+    yield loopback
+    loopback.close()
+
+
 @pytest.fixture
 def reply() -> type[Reply]:
     return Reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,52 +43,53 @@ def _left(data: InputsNamespace) -> list[Path]:
     return list((data.workspace / "data" / ".incoming").iterdir())
 
 
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InputsNamespace]:
+    """One workspace for all faults: each at a station of its own."""
+    with pytest.MonkeyPatch.context() as patch, hmp_cache.open(tmp_path_factory.mktemp("node"), create=True) as opened:
+        patch.setenv("NO_PROXY", "*")
+        yield opened
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
-def test_a_fault_is_not_served(data: InputsNamespace, server: Any, reply: Any, fault: Fault) -> None:
-    uri = server.on(f"/{fault.name}", *(reply(**said) for said in fault.replies))
+def test_a_fault_is_not_served(node: InputsNamespace, web: Any, reply: Any, fault: Fault) -> None:
+    path, station = f"/{FAULTS.index(fault)}/{fault.name}", f"new {FAULTS.index(fault)}"
+    uri = web.on(path, *(reply(**said) for said in fault.replies))
     before = _now()
     with pytest.raises(DownloadFailed) as caught:
-        _fetch(data, uri, **_said(fault))
+        _fetch(node, uri, station=station, **_said(fault))
     assert caught.value.reason == fault.reason
-    assert data.find() == []
-    assert _left(data) == []
-    row = _last(data)
+    assert node.find(station=station) == []
+    assert _left(node) == []
+    row = _last(node)
     assert (row["error_type"], row["attempts"]) == (fault.reason, 1)
     wait = row["next_retry"] - before
     assert wait >= (timedelta(hours=24) if fault.hopeless else timedelta(minutes=1))
     assert fault.hopeless or wait < timedelta(minutes=20)
-    _is_left_alone(data, server, uri, fault)
-    _is_had_again(data, server, reply, fault)
-
-
-def _is_left_alone(data: InputsNamespace, server: Any, uri: str, fault: Fault) -> None:
-    """Another process does not ask either."""
-    asked = len(server.asked)
-    with hmp_cache.open(data.workspace) as other:
-        for each in (data, other):
-            with pytest.raises(RetryLater, match="is not asked for again before") as caught:
-                _fetch(each, uri, **_said(fault))
-            assert caught.value.reason == fault.reason
-            assert caught.value.next_retry > _now()
-    assert len(server.asked) == asked
-
-
-def _is_had_again(data: InputsNamespace, server: Any, reply: Any, fault: Fault) -> None:
-    uri = server.on(f"/{fault.name}", reply(body=fault.good))
-    assert _fetch(data, uri, retry_now=True, **_said(fault)).path.read_bytes() == fault.good
-    _fetch(data, uri, refresh=True)
+    asked = len(web.asked)
+    with hmp_cache.open(node.workspace) as other:  # as another process would
+        for each in (node, other):
+            with pytest.raises(RetryLater, match="is not asked for again before") as later:
+                _fetch(each, uri, station=station, **_said(fault))
+            assert later.value.reason == fault.reason
+            assert later.value.next_retry > _now()
+    assert len(web.asked) == asked
+    web.on(path, reply(body=fault.good))
+    assert _fetch(node, uri, retry_now=True, station=station, **_said(fault)).path.read_bytes() == fault.good
+    _fetch(node, uri, refresh=True, station=station)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
-def test_a_fault_leaves_what_is_there(data: InputsNamespace, server: Any, reply: Any, fault: Fault) -> None:
-    uri = server.on(f"/{fault.name}", reply(body=fault.good))
-    entry = _fetch(data, uri)
-    server.on(f"/{fault.name}", *(reply(**said) for said in fault.replies))
+def test_a_fault_leaves_what_is_there(node: InputsNamespace, web: Any, reply: Any, fault: Fault) -> None:
+    path, station = f"/{FAULTS.index(fault)}/{fault.name}", f"held {FAULTS.index(fault)}"
+    uri = web.on(path, reply(body=fault.good))
+    entry = _fetch(node, uri, station=station)
+    web.on(path, *(reply(**said) for said in fault.replies))
     with pytest.raises(DownloadFailed):
-        _fetch(data, uri, refresh=True, **_said(fault))
-    assert data.check() == [entry]
+        _fetch(node, uri, refresh=True, station=station, **_said(fault))
+    assert node.check(station=station) == [entry]
     assert entry.path.read_bytes() == fault.good
-    assert _fetch(data, uri) == entry  # not asked for: it is there
+    assert _fetch(node, uri, station=station) == entry  # not asked for: it is there
 
 
 # ── what passes ──────────────────────────────────────────────────────────────────────────────────────
