@@ -347,11 +347,13 @@ class Run:
 
     def trash(self) -> Run:
         """Move it to the trash (see `SimulationCatalog.delete`)."""
-        return self._catalog.delete(self.sim_id)
+        self._catalog.delete(self.sim_id)
+        return self._anew()
 
     def restore(self) -> Run:
         """Bring it back from the trash."""
-        return self._catalog.restore(self.sim_id)
+        self._catalog.restore(self.sim_id)
+        return self._anew()
 
     def describe(self, **about: str | None) -> Run:
         """Say anew what it is for: ``description``, ``scientific_objective``, ``contact_email``, ``study_area``."""
@@ -375,6 +377,10 @@ class Run:
         store = self._catalog.store
         about = {"sim_id": self.sim_id, "project": self._catalog.path.name, "host": this_process().host}
         store.commit([store.prepare(kind, about | payload) for kind, payload in said])
+        return self._anew()
+
+    def _anew(self) -> Run:
+        """Forget what was read: it is not so any more."""
         self._given = None
         for kept in ("facts", "tags", "metrics"):
             self.__dict__.pop(kept, None)
