@@ -225,6 +225,7 @@ def test_an_answer_without_rows_takes_nothing_away(data: InputsNamespace, upstre
     upstream.rows.clear()
     assert _fetch(data, rivers, "2010-01-01/2010-01-10", refresh=True) == first
     assert _fetch(data, rivers, "2010-01-01/2010-01-10") == first
+    assert data.sql("FROM coverage WHERE state = 'empty'").num_rows == 0
 
 
 @pytest.mark.parametrize("harm", ["gone", "changed"])
@@ -301,6 +302,16 @@ def test_a_failure_is_on_record_with_its_input_and_waits(
     upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
     entry = _fetch(data, rivers, "2010-01-01/2010-12-31", retry_now=True)
     assert row["entry_id"] == str(entry.id)
+
+
+def test_an_answer_of_nothing_ends_a_row_of_failures(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.statuses = [404]
+    with pytest.raises(DownloadFailed):
+        _fetch(data, rivers, "2010-01-01/2010-12-31")
+    with pytest.raises(NothingThere):
+        _fetch(data, rivers, "2010-01-01/2010-12-31", retry_now=True)
+    upstream.rows["K1"] = days("2011-01-01", "2011-12-31")
+    assert len(_days(_fetch(data, rivers, "2011-01-01/2011-12-31"))) == 365
 
 
 def test_an_answer_that_is_not_what_it_should_be_is_on_record(data: InputsNamespace, upstream: Upstream) -> None:

@@ -75,6 +75,7 @@ def test_the_gaps_of_days_are_the_days_that_are_not_known(known: list[tuple[int,
     [
         ("2018-01-01/2018-12-31", "2018-01-01", "2019-01-01T00:00:00"),
         ("2018-01-01/2020-02-29", "2018-01-01", "2020-03-01T00:00:00"),
+        (iter(["2018-01-01", "2018-12-31"]), "2018-01-01", "2019-01-01T00:00:00"),
         (("2018-01-01", date(2018, 12, 31)), "2018-01-01", "2019-01-01T00:00:00"),
         (("2018-01-01", datetime(2018, 12, 31)), "2018-01-01", "2018-12-31T00:00:00.000001"),
         ("2018-01-01T06:00/2018-12-31T18:00", "2018-01-01T06:00", "2018-12-31T18:00:00.000001"),
@@ -90,9 +91,10 @@ def test_both_ends_are_included_and_a_day_is_all_of_it(period: Any, start: str |
     assert windows.asked(period, NOW) == expected
 
 
-def test_a_period_that_ends_before_it_begins_is_refused() -> None:
+@pytest.mark.parametrize("period", ["2018-01-02/2018-01-01", "2018", 2018, ("2018-01-01",), "2018-01-01/soon"])
+def test_what_is_no_period_is_refused(period: Any) -> None:
     with pytest.raises(InvalidInput):
-        windows.asked("2018-01-02/2018-01-01", NOW)
+        windows.asked(period, NOW)
 
 
 @given(spans)

@@ -189,7 +189,9 @@ class Series:
             raise self._partly(wanted, now.known.newest, plans, harvest, error) from error
         if harvest.files:
             return None, harvest.files
-        return self._there(wanted, self._kept(wanted, held, harvest, how)), []
+        now = self._kept(wanted, held, harvest, how)
+        self._fetcher.backoff.obtained(wanted.arrival.entry_id)  # also where there is nothing: it has answered
+        return self._there(wanted, now), []
 
     def _ask(self, wanted: Wanted, plans: Sequence[_Plan], how: How, harvest: Harvest) -> None:
         """Fetch asset by asset; what came before one that fails is in the harvest."""

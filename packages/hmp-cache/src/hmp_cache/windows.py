@@ -102,10 +102,11 @@ def asked(period: Any, now: datetime) -> Window:
     >>> str(asked("2001-01-01/2005-12-31", now)[1]), str(asked("2001-01-01/2005-12-31T12:00", now)[1])
     ('2006-01-01 00:00:00', '2005-12-31 12:00:00.000001')
     """
-    start, end = checked_period(period) or (None, None)
+    said = tuple(period) if isinstance(period, Iterable) and not isinstance(period, str) else period
+    start, end = checked_period(said) or (None, None)
     if end is None:
         return start or EVER, max(now, start or EVER) + _MOMENT
-    last = (period.split("/") if isinstance(period, str) else list(period))[1]
+    last = said.split("/")[1] if isinstance(said, str) else said[1]
     return start or EVER, min(end, _LAST) + (_DAY if _is_day(last) and end < _LAST else _MOMENT)
 
 
