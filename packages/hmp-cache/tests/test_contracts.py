@@ -10,8 +10,8 @@ from hmp_cache.contracts import CONTRACTS, GENERIC, UNITS, contract_for
 @pytest.mark.parametrize(
     ("variable", "unit", "low", "high"),
     [
-        ("discharge", "m3 s-1", 0, 5e5),
-        ("discharge", "l/s", 0, 5e8),
+        ("discharge", "m3 s-1", -5e4, 5e5),
+        ("discharge", "l/s", -5e7, 5e8),
         ("precipitation", "m d-1", 0, 2),
         ("precipitation", "kg m-2 s-1", 0, 600 / 3600),
         ("temperature", "K", 178.15, 338.15),
@@ -39,9 +39,9 @@ def test_every_contract_has_limits_that_are_no_point(variable: str) -> None:
 
 
 @pytest.mark.parametrize("variable", CONTRACTS)
-def test_a_filler_is_impossible_in_the_usual_unit(variable: str) -> None:
+def test_a_filler_is_impossible_in_the_usual_unit_or_unusual(variable: str) -> None:
     contract = CONTRACTS[variable]
-    low, high = contract.limits(next(iter(contract.ranges))) or (0, 0)
+    low, high = contract.usual or contract.limits(next(iter(contract.ranges))) or (0, 0)
     assert not low <= -9999 <= high
 
 

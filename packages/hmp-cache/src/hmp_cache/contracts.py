@@ -1,6 +1,8 @@
 """What the values of each variable may be: names of its columns, and what is physically possible in which unit.
 
 The limits are wide: they catch a wrong unit, a sign, a ``-9999`` that stands for nothing, never an extreme event.
+Where a negative value is possible and rare (tides and backwater turn rivers round, and gauges publish that), the
+numbers that stand for a missing value are looked for by themselves.
 World records behind them: rain 1825 mm in a day and 401 mm in an hour, wind 113 m/s, air -89.2 to 56.7 degC (WMO
 World Weather and Climate Extremes Archive); the Amazon at Obidos has been gauged at 3.7e5 m3/s.
 """
@@ -57,11 +59,14 @@ class Contract:
         What the column of values is called, in lower case.
     ranges
         Canonical unit -> least and greatest possible value. Empty: nothing is asked of columns, times and values.
+    usual
+        Least and greatest value that is usual, where that is less than what is possible.
     """
 
     name: str
     columns: frozenset[str] = frozenset()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    usual: tuple[float, float] | None = None
 
     def limits(self, unit: str | None) -> tuple[float, float] | None:
         """Return the least and greatest value possible in ``unit``.
@@ -71,7 +76,7 @@ class Contract:
         Examples
         --------
         >>> contract_for("discharge").limits("l s-1")
-        (0.0, 500000000.0)
+        (-50000000.0, 500000000.0)
         """
         spelled = UNITS.get(unit or "")
         if spelled is not None and spelled[0] in self.ranges:
@@ -86,9 +91,11 @@ def _in_unit(range_: tuple[float, float], spelled: tuple[str, float, float]) -> 
     return low, high
 
 
-def _contract(name: str, columns: str, **ranges: tuple[float, float]) -> Contract:
+def _contract(
+    name: str, columns: str, *, usual: tuple[float, float] | None = None, **ranges: tuple[float, float]
+) -> Contract:
     known = frozenset(columns.split()) | {name, "value", "val", "valeur"}
-    return Contract(f"{name}/1", known, {_SHORT[short]: limits for short, limits in ranges.items()})
+    return Contract(f"{name}/1", known, {_SHORT[short]: limits for short, limits in ranges.items()}, usual)
 
 
 _SHORT = {
@@ -100,7 +107,14 @@ _SHORT = {
 GENERIC = Contract("generic/1")
 
 _ALL = (
-    _contract("discharge", "q qobs q_obs flow streamflow runoff debit", m3s=(0, 5e5), mmd=(0, 2e3), mmh=(0, 5e2)),
+    _contract(
+        "discharge",
+        "q qobs q_obs flow streamflow runoff debit",
+        m3s=(-5e4, 5e5),
+        mmd=(-200, 2e3),
+        mmh=(-50, 5e2),
+        usual=(0, 5e5),
+    ),
     _contract("precipitation", "p prec precip pr rain rainfall tp pluie", mmd=(0, 2e3), mmh=(0, 6e2), m=(0, 30)),
     _contract("air_temperature", "t temp temperature tas t2m tmean tmin tmax", degc=(-95, 65)),
     _contract("water_temperature", "t temp temperature", degc=(-5, 100)),

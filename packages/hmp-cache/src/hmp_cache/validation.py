@@ -250,7 +250,7 @@ def _numbers(name: str, column: pa.ChunkedArray, contract: Contract, unit: str |
         yield Finding("columns", f"column {name} holds {value!r} in row {row}, expected numbers")
         return
     yield from _possible(name, numbers, contract.limits(unit), unit)
-    if unit not in UNITS:
+    if contract.usual or unit not in UNITS:
         yield from _fillers(name, numbers, contract)
 
 
@@ -278,14 +278,14 @@ FILLERS = (-9999.0, -9999.9, -99999.0, -999.0, -999.9)
 
 
 def _fillers(name: str, numbers: pa.ChunkedArray, contract: Contract) -> Iterator[Finding]:
-    """Where the unit is not known, the widest limits let a filler pass; only the usual units tell it from a value."""
+    """Limits that are wide let a filler pass; only what is usual tells it from a value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    low, high = next(iter(contract.ranges.values()))
+    low, high = contract.usual or next(iter(contract.ranges.values()))
     fillers = [value for value in FILLERS if not low <= value <= high]
     if (count := _count(pc.is_in(numbers, value_set=pa.array(fillers, pa.float64())))) > 0:
-        said = f"{count} values of column {name} stand for a missing one (as {fillers[0]:g}); leave those empty"
+        said = f"{count} values of column {name} stand for a missing one (as {fillers[0]:g}); leave missing values empty"
         yield Finding("range", said)
 
 
