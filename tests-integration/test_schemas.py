@@ -60,6 +60,7 @@ GROUPS = {
         "about": "description scientific_objective contact_email study_area_name",
         "doi": "doi",
         "trash": "trashed_at",
+        "packed": "zarr_packed pack_sha256",
     },
     ("catalog", "calibration_sessions"): {
         "end": "n_iterations best_sim_id best_objective best_params_hash ended_at duration_s status error_message"
