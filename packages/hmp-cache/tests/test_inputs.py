@@ -248,7 +248,7 @@ def test_a_file_that_fails_is_kept_aside_and_not_served(data: InputsNamespace, w
     assert data.find() == []
     assert _visible(data) == []
     assert caught.value.checks == ["range"]
-    assert (data.workspace / caught.value.path).read_text().endswith("-5\n")
+    assert (data.workspace / caught.value.path).read_text().endswith("-9e9\n")
     assert caught.value.path.startswith("data/.rejected/")
 
 
