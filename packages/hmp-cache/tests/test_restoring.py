@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from water_services import HubEau
 
 import hmp_cache
 from hmp_cache import ArtifactGone, DataCatalogDuckDB, Entry, EntryNotFound, InputsNamespace
@@ -247,3 +248,60 @@ def test_what_was_purged_is_brought_back_only_if_it_is_named(data: InputsNamespa
     assert data.refresh() == []
     assert [each.outcome for each in data.refresh("q")] == ["unchanged"]
     assert data.check() == [purged]
+
+
+# ── series ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def gauge(workspace: Path) -> Iterator[HubEau]:
+    """A service with daily means, that a workspace knows."""
+    with HubEau() as running:
+        for day in range(1, 21):
+            running.daily(f"2001-01-{day:02}", day * 1000.0)
+        hmp_cache.open(workspace, create=True).close()
+        with (workspace / "workspace.toml").open("a") as file:
+            file.write(f'\n[sources.hubeau]\nurl = "{running.address}"\n')
+        yield running
+
+
+def revise(service: HubEau) -> None:
+    """Publish another value for a day."""
+    service.tables["obs_elab"][2]["resultat_obs_elab"] = 77000.0
+
+
+ASKED: dict[str, Any] = {"variable": "discharge", "source": "hubeau", "station": "K003002010"}
+
+
+def test_a_purged_series_comes_back_byte_by_byte(workspace: Path, gauge: HubEau) -> None:
+    with hmp_cache.open(workspace) as data:
+        data.fetch(period="2001-01-01/2001-01-10", **ASKED)
+        entry = data.fetch(period="2001-01-05/2001-01-20", **ASKED)
+        before = entry.path.read_bytes()
+        plan = data.prune(older_than="0h", apply=True)
+        assert len(plan) == 2
+        assert data.restore(entry).path.read_bytes() == before
+        assert [v.state for v in data.versions(entry)] == ["current", "purged"]
+        assert data.restore(data.versions(entry)[1]).state == "superseded"
+
+
+def test_a_series_whose_source_has_revised_it_is_told(workspace: Path, gauge: HubEau) -> None:
+    with hmp_cache.open(workspace) as data:
+        entry = data.fetch(period="2001-01-01/2001-01-10", **ASKED)
+        data.prune(older_than="0h", apply=True)
+        revise(gauge)
+        with pytest.raises(UpstreamChanged) as told:
+            data.restore(entry)
+        assert told.value.expected == entry.sha256
+        assert data.versions(entry)[0].state == "purged"
+        new = data.restore(entry, accept_change=True)
+        assert new.sha256 == told.value.found
+        assert [v.state for v in data.versions(entry)] == ["current", "purged"]
+
+
+def test_refresh_of_a_series(workspace: Path, gauge: HubEau) -> None:
+    with hmp_cache.open(workspace) as data:
+        data.fetch(period="2001-01-01/2001-01-10", **ASKED)
+        assert [each.outcome for each in data.refresh()] == ["unchanged"]
+        revise(gauge)
+        assert [each.outcome for each in data.refresh()] == ["changed"]

@@ -138,6 +138,14 @@ class _Held:
     at: int
     #: 0 is the newest version of its input
     rank: int = 0
+    is_series: bool = False
+
+    @property
+    def obtainable(self) -> bool:
+        """Whether somebody can be asked for the bytes again: a source, or another machine."""
+        entry = self.entry
+        remote = entry.uri is not None and "://" in entry.uri and not entry.uri.startswith("file:")
+        return not entry.is_custom and (self.is_series or remote)
 
 
 def prune(rooms: Rooms, wish: Wish, filters: Mapping[str, Any], *, apply: bool) -> Plan:
@@ -166,9 +174,11 @@ def _held(rooms: Rooms, filters: Mapping[str, Any]) -> list[_Held]:
     """Return every version of the inputs that fit whose bytes are here; of each input the newest first."""
     with rooms.store.reading() as backend:
         found = queries.entries(queries.every(backend, filters, removed=True), rooms.shelf)
-        news = queries.news(backend)
+        news, series = queries.news(backend), queries.series(backend)
     here = [entry for entry in found if entry.state not in {"purged", "missing"}]
-    held = [_Held(entry, entry.state == "current", news[str(entry.artifact_id)]) for entry in here]
+    held = [
+        _Held(e, e.state == "current", news[str(e.artifact_id)], is_series=str(e.artifact_id) in series) for e in here
+    ]
     held.sort(key=lambda each: (each.current, each.at), reverse=True)
     count: Counter[UUID] = Counter()
     for each in held:
@@ -196,18 +206,13 @@ def _why_not(rooms: Rooms, each: _Held, locked: frozenset[str], *, force: bool) 
         return "it stays where its owner has it"
     if placed and not Bytes(entry.sha256, entry.signature).are_in(rooms.shelf.local(entry.relative_path)):
         return "the file was changed since"
-    if each.current and not obtainable(entry):
+    if each.current and not each.obtainable:
         return "it cannot be fetched again; `remove` gives it up"
-    if not force and not obtainable(entry):
+    if not force and not each.obtainable:
         return "it cannot be fetched again; with force it goes"
     if entry.sha256 in locked:
         return "hydromodpy.lock names it; with force it goes"
     return None
-
-
-def obtainable(entry: Entry) -> bool:
-    """Return whether the bytes can be asked for again: they came from another machine."""
-    return not entry.is_custom and entry.uri is not None and "://" in entry.uri and not entry.uri.startswith("file:")
 
 
 def _down_to(limit: int, held: Sequence[_Held], wanted: Sequence[_Held]) -> list[_Held]:

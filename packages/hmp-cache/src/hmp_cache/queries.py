@@ -89,6 +89,11 @@ def news(backend: CatalogBackend) -> dict[str, int]:
     return {str(artifact): int(clock, 16) for artifact, clock in backend.fetch_all(_sql("news"))}
 
 
+def series(backend: CatalogBackend) -> set[str]:
+    """Return the artifact ids of the versions that a source was asked for window by window."""
+    return {str(artifact) for (artifact,) in backend.fetch_all(_sql("series"))}
+
+
 def fetched(backend: CatalogBackend) -> dict[str, str]:
     """Return artifact id -> when it was last fetched or confirmed, as ISO 8601 text in UTC."""
     return {str(artifact): moment.isoformat() for artifact, moment in backend.fetch_all(_sql("fetched"))}

@@ -58,6 +58,12 @@ FROM artifacts a
 LEFT JOIN provenance p ON p.artifact_id = a.id
 GROUP BY a.id, a._stamp, a._stamp_place;
 
+-- name: series
+-- The versions that are made of windows that a source was asked for.
+SELECT DISTINCT CAST(artifact_id AS VARCHAR)
+FROM provenance
+WHERE json_array_length(request, '$.windows') > 0;
+
 -- name: fetched
 -- When each version that was fetched was last fetched or confirmed.
 SELECT CAST(artifact_id AS VARCHAR), max(fetched_at)
