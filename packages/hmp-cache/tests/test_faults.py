@@ -79,7 +79,11 @@ def test_a_fault_is_not_served(node: InputsNamespace, web: Any, reply: Any, faul
     _fetch(node, uri, refresh=True, station=station)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.title)
+#: A third of them in the ordinary run: what is there is left by the same lines whatever the fault.
+SOME = [pytest.param(f, id=f.title, marks=[pytest.mark.soak] if n % 3 else []) for n, f in enumerate(FAULTS)]
+
+
+@pytest.mark.parametrize("fault", SOME)
 def test_a_fault_leaves_what_is_there(node: InputsNamespace, web: Any, reply: Any, fault: Fault) -> None:
     path, station = f"/{FAULTS.index(fault)}/{fault.name}", f"held {FAULTS.index(fault)}"
     uri = web.on(path, reply(body=fault.good))
