@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import hmp_catalog
-from hmp_catalog import checks, manifest
+from hmp_catalog import checks, doing, manifest
 from hmp_catalog.checks import CHECKS
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
@@ -246,3 +246,43 @@ def test_a_catalog_that_was_lost_with_its_log_is_missed_where_runs_are_left(told
     for folder in (told / "simulations").iterdir():
         shutil.rmtree(folder)
     assert [finding.code for finding in _found(told)] == [codes.ABSENT.name]
+
+
+# ── thrown away ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_trash_and_purges_are_nothing_to_say(told: Path) -> None:
+    with hmp_catalog.open(told) as cat:
+        cat.delete("base")
+        cat.purge("wet", reason="asked for")
+    assert _names(told) == {"backup-none"}
+
+
+def _names(project: Path) -> set[str]:
+    return {finding.code for finding in _found(project)}
+
+
+def test_a_folder_that_is_gone_from_the_trash_is_told(told: Path) -> None:
+    with hmp_catalog.open(told) as cat:
+        folder = cat.delete("base").folder
+    shutil.rmtree(folder)
+    assert str(_one(told, checks.GONE).where) == str(folder)
+
+
+def test_a_run_in_the_trash_is_verified_too(told: Path) -> None:
+    with hmp_catalog.open(told) as cat:
+        folder = cat.delete("base").folder
+    (folder / "tables" / "timeseries.parquet").write_bytes(b"x")
+    assert _one(told, checks.FILE_CHANGED)
+
+
+def test_what_is_half_done_is_told(told: Path) -> None:
+    with hmp_catalog.open(told) as cat:
+        event = cat.store.prepare("run.trashed", {"sim_id": cat["base"].sim_id, "project": "aare"})
+        begun = doing.Doing("trash", cat["base"].sim_id, cat["base"].folder.name, event.as_dict())
+    doing.begin(catalog_path(told), begun)
+    assert "trash of" in _one(told, checks.HALF_DONE).what
+    _settle(told)
+    assert checks.HALF_DONE.name not in _names(told)
+    with hmp_catalog.open(told) as cat:
+        assert [run.name for run in cat.trash] == ["base"]

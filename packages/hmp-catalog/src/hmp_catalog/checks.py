@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmp_catalog import manifest, packs, queries
+from hmp_catalog import doing, manifest, packs, queries
 from hmp_catalog.calibration import STATUSES
 from hmp_catalog.facts import ENDS
 from hmp_catalog.fold import AUDITED
@@ -67,6 +67,12 @@ INTERRUPTED = Code(
     "A simulation whose process ended before it was sealed.",
     "nothing: it stays listed as interrupted; run it again",
 )
+HALF_DONE = Code(
+    "half-done",
+    "warning",
+    "A simulation was being thrown away, restored or purged when the process died.",
+    "open the catalog where it may be written: the rest is done then",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ def ask(backend: CatalogBackend) -> list[Kept]:
 def look(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:
     """Yield where folders, manifests and rows do not tell the same; files are looked at by size alone."""
     folders = _folders(case.home)
+    yield from _half_done(case)
     rows = {kept.folder: kept for kept in told or ()}
     if told is not None:
         yield from _rows(case, told, {folder.name for folder in folders})
@@ -102,10 +109,21 @@ def look(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:
 
 
 def _folders(project: Path) -> list[Path]:
-    home = project / "simulations"
-    if not home.is_dir():
-        return []
-    return sorted(Path(entry.path) for entry in os.scandir(home) if entry.is_dir() and not entry.name.startswith("."))
+    """Return the folders of runs, those in the trash too."""
+    found: list[Path] = []
+    for home in (project / manifest.HOME, project / manifest.TRASH):
+        if home.is_dir():
+            with os.scandir(home) as entries:
+                found += sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
+    return found
+
+
+def _half_done(case: Case) -> Iterator[Finding]:
+    try:
+        for each in doing.half_done(case.home / "catalog.duckdb"):
+            yield case.finding(HALF_DONE, f"{each.verb} of {each.sim_id[:8]} was begun and not ended", case.home)
+    except CorruptError as error:
+        yield case.finding(HALF_DONE, str(error), Path(error.path))
 
 
 def _orphans(case: Case, folders: Sequence[Path], known: Collection[str]) -> Iterator[Finding]:
@@ -125,12 +143,12 @@ def _what_is_in(folder: Path) -> str:
 
 def _rows(case: Case, told: Sequence[Kept], there: set[str]) -> Iterator[Finding]:
     for kept in told:
-        if kept.status in ENDS and not kept.trashed and kept.folder not in there:
-            where = case.home / "simulations" / kept.folder
+        if kept.status in ENDS and kept.folder not in there:
+            where = case.home / (manifest.TRASH if kept.trashed else manifest.HOME) / kept.folder
             yield case.finding(GONE, f"{kept} has no folder", where)
     open_ = [kept for kept in told if not kept.trashed and queries.state(kept.status, kept.owner) == "interrupted"]
     # one that was sealed and cannot be read is told of as that
-    open_ = [kept for kept in open_ if not (case.home / "simulations" / kept.folder / manifest.NAME).is_file()]
+    open_ = [kept for kept in open_ if not (case.home / manifest.HOME / kept.folder / manifest.NAME).is_file()]
     if open_:
         yield case.finding(INTERRUPTED, f"{len(open_)} simulations were never sealed: {some(open_)}")
 
@@ -139,7 +157,7 @@ def _folder(case: Case, folder: Path, kept: Kept | None) -> Iterator[Finding]:
     try:
         content, checksum = manifest.read(folder)
     except FileNotFoundError:
-        if kept is not None and kept.status in ENDS and not kept.trashed:
+        if kept is not None and kept.status in ENDS:
             yield case.finding(NO_MANIFEST, f"{kept} has no {manifest.NAME}", folder)
         return
     except CorruptError as error:
@@ -234,6 +252,7 @@ CHECKS = Checks(
         FILE_GONE,
         FILE_CHANGED,
         INTERRUPTED,
+        HALF_DONE,
     ),
     relations=(
         *(Relation(f"{table}.sim_id", _RUN) for table in _OF_A_RUN),
