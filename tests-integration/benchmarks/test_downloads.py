@@ -59,7 +59,8 @@ def _uris() -> Iterator[list[str]]:
 def _by_curl(uris: list[str], folder: Path) -> None:
     asked = folder / "asked"
     asked.write_text("".join(f'url = "{uri}"\noutput = "{folder}/{n}.bin"\n' for n, uri in enumerate(uris)))
-    subprocess.run(["curl", "-s", "--no-progress-meter", "--parallel", "--parallel-max", "8", "-K", str(asked)], check=True)
+    command = ["curl", "-s", "--no-progress-meter", "--parallel", "--parallel-max", "8", "-K", str(asked)]
+    subprocess.run(command, check=True)
     asked.unlink()
 
 
