@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 VERBS = ("trash", "restore", "purge")
 #: Kills in an ordinary run, by verb, beside one at the last line; and in each part of the soak.
 FEW = {"trash": 1, "restore": 1, "purge": 3}
-PARTS, EACH = 8, 25
+PARTS, EACH = 20, 8
 
 
 class Victims:
