@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +20,12 @@ from hmp_catalog.lifecycle import Lifecycle
 from hmp_catalog.observations import Observations
 from hmp_catalog.plain import real, word
 from hmp_catalog.recorder import Recorder
-from hmp_catalog.records import RunSpec
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
 from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_catalog.writes import LowLevelWriter, verb
 from hmp_core.databases import Database
-from hmp_core.errors import DatabaseNotFound, InvalidInput, MigrationPending, NotWritable
+from hmp_core.errors import DatabaseNotFound, MigrationPending, NotWritable
 from hmp_core.events import EventStore
 from hmp_core.events.rebuild import rebuild
 from hmp_core.layout import anchor, catalog_path
@@ -180,13 +178,8 @@ class SimulationCatalog:
         NotWritable, StorageError
             If it cannot be recorded here.
         """
-        naming.require_mode(if_exists)
-        self._store.authorize(write=True, what=f"record {name or solver}")
-        if about.get("parent") is not None:
-            parent = about["parent"]
-            about["parent"] = parent.sim_id if isinstance(parent, Run) else self[parent].sim_id
-        recorder = Recorder(self._store, self.path, self.workspace, _spec(solver, name, parameters, inputs, about))
-        return naming.begin(self._store, recorder, if_exists=if_exists, own_id=about.get("sim_id") is not None)
+        said = {"solver": solver, "name": name, "parameters": parameters or {}, "inputs": inputs}
+        return naming.record(self, said | about, if_exists)
 
     def calibration(
         self,
@@ -595,9 +588,7 @@ class SimulationCatalog:
         NotWritable
             If the catalog was opened read-only.
         """
-        if self._store.read_only:
-            message = f"{self._store.path} was opened read-only"
-            raise NotWritable(message, path=str(self._store.path))
+        _refuse_read_only(self._store)
         return rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout)
 
     def close(self) -> None:
@@ -618,15 +609,10 @@ def rebuild_catalog(project: Path, *, auth: AuthBackend | None = None, timeout: 
     return rebuild(database.path, FOLD, timeout=timeout, auth=authority, resource=database.resource)
 
 
-def _spec(solver: str, name: str | None, parameters: Any, inputs: Any, about: dict[str, Any]) -> RunSpec:
-    unknown = sorted(about.keys() - {f.name for f in fields(RunSpec)})
-    if unknown:
-        known = sorted({f.name for f in fields(RunSpec)} - {"solver"})
-        message = f"record() knows no {', '.join(unknown)}; it takes {', '.join(known)}"
-        raise InvalidInput(message)
-    return RunSpec(
-        solver=solver, name=name, parameters={} if parameters is None else parameters, inputs=inputs, **about
-    )
+def _refuse_read_only(store: EventStore) -> None:
+    if store.read_only:
+        message = f"{store.path} was opened read-only"
+        raise NotWritable(message, path=str(store.path))
 
 
 def _reopened(path: str, read_only: bool, auth: AuthBackend | None, timeout: float) -> SimulationCatalog:  # noqa: FBT001

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import queries
 from hmp_catalog.errors import DuplicateSimulationName
+from hmp_catalog.recorder import Recorder
+from hmp_catalog.records import spec_of
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from hmp_catalog.recorder import Recorder
+    from hmp_catalog.catalog import SimulationCatalog
     from hmp_core.events import EventStore
 
 MODES = ("keep", "fail", "version", "replace")
@@ -23,6 +25,17 @@ def require_mode(if_exists: str) -> None:
     if if_exists not in MODES:
         message = f"if_exists is {if_exists!r}, expected one of {', '.join(MODES)}"
         raise InvalidInput(message)
+
+
+def record(catalog: SimulationCatalog, said: dict[str, Any], if_exists: str) -> Recorder:
+    """Open a run; see `SimulationCatalog.record`."""
+    require_mode(if_exists)
+    catalog.store.authorize(write=True, what=f"record {said['name'] or said['solver']}")
+    parent = said.get("parent")
+    if parent is not None:
+        said["parent"] = parent.sim_id if hasattr(parent, "sim_id") else catalog[parent].sim_id
+    recorder = Recorder(catalog.store, catalog.path, catalog.workspace, spec_of(said))
+    return begin(catalog.store, recorder, if_exists=if_exists, own_id=said.get("sim_id") is not None)
 
 
 def begin(store: EventStore, recorder: Recorder, *, if_exists: str, own_id: bool) -> Recorder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hmp_catalog.plain import mapping, numbers, period_text, plain, text, uuid_text, whole, word
@@ -77,12 +77,11 @@ class RunSpec:
     def __post_init__(self) -> None:
         """Refuse here what could not be kept: what is acknowledged must fold."""
         kept = {name: text(getattr(self, name), name) for name in _TEXTS}
-        for name in ("name", "study_area", "flow_regime", "mesh_topology"):
+        for name in ("study_area", "flow_regime", "mesh_topology"):
             if kept[name] is not None:
                 word(kept[name], name)
-        if kept["name"] is not None and kept["name"].startswith("@"):
-            message = f"name is {self.name!r}; what begins with '@' is a reference"
-            raise InvalidInput(message)
+        if kept["name"] is not None:
+            run_name(kept["name"])
         for name, value in (
             *kept.items(),
             ("solver", word(self.solver, "solver (as 'gr4j' or 'modflow6')")),
@@ -132,6 +131,48 @@ class RunSpec:
             "keywords": ", ".join(["hydrology", *([self.study_area] if self.study_area else [])]),
         }
         return {name: value for name, value in said.items() if value is not None}
+
+
+def run_name(name: Any) -> str:
+    """Return the name of a run as it is kept.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not text, or begins with "@" as references do.
+    """
+    if word(name, "name").startswith("@"):
+        message = f"name is {name!r}; what begins with '@' is a reference"
+        raise InvalidInput(message)
+    return word(name, "name")
+
+
+def tag_changes(changes: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return tags with whether each is added: a leading "-" takes one away.
+
+    Raises
+    ------
+    InvalidInput
+        If one is no tag.
+    """
+    said = [(word(word(change, "tag").removeprefix("-"), "tag"), change[0] != "-") for change in changes]
+    tag_names(name for name, _ in said)
+    return said
+
+
+def spec_of(said: Mapping[str, Any]) -> RunSpec:
+    """Return what is known of a run when it begins.
+
+    Raises
+    ------
+    InvalidInput
+        For a keyword nobody knows, or a value that cannot be kept.
+    """
+    known = {each.name for each in fields(RunSpec)}
+    if unknown := sorted(said.keys() - known):
+        message = f"record() knows no {', '.join(unknown)}; it takes {', '.join(sorted(known - {'solver'}))}"
+        raise InvalidInput(message)
+    return RunSpec(**said)
 
 
 def tag_names(tags: Any) -> list[str]:

@@ -13,7 +13,8 @@ from hmp_catalog.errors import SimulationNotFound
 from hmp_catalog.facts import OUTLET, described, metric_facts
 from hmp_catalog.lifecycle import PINNED
 from hmp_catalog.plain import text, word
-from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
+from hmp_catalog.records import run_name, tag_changes
+from hmp_core.errors import MissingPart, PathNotFound
 from hmp_core.locks import this_process
 
 if TYPE_CHECKING:
@@ -162,6 +163,12 @@ class Run:
         file = self._file("tables/timeseries.parquet")
         return to_series(read_timeseries(file, variable=variable, station=station, period=period))
 
+    def _timeseries(self, variable: str, station: str | None, period: tuple[Any, Any] | None) -> pa.Table:
+        from hmp_catalog.tables import read_timeseries
+
+        file = self._file("tables/timeseries.parquet")
+        return read_timeseries(file, variable=variable, station=station, period=period)
+
     def observed(
         self, variable: str, *, station: str | None = None, period: tuple[Any, Any] | None = None
     ) -> pd.Series:
@@ -207,16 +214,14 @@ class Run:
         InvalidInput
             If they are in different units, or have no time in common.
         """
-        from hmp_catalog import scoring
+        from hmp_catalog.scoring import compared
 
-        file = self._file("tables/timeseries.parquet")
-        simulated = scoring.simulated(file, variable, station, period)
-        place = simulated["station"][0].as_py() or OUTLET
-        there = scoring.counterpart(self._catalog.observations, variable, observed or place, period)
-        found, how = scoring.score(simulated, there, metrics)
-        said = [metric_facts(n, v, station=place, variable=variable, **how) for n, v in found.items()]
-        self._say(*(("run.measured", {"metric": facts}) for facts in said))
-        return dict(found)
+        simulated = self._timeseries(variable, station, period)
+        return self._measured(compared(simulated, self._catalog.observations, observed, metrics))
+
+    def _measured(self, facts: list[dict[str, Any]]) -> dict[str, float]:
+        self._say(*(("run.measured", {"metric": one}) for one in facts))
+        return {one["name"]: float(one["value"]) for one in facts}
 
     def table(self, kind: str) -> pa.Table:
         """Return the table that was recorded as ``kind``."""
@@ -261,10 +266,13 @@ class Run:
         PathNotFound
             If it left no such file.
         """
+        return self._left(path).open("rb")
+
+    def _left(self, path: str) -> Path | packs.Packed:
         if path not in {str(said["path"]) for said in self.files()}:
             message = f"run {self.name or self.sim_id[:8]} left no {path!r}; see files()"
             raise PathNotFound(message, path=path)
-        return self._file(path).open("rb")
+        return self._file(path)
 
     def pack(self) -> Run:
         """Make one file of its tables, fields and artefacts (``files.zip``); everything reads as before.
@@ -308,30 +316,18 @@ class Run:
         MissingPart
             If the umbrella, which knows both scopes, is not installed.
         """
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group="hmp.bridge", name="input_entries"):
-            return point.load()(self)  # type: ignore[no-any-return]
-        message = "the way from a run to the input cache is in the umbrella: install hmp-hydromodpy"
-        raise MissingPart(message, install="hmp-hydromodpy")
+        return _bridge("input_entries")(self)  # type: ignore[no-any-return]
 
     # ── what is said of it later ─────────────────────────────────────────────────────────────────────
 
     def tag(self, *changes: str) -> Run:
         """Add tags; ``"-draft"`` removes the tag "draft". All of them, or none if one is no tag."""
-        said = [(word(word(change, "tag").removeprefix("-"), "tag"), change[0] != "-") for change in changes]
-        for name, _ in said:
-            if name.startswith("-"):
-                message = f"tag is {name!r}; a tag does not begin with '-'"
-                raise InvalidInput(message)
+        said = tag_changes(changes)
         return self._say(*(("run.tagged", {"tag": name, "on": on}) for name, on in said))
 
     def rename(self, name: str) -> Run:
         """Give it another name; its folder stays where it is."""
-        if word(name, "name").startswith("@"):
-            message = f"name is {name!r}, expected text that does not begin with '@'"
-            raise InvalidInput(message)
-        return self._say(("run.renamed", {"name": word(name, "name")}))
+        return self._say(("run.renamed", {"name": run_name(name)}))
 
     def note(self, words: str | None) -> Run:
         """Set the note; None takes it away."""
@@ -397,3 +393,13 @@ class Run:
             if v not in (None, {}, [], "")
         )
         return f"<table><caption>Run {html.escape(self.name or self.sim_id[:8])}</caption>{rows}</table>"
+
+
+def _bridge(name: str) -> Any:
+    """Return the umbrella's way from a run to the input cache."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="hmp.bridge", name=name):
+        return point.load()
+    message = "the way from a run to the input cache is in the umbrella: install hmp-hydromodpy"
+    raise MissingPart(message, install="hmp-hydromodpy")

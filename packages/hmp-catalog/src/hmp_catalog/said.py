@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hmp_catalog.environment import capture, solver_facts
 from hmp_catalog.facts import parameter_facts
 from hmp_catalog.inputs import as_inputs, describe
-from hmp_catalog.plain import word
+from hmp_catalog.plain import plain, word
 from hmp_catalog.records import RunSpec, tag_names
 from hmp_core.errors import InvalidInput, NotFound
 
@@ -58,6 +59,14 @@ class Said:
         else:
             self.tags.pop(name, None)
         return had != on
+
+    def correct_environment(self, facts: Mapping[str, Any]) -> None:
+        """Say something of the environment that was captured otherwise, or not at all."""
+        known = self.environment
+        if unknown := sorted(facts.keys() - known.keys()):
+            message = f"the environment of a run has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+            raise InvalidInput(message)
+        known.update(plain(facts, "environment"))
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────
 

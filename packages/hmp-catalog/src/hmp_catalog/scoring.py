@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import pairing
-from hmp_catalog.facts import OUTLETS
+from hmp_catalog.facts import OUTLET, OUTLETS, metric_facts
 from hmp_catalog.metrics import evaluate
 from hmp_core.errors import AmbiguousReference, NotFound
 
@@ -15,47 +14,48 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_catalog.observations import Observations
-    from hmp_catalog.packs import Packed
 
 #: What is computed unless more, or other, measures are named.
 USUAL = ("nse", "kge", "rmse", "pbias")
 
 
-def score(
-    simulated: pa.Table, observed: pa.Table, metrics: Iterable[str] | None = None
-) -> tuple[Mapping[str, float], dict[str, Any]]:
-    """Return name -> value, and what is recorded with each value: the period and the number of pairs.
+def compared(
+    simulated: pa.Table, observations: Observations, observed: str | None, metrics: Iterable[str] | None
+) -> list[dict[str, Any]]:
+    """Return what is kept of each measure of one simulated series: its value, the period and the number of pairs.
 
-    Raises
-    ------
-    InvalidInput
-        For different units, no common time, an unknown measure.
-    """
-    there, here, period = pairing.common(simulated, observed)
-    found = evaluate(there, here, list(USUAL if metrics is None else metrics))
-    return found, {"period": period, "n_samples": len(pairing.pairs(there, here)[0])}
-
-
-def simulated(file: Path | Packed, variable: str, station: str | None, period: tuple[Any, Any] | None) -> pa.Table:
-    """Return one simulated series of a file of time series.
+    Parameters
+    ----------
+    simulated
+        The series, in long form, and in the period that is compared.
+    observations
+        What was observed.
+    observed
+        The station that observed it, where it goes by another name.
+    metrics
+        Which measures; `USUAL` unless they are named.
 
     Raises
     ------
     NotFound, AmbiguousReference
-        If there is none, or one for each of several stations.
+        If there are several simulated series, or none or several that were observed there.
+    InvalidInput
+        For different units, no common time, an unknown measure.
     """
-    from hmp_catalog.tables import read_timeseries
-
-    found = read_timeseries(file, variable=variable, station=station, period=period)
-    stations = sorted(found["station"].unique().to_pylist())
+    first = simulated.slice(0, 1).to_pylist()[0]
+    stations = sorted(simulated["station"].unique().to_pylist())
     if len(stations) > 1:
-        message = f"{variable} was simulated at {', '.join(stations)}: name the station"
-        raise AmbiguousReference(message, reference=variable, candidates=stations)
-    return found
+        message = f"{first['variable']} was simulated at {', '.join(stations)}: name the station"
+        raise AmbiguousReference(message, reference=first["variable"], candidates=stations)
+    place = first["station"] or OUTLET
+    there, here, period = pairing.common(simulated, counterpart(observations, first["variable"], observed or place))
+    how: dict[str, Any] = {"period": period, "n_samples": len(pairing.pairs(there, here)[0])}
+    found = evaluate(there, here, list(USUAL if metrics is None else metrics))
+    return [metric_facts(n, v, station=place, variable=first["variable"], **how) for n, v in found.items()]
 
 
 def counterpart(
-    observations: Observations, variable: str, station: str | None, period: tuple[Any, Any] | None
+    observations: Observations, variable: str, station: str | None, period: tuple[Any, Any] | None = None
 ) -> pa.Table:
     """Return what was observed where a series was simulated.
 

@@ -139,9 +139,12 @@ def _input(sim: str, said: dict[str, Any], created: Any, stamp: str) -> Iterator
         },
         stamp,
     )
-    if said["role"] != "input":
-        return
-    yield Row(
+    if said["role"] == "input":
+        yield _provenance(sim, said, created, stamp)
+
+
+def _provenance(sim: str, said: dict[str, Any], created: Any, stamp: str) -> Row:
+    return Row(
         "provenance",
         (sim, said["variable"], said["entry_id"] or said["path"]),
         {

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from hmp_catalog.errors import SealedRunError, SimulationNotFound
 from hmp_catalog.facts import GLOBAL_ZONE, OUTLET
-from hmp_catalog.plain import plain
-from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from hmp_catalog.catalog import SimulationCatalog
@@ -121,11 +119,7 @@ class LowLevelWriter:
 
     def write_run_environment(self, /, sim_id: str, **facts: Any) -> None:
         """Correct what was captured of the environment, as ``solver_version_text="6.5.0"``."""
-        known = self._recorder(sim_id).said.environment
-        if unknown := sorted(facts.keys() - known.keys()):
-            message = f"the environment of a run has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
-            raise InvalidInput(message)
-        known.update(plain(facts, "environment"))
+        self._recorder(sim_id).said.correct_environment(facts)
 
     # ── what came out ────────────────────────────────────────────────────────────────────────────────
 
@@ -192,10 +186,12 @@ class LowLevelWriter:
 
     def write_field(self, /, sim_id: str, name: str, array: Any, **more: Any) -> None:
         """Keep a field; see `Recorder.field`."""
+        self._recorder(sim_id).field(name, array, **self._timed(sim_id, more))
+
+    def _timed(self, sim_id: str, more: dict[str, Any]) -> dict[str, Any]:
         dims = more.get("dims")
-        if "time" not in more and sim_id in self._times and (dims is None or "time" in dims):
-            more["time"] = self._times[sim_id]
-        self._recorder(sim_id).field(name, array, **more)
+        known = sim_id in self._times and (dims is None or "time" in dims)
+        return {"time": self._times[sim_id]} | more if known else more
 
     def write_field_stack(self, /, sim_id: str, name: str, steps: Sequence[Any], **more: Any) -> None:
         """Keep a field of which the steps are given one by one, in the order of time."""
