@@ -147,4 +147,4 @@ class Series(RuleBasedStateMachine):
 
 
 TestSeries = Series.TestCase
-TestSeries.settings = settings(max_examples=6, stateful_step_count=12, deadline=None)
+TestSeries.settings = settings(max_examples=4, stateful_step_count=12, deadline=None)

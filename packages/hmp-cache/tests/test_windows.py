@@ -64,7 +64,7 @@ def test_what_is_common_is_in_both(one: list[tuple[int, int]], other: list[tuple
 @given(spans, st.tuples(numbers, numbers).map(sorted))
 def test_the_gaps_of_days_are_the_days_that_are_not_known(known: list[tuple[int, int]], asked: list[int]) -> None:
     window = _window((asked[0], asked[1]))
-    assert _days(windows.gaps(window, map(_window, known), DAILY)) == set(range(*asked)) - _model(known)
+    assert _days(windows.gaps(window, map(_window, known), [], DAILY)) == set(range(*asked)) - _model(known)
 
 
 # ── what a period means ──────────────────────────────────────────────────────────────────────────────
@@ -115,11 +115,20 @@ def test_a_frequency_is_a_step(frequency: str | None, length: int) -> None:
     assert Step.of(frequency).length == timedelta(seconds=length)
 
 
-def test_a_gap_in_which_no_value_can_be_is_none() -> None:
-    known = [(datetime(2020, 1, 1), datetime(2020, 1, 1, 19))]
-    day = (datetime(2020, 1, 1), datetime(2020, 1, 2))
-    assert windows.gaps(day, known, Step.of("6h")) == []
-    assert windows.gaps(day, known, Step.of("1h")) == [(datetime(2020, 1, 1, 19), datetime(2020, 1, 2))]
+def test_a_gap_before_the_next_value_can_come_is_none() -> None:
+    """Of values every six hours one is at 18:30: the next is at 0:30."""
+    held = [(datetime(2020, 1, 1), datetime(2020, 1, 1, 19))]
+    step = Step.of("6h")
+    assert windows.gaps((datetime(2020, 1, 1), datetime(2020, 1, 2)), held, [], step) == []
+    later = (datetime(2020, 1, 1), datetime(2020, 1, 2, 0, 30))
+    assert windows.gaps(later, held, [], step) == [(datetime(2020, 1, 1, 19), datetime(2020, 1, 2, 1))]
+    assert windows.gaps(later, [], held, step) == [(datetime(2020, 1, 1, 19), datetime(2020, 1, 2, 1))]
+
+
+@pytest.mark.parametrize("frequency", ["6h", "1MS", "1D", "real-time"])
+def test_a_short_window_of_which_nothing_is_known_is_missing(frequency: str) -> None:
+    window = (datetime(2020, 1, 1, 18), datetime(2020, 1, 1, 18, 30))
+    assert windows.gaps(window, [], [], Step.of(frequency)) == [Step.of(frequency).whole(window)]
 
 
 def test_the_day_that_a_window_begins_or_ends_in_counts_whole() -> None:
@@ -132,16 +141,7 @@ def test_the_day_that_a_window_begins_or_ends_in_counts_whole() -> None:
 def test_gaps_of_a_series_without_a_step_are_one_if_they_are_less_than_a_day_apart() -> None:
     known = [(datetime(2020, 1, 1, 6), datetime(2020, 1, 1, 7)), (datetime(2020, 1, 2), datetime(2020, 1, 5))]
     week = (datetime(2020, 1, 1), datetime(2020, 1, 6))
-    assert windows.gaps(week, known, Step()) == [
+    assert windows.gaps(week, known, [], Step()) == [
         (datetime(2020, 1, 1), datetime(2020, 1, 2)),
         (datetime(2020, 1, 5), datetime(2020, 1, 6)),
     ]
-
-
-@given(st.tuples(numbers, numbers).map(sorted).filter(lambda s: s[0] < s[1]), st.data())
-def test_what_is_held_of_a_gap_is_in_it_and_has_its_rows(span: list[int], data: st.DataObject) -> None:
-    gap = _window((span[0], span[1]))
-    first = data.draw(st.integers(span[0], span[1] - 1))
-    last = data.draw(st.integers(first, span[1] - 1))
-    found = windows.held(gap, FIRST + timedelta(days=first, hours=6), FIRST + timedelta(days=last, hours=6), DAILY)
-    assert _days([found]) == set(range(first, last + 1))

@@ -42,10 +42,10 @@ class Known:
         """How far apart its values are."""
         return Step.of(self.key[_KEY.index("frequency")])
 
-    def known(self, box: BBox | None) -> list[Window]:
-        """Return the windows of which everything is known; with an extent, all over it."""
+    def gaps(self, asked: Window, box: BBox | None, empty: Iterable[Window] = ()) -> list[Window]:
+        """Return what is missing of a window; with an extent, what is not held all over it."""
         held = (w for w, entry in self.held if box is None or entry.bbox is None or covers(entry.bbox, box))
-        return [*held, *(window for window, _ in self.empty)]
+        return windows.gaps(asked, held, [*(window for window, _ in self.empty), *empty], self.step)
 
 
 class Coverage:
@@ -64,11 +64,11 @@ class Coverage:
         filters = {name: getattr(label, name) for name in ("variable", "source", "station", "frequency", "unit", "crs")}
         key = tuple(filters["station" if name == "station_id" else name] for name in _KEY)
         found = self._known(filters if label.bbox is None else filters | {"bbox": label.bbox})
-        known = [window for one in found if one.key == key for window in one.known(label.bbox)]
+        one = next((one for one in found if one.key == key), Known(key))
         with self._store.reading() as backend:
             empty = queries.empty(backend, wanted.arrival.entry_id, wanted.arrival.now)
-        known += [windows.opened((start, end), wanted.arrival.now) for start, end, _ in empty]
-        return [windows.closed(gap) for gap in windows.gaps(wanted.window, known, wanted.step)]
+        lacking = [windows.opened((start, end), wanted.arrival.now) for start, end, _ in empty]
+        return [windows.closed(gap) for gap in one.gaps(wanted.window, label.bbox, lacking)]
 
     def table(self, filters: Mapping[str, Any]) -> pa.Table:
         """Return the ledger; see `InputsNamespace.coverage`."""
@@ -173,7 +173,7 @@ def _rows(one: Known, asked: Window | None, box: BBox | None) -> Iterable[dict[s
         for window in windows.difference(_within([empty], asked), held):
             yield about | _row("empty", window) | {"expires_at": until}
     if asked is not None:
-        for window in windows.gaps(asked, one.known(box), one.step):
+        for window in one.gaps(asked, box):
             yield about | _row("missing", window) | {"bbox": list(box) if box else None}
 
 

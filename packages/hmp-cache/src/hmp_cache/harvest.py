@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hmp_cache import chronicle, windows
@@ -76,7 +76,7 @@ class Harvest:
             if all(rows[moment][0] is None for moment in there):
                 found.empty.append(window)
                 continue
-            part = windows.held(window, there[0], there[-1], self.step)
+            part = self.step.whole((there[0], there[-1] + timedelta(microseconds=1)))
             found.held.append((part, len(there)))
             found.empty.extend(windows.difference([window], [part]))
             found.replaced.append(window)

@@ -138,11 +138,10 @@ class Series:
         """Return which windows are to be asked for: neither held nor known to be empty."""
         if refresh:
             return [wanted.step.whole(wanted.window)]
-        missing = windows.gaps(wanted.window, held.windows, wanted.step)
-        if not missing:
+        if not windows.gaps(wanted.window, held.windows, [], wanted.step):
             return []
         empty = [window for window, _ in self._empty(wanted)]
-        return windows.gaps(wanted.window, [*held.windows, *empty], wanted.step)
+        return windows.gaps(wanted.window, held.windows, empty, wanted.step)
 
     def _empty(self, wanted: Wanted) -> list[tuple[Window, datetime | None]]:
         """Return in which windows the source has nothing, as far as is remembered, and until when."""

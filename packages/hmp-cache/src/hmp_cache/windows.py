@@ -155,16 +155,19 @@ def common(windows: Iterable[Window], others: Iterable[Window]) -> list[Window]:
     return difference(first, difference(first, others))
 
 
-def gaps(window: Window, known: Iterable[Window], step: Step) -> list[Window]:
-    """Return what is missing of a window; a gap in which no value can be is none.
+def gaps(window: Window, held: Iterable[Window], empty: Iterable[Window], step: Step) -> list[Window]:
+    """Return what is missing of a window: what is neither held nor known to be empty.
 
-    Where values come as they come, gaps less than a day apart are one: a question costs more than a few rows that are
-    there already.
+    Windows that are held begin and end with a value. A gap beside one of them that ends before the next value can come
+    is none. Where values come as they come, gaps less than a day apart are one: a question costs more than a few rows
+    that are there already.
     """
-    missing = difference([step.whole(window)], known)
-    if step.is_regular:
-        return [gap for gap in missing if gap[1] - gap[0] >= step.length]
-    return close(missing, _DAY)
+    there = union(held)
+    missing = difference([step.whole(window)], [*there, *empty])
+    if not step.is_regular:
+        return close(missing, _DAY)
+    edges = {edge for both in there for edge in both}
+    return [gap for gap in missing if gap[1] - gap[0] > step.length - step.cell or not edges & set(gap)]
 
 
 def close(windows: Iterable[Window], within: timedelta) -> list[Window]:
@@ -176,17 +179,6 @@ def close(windows: Iterable[Window], within: timedelta) -> list[Window]:
         else:
             found.append((start, end))
     return found
-
-
-def held(gap: Window, first: datetime, last: datetime, step: Step) -> Window:
-    """Return the part of a gap that is held now that its values run from ``first`` to ``last``.
-
-    A rest in which no value can be belongs to it.
-    """
-    start, end = step.whole((first, last + _MOMENT))
-    start = gap[0] if start - gap[0] < step.length else max(start, gap[0])
-    end = gap[1] if gap[1] - end < step.length else min(end, gap[1])
-    return start, end
 
 
 def _is_day(moment: Any) -> bool:
