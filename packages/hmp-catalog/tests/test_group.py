@@ -127,5 +127,5 @@ def test_a_group_shows_itself_in_a_notebook(cat, record):
     page = cat.find()._repr_html_()
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
-    assert "1 simulations" in page
+    assert "1 simulation" in page
     assert cat._repr_html_() == page

@@ -6,7 +6,8 @@ import pytest
 
 import hmp_catalog
 from hmp_catalog import queries
-from hmp_catalog.errors import UnrankedMetric
+from hmp_catalog import ranking as ranks
+from hmp_catalog.errors import AmbiguousScore, UnrankedMetric
 
 BEST_FIRST = {
     "nse": [1.0, 0.5, 0.0, -3.0],
@@ -48,7 +49,7 @@ def ranked(tmp_path_factory):
 
 def ranking(cat, metric, **more):
     with cat.reading() as backend:
-        return queries.ranking(backend, metric, **more)
+        return ranks.ranking(backend, metric, **more)
 
 
 @pytest.mark.parametrize("metric", BEST_FIRST)
@@ -79,7 +80,6 @@ def placed(cat):
         rec.metric("nse", 0.99, station="q1", variable="discharge")
     with cat.record("gr4j", name="elsewhere") as rec:
         rec.metric("nse", 0.2, station="q1")
-        rec.metric("nse", 0.3, station="q2")
     with cat.record("gr4j", name="unnamed") as rec:
         rec.metric("nse", 0.25)
     return cat
@@ -88,8 +88,8 @@ def placed(cat):
 def test_discharge_at_the_outlet_counts_first(placed):
     names = {run.sim_id: run.name for run in placed}
     assert [(names[sim], value) for sim, value in ranking(placed, "nse")] == [
-        ("elsewhere", 0.3),
         ("unnamed", 0.25),
+        ("elsewhere", 0.2),
         ("outlet", 0.1),
     ]
 
@@ -102,9 +102,39 @@ def test_a_station_may_be_named(placed, station, values):
     assert [value for _, value in ranking(placed, "nse", station=station)] == values
 
 
+def test_of_several_stations_none_counts_until_one_is_named(placed):
+    with placed.record("gr4j", name="two") as rec:
+        rec.metric("nse", 0.4, station="q1")
+        rec.metric("nse", 0.6, station="q2")
+    with pytest.raises(AmbiguousScore, match="@best:nse@q1") as caught:
+        placed["@best:nse"]
+    assert caught.value.candidates == ["q1", "q2"]
+    assert placed["@best:nse@q2"].name == "two"
+    assert [run.name for run in placed.find().rank("nse", n=2, station="q1")] == ["outlet", "two"]
+
+
+@pytest.mark.parametrize("impossible", [1.5, float("inf"), float("nan")])
+def test_a_value_that_cannot_be_never_wins(placed, impossible):
+    """NSE is at most 1; the round-off of a perfect score still counts."""
+    with placed.record("gr4j", name="impossible") as rec:
+        rec.metric("nse", impossible)
+    assert placed["@best:nse"].name == "unnamed"
+    with placed.record("gr4j", name="perfect") as rec:
+        rec.metric("nse", 1.0 + 2e-16)
+    assert placed["@best:nse"].name == "perfect"
+
+
+def test_a_metric_without_direction_is_ranked_by_its_value_when_asked(placed):
+    for value in (3.0, 1.0):
+        with placed.record("gr4j", name=f"colour {value}") as rec:
+            rec.metric("colour", value)
+    assert [value for _, value in ranking(placed, "colour", ascending=True)] == [1.0, 3.0]
+    assert [value for _, value in ranking(placed, "colour", ascending=False)] == [3.0, 1.0]
+
+
 def test_what_is_ranked_is_what_the_run_shows(placed):
     assert placed["outlet"].metrics == {"nse": 0.1, "head.nse": 0.9, "nse@q1": 0.99}
-    assert placed["elsewhere"].metrics == {"nse@q1": 0.2, "nse@q2": 0.3}
+    assert placed["elsewhere"].metrics == {"nse@q1": 0.2}
     assert placed["unnamed"].metrics == {"nse": 0.25}
 
 

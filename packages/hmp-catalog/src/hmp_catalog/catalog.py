@@ -126,7 +126,9 @@ class SimulationCatalog:
         return f"<SimulationCatalog {self.path.name}: {self._store.path}>"
 
     def _repr_html_(self) -> str:
-        return self.find()._repr_html_()
+        from hmp_catalog.shown import catalog_html
+
+        return catalog_html(self)
 
     # ── recording ────────────────────────────────────────────────────────────────────────────────────
 

@@ -35,6 +35,10 @@ class UnrankedMetric(InvalidInput):
     metric: str
 
 
+class AmbiguousScore(AmbiguousReference):
+    """A metric was measured at several places and nobody said which counts; ``candidates`` lists them."""
+
+
 class InputChanged(InvalidInput):
     """The bytes of an input are no longer those it was registered with."""
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import criteria
-from hmp_catalog.errors import UnrankedMetric
 from hmp_catalog.facts import GLOBAL_ZONE, OUTLETS
 from hmp_catalog.plain import number, uuid_text
 from hmp_core.errors import InvalidInput, NotFound
@@ -60,8 +57,6 @@ SUMMARY = (
     "owner",
 )
 
-#: "nse_validation" is ranked as "nse"
-_PERIODS = re.compile(r"_(calibration|validation|cal|val)$")
 _FEW = 200
 _PLACE = "CASE WHEN station_id NOT IN ('__outlet__', 'outlet') THEN 2 WHEN variable <> 'discharge' THEN 1 ELSE 0 END"
 _ORDER = {
@@ -70,18 +65,21 @@ _ORDER = {
 }
 
 
-def find(backend: CatalogBackend, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the simulations that fit, newest first, as mappings of `SUMMARY`."""
+def find(backend: CatalogBackend, filters: Mapping[str, Any]) -> list[str]:
+    """Return the simulations that fit, newest first; `hmp_catalog.columns.facts` tells what they are."""
     bound, filters = Bound(), dict(filters)
     wanted = _whether_trashed(filters.pop("trashed", False))
-    asked, states = criteria.conditions(backend, filters, bound)
+    asked, fits = criteria.conditions(backend, filters, bound)
     wanted += asked
-    selected = ", ".join(f"{criteria.column(name)} AS {name}" for name in SUMMARY)
-    sql = f"SELECT {selected} FROM simulations s WHERE {' AND '.join(wanted)} ORDER BY s.created_at DESC, s.sim_id DESC"
-    rows = [dict(zip(SUMMARY, row, strict=True)) for row in backend.fetch_all(sql, bound.values)]
-    for row in rows:
-        row["status"] = state(row["status"], row["owner"])
-    return [row for row in rows if all(fits(row["status"]) for fits in states)]
+    sql = (
+        f"SELECT CAST(s.sim_id AS VARCHAR) FROM simulations s WHERE {' AND '.join(wanted)} "
+        "ORDER BY s.created_at DESC, s.sim_id DESC"
+    )
+    found = [row[0] for row in backend.fetch_all(sql, bound.values)]
+    if not fits:
+        return found
+    now = {sim: state("running", owner) for sim, owner, _ in backend.fetch_all(_SQL["open_runs"].sql)}
+    return [sim for sim in found if sim not in now or all(fit(now[sim]) for fit in fits)]
 
 
 def _whether_trashed(wanted: Any) -> list[str]:
@@ -181,53 +179,15 @@ def reasons(backend: CatalogBackend) -> list[str]:
     return [row[0] for row in backend.fetch_all(_SQL["reasons"].sql)]
 
 
-def ranking(backend: CatalogBackend, metric: str, *, station: str | None = None) -> list[tuple[str, float]]:
-    """Return (sim_id, value) of finished simulations, best first.
-
-    Where a simulation has the metric more than once, discharge at the outlet counts, else what else there is at the
-    outlet, else the best anywhere.
-
-    Raises
-    ------
-    UnrankedMetric
-        If the metric has no direction.
-    """
-    goodness = _goodness(backend, metric)
-    found: dict[str, tuple[tuple[int, float], float]] = {}
-    for sim, where, variable, value in backend.fetch_all(_SQL["metric_of_finished"].sql, [metric]):
-        if value is None or not math.isfinite(value) or (station is not None and not _same_place(where, station)):
-            continue
-        rank = (-_distance(where, variable), goodness(value))
-        if sim not in found or rank > found[sim][0]:
-            found[sim] = (rank, value)
-    ranked = sorted(found.items(), key=lambda item: (-item[1][0][1], item[0]))
-    return [(sim, value) for sim, (_, value) in ranked]
+def scores(backend: CatalogBackend, metric: str) -> list[tuple[str, str, str, float]]:
+    """Return (sim_id, station, variable, value) of a metric of finished simulations, newest first; numbers alone."""
+    rows = backend.fetch_all(_SQL["metric_of_finished"].sql, [metric])
+    return [(sim, station, variable, value) for sim, station, variable, value in rows]
 
 
-def _distance(station: str, variable: str) -> int:
-    """Return how far a score is from that of discharge at the outlet, as ``v_simulation_summary`` has it."""
-    if station not in OUTLETS:
-        return 2
-    return 0 if variable == "discharge" else 1
-
-
-def _same_place(station: str, wanted: str) -> bool:
-    return station == wanted or (station in OUTLETS and wanted in OUTLETS)
-
-
-def _goodness(backend: CatalogBackend, metric: str) -> Callable[[float], float]:
-    known = {name: (higher, best) for name, higher, best in backend.fetch_all(_SQL["directions"].sql)}
-    name = metric if metric in known else _PERIODS.sub("", metric)
-    if name not in known:
-        message = (
-            f"nobody said whether more or less of {metric!r} is better; metrics with a direction: "
-            f"{', '.join(sorted(known))} (also with _calibration, _validation)"
-        )
-        raise UnrankedMetric(message, metric=metric)
-    higher, best = known[name]
-    if higher is None:
-        return lambda value: -abs(value - (best or 0.0))
-    return (lambda value: value) if higher else (lambda value: -value)
+def directions(backend: CatalogBackend) -> dict[str, tuple[bool | None, float | None, float | None, float | None]]:
+    """Return metric -> whether more is better, its best value, and between what it can lie."""
+    return {name: tuple(said) for name, *said in backend.fetch_all(_SQL["directions"].sql)}
 
 
 # ── one simulation ───────────────────────────────────────────────────────────────────────────────────

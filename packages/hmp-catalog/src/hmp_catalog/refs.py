@@ -17,6 +17,7 @@ from uuid import UUID
 
 from hmp_catalog import queries
 from hmp_catalog.errors import AmbiguousSimulation, SimulationNotFound
+from hmp_catalog.ranking import ranking
 from hmp_core.protocols import CatalogBackend
 
 _SHORTEST = 4
@@ -112,7 +113,7 @@ def _special(backend: CatalogBackend, text: str) -> str:
     if match := re.fullmatch(r"@latest(?:~(\d+))?", text):
         return _nth(queries.latest(backend), int(match[1] or 0), text)
     if match := re.fullmatch(r"@(best|worst):([A-Za-z_]\w*)(?:@(.+))?", text):
-        ranked = queries.ranking(backend, match[2], station=match[3])
+        ranked = ranking(backend, match[2], station=match[3])
         return _nth([row[0] for row in ranked], 0 if match[1] == "best" else len(ranked) - 1, text)
     if text == "@running":
         return _nth(queries.running(backend), 0, text)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from hmp_catalog import manifest, packs, queries
-from hmp_catalog.errors import SimulationNotFound
+from hmp_catalog import columns, manifest, packs, queries
 from hmp_catalog.facts import OUTLET, described, metric_facts
 from hmp_catalog.lifecycle import PINNED
 from hmp_catalog.plain import text, word
@@ -52,11 +50,7 @@ class Run:
         if self._given is not None:
             return self._given
         with self._catalog.reading() as backend:
-            found = queries.find(backend, {"sim_id": self.sim_id, "trashed": None})
-        if not found:
-            message = f"simulation {self.sim_id} is not in this catalog any more"
-            raise SimulationNotFound(message, reference=self.sim_id, candidates=[])
-        return found[0]
+            return columns.facts(backend, [self.sim_id]).to_pylist()[0]  # type: ignore[no-any-return]
 
     @property
     def name(self) -> str | None:
@@ -387,12 +381,9 @@ class Run:
         return self.facts | {"parameters": self.parameters, "metrics": self.metrics, "tags": self.tags}
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>"
-            for k, v in self.summary().items()
-            if v not in (None, {}, [], "")
-        )
-        return f"<table><caption>Run {html.escape(self.name or self.sim_id[:8])}</caption>{rows}</table>"
+        from hmp_catalog.shown import run_html
+
+        return run_html(self)
 
 
 def _bridge(name: str) -> Any:

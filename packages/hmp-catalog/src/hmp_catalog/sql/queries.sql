@@ -41,16 +41,26 @@ SELECT metric_name FROM metric_definitions
 UNION
 SELECT DISTINCT metric_name FROM metrics;
 
+-- name: has_metric
+-- Whether there is a metric of that name: defined, or recorded.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM metric_definitions WHERE metric_name = $1)
+    OR EXISTS (SELECT 1 FROM metrics WHERE metric_name = $1);
+
 -- name: directions
--- Whether more of a metric is better (NULL: the closer to its best value).
-SELECT metric_name, higher_is_better, best_value FROM metric_definitions;
+-- Whether more of a metric is better (NULL: the closer to its best value), and between what it can lie.
+SELECT metric_name, higher_is_better, best_value, physical_min, physical_max FROM metric_definitions;
 
 -- name: metric_of_finished
--- One metric of every finished simulation, by station and variable.
+-- One metric of every finished simulation, by station and variable; numbers alone.
 SELECT CAST(m.sim_id AS VARCHAR), m.station_id, m.variable, m.value
 FROM metrics m
 JOIN simulations s ON s.sim_id = m.sim_id
-WHERE m.metric_name = $1 AND s.status = 'completed' AND s.trashed_at IS NULL;
+WHERE m.metric_name = $1
+    AND s.status = 'completed'
+    AND s.trashed_at IS NULL
+    AND m.value > CAST('-Infinity' AS DOUBLE)
+    AND m.value < CAST('Infinity' AS DOUBLE)
+ORDER BY s.created_at DESC, s.sim_id DESC;
 
 -- name: tags_of
 -- The tags of a simulation.
@@ -81,6 +91,27 @@ FROM parameters;
 -- Every metric of every simulation.
 SELECT CAST(sim_id AS VARCHAR) AS sim_id, metric_name, station_id, variable, value
 FROM metrics;
+
+-- name: long_parameters
+-- The parameters of the simulations in a staged table, which says the place of each: a row a value.
+SELECT
+    f.n,
+    CASE WHEN p.zone_id = '__global__' THEN p.param_name ELSE p.param_name || '::' || p.zone_id END AS key,
+    p.value,
+    p.text_value
+FROM _hmp_asked f
+JOIN parameters p ON p.sim_id = CAST(f.sim_id AS UUID);
+
+-- name: long_metrics
+-- The metrics of the simulations in a staged table, which says the place of each: a row a value.
+SELECT
+    f.n,
+    CASE
+        WHEN m.station_id IN ('__outlet__', 'outlet') THEN m.metric_name ELSE m.metric_name || '@' || m.station_id
+    END AS key,
+    m.value
+FROM _hmp_asked f
+JOIN metrics m ON m.sim_id = CAST(f.sim_id AS UUID);
 
 -- name: calibrations
 -- The calibration sessions, newest first; trials are counted as they are, also of a session that never ended.
