@@ -15,7 +15,7 @@ import pytest
 
 import hmp_cache
 from hmp_cache import ArtifactGone, DataCatalogDuckDB, Entry, EntryNotFound, InputsNamespace
-from hmp_cache.purging import age_of, size_of
+from hmp_cache.purging import age_of, purge, size_of
 from hmp_core.errors import InvalidInput, NotWritable, PathTaken
 from hmp_core.identity import sha256_file
 
@@ -130,8 +130,6 @@ def test_an_edited_file_stays(data: InputsNamespace, fetched: Entry) -> None:
 
 
 def test_a_file_edited_after_the_plan_stays(data: InputsNamespace, fetched: Entry) -> None:
-    from hmp_cache.purging import purge
-
     fetched.path.write_bytes(b"my own work")
     assert purge(data._rooms, fetched, "to make room") == "the file was changed since"
     assert fetched.path.read_bytes() == b"my own work"
@@ -291,3 +289,76 @@ def test_a_full_disk_while_a_purge_is_written_down_changes_nothing(
             data.prune(superseded=True, apply=True)
     assert [v.state for v in data.versions("q")] == ["current", "superseded"]
     assert list((data.workspace / "data" / ".incoming").glob("*")) == []
+
+
+# ── at the same time ─────────────────────────────────────────────────────────────────────────────────
+
+
+_REFRESH = """
+import sys, hmp_cache
+with hmp_cache.open(sys.argv[1]) as data:
+    data.refresh()
+"""
+
+
+def _two(data: InputsNamespace, server: Any, reply: Any) -> list[Entry]:
+    """Two inputs in two folders with the same bytes; the first has others by now: its former ones are kept."""
+    for name, variable in (("a", "discharge"), ("b", "flow")):
+        uri = server.on(f"/{name}.csv", reply(), reply(body=OTHER.encode()))
+        data.fetch(uri, variable=variable, station=name)
+    data.refresh("a")
+    return [data.versions("a")[1], data["b"]]
+
+
+def test_kept_bytes_that_are_needed_while_they_go_are_put_back(
+    data: InputsNamespace, server: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process finds them kept already, and lets its own go, in the moment before they are moved aside."""
+    former, _ = _two(data, server, reply)
+    rename, came = os.rename, []
+
+    def late(source: Path, target: Path) -> None:
+        if str(target).endswith(".gone") and not came:
+            came.append(target)
+            other = _REFRESH.replace("refresh()", "refresh('b')")
+            subprocess.run([sys.executable, "-c", other, str(data.workspace)], check=True)
+        rename(source, target)
+
+    monkeypatch.setattr("hmp_cache.changes.os.rename", late)
+    assert isinstance(purge(data._rooms, former, "to make room"), int)
+    assert came
+    assert [v.state for v in data.versions("a")] == ["current", "purged"]
+    kept = data.versions("b")[1]
+    assert kept.state == "superseded"
+    assert sha256_file(kept.path) == former.sha256
+
+
+def test_what_is_written_to_in_that_moment_is_put_back(
+    data: InputsNamespace, fetched: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        Path(source).write_bytes(b"my own work")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hmp_cache.changes.os.rename", late)
+        purge(data._rooms, fetched, "to make room")
+    assert fetched.path.read_bytes() == b"my own work"
+    assert data["q"].state == "purged"
+
+
+def test_a_refresh_and_a_prune_at_the_same_time(data: InputsNamespace, server: Any, reply: Any) -> None:
+    """Whatever comes first, no record says of bytes what is not so."""
+    _two(data, server, reply)
+    work = [_PRUNE.replace('older_than="0h"', "superseded=True"), _REFRESH, _PRUNE]
+    processes = [subprocess.Popen([sys.executable, "-c", each, str(data.workspace)]) for each in work]
+    assert [each.wait() for each in processes] == [0, 0, 0]
+    for version in [*data.versions("a"), *data.versions("b")]:
+        if version.state == "purged":
+            with pytest.raises(ArtifactGone):
+                version.open()
+        else:
+            with version.open(verify="full") as file:
+                assert file.read()

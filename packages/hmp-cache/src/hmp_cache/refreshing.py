@@ -49,11 +49,12 @@ def refresh(
             message = "name one input, or give conditions; not both"
             raise InvalidInput(message)
         found = [rooms.asking.one(reference.id if isinstance(reference, Entry) else reference)]
-    asked = [(entry, _origin(rooms, entry)) for entry in found]
-    if reference is not None and asked[0][1] is None:
-        message = f"{found[0].name} is a user's own file: nobody can be asked for it again; add it again if it changed"
-        raise InvalidInput(message)
-    return [_refreshed(rooms, entry, origin, how) for entry, origin in asked if origin is not None]
+        if _origin(rooms, found[0]) is None:
+            message = (
+                f"{found[0].name} is a user's own file: nobody can be asked for it again; add it again if it changed"
+            )
+            raise InvalidInput(message)
+    return [one for entry in found if (one := _refreshed(rooms, entry, how)) is not None]
 
 
 def _origin(rooms: Rooms, entry: Entry) -> Origin | None:
@@ -68,8 +69,12 @@ def _origin(rooms: Rooms, entry: Entry) -> Origin | None:
     return origin if origin.windows or (origin.uri and "://" in origin.uri and origin.arrival()) else None
 
 
-def _refreshed(rooms: Rooms, entry: Entry, origin: Origin, how: How) -> Refreshed:
+def _refreshed(rooms: Rooms, entry: Entry, how: How) -> Refreshed | None:
+    """Ask upstream for one input again; None if nobody can be asked."""
     try:
+        origin = _origin(rooms, entry)
+        if origin is None:
+            return None
         now = _asked(rooms, entry, origin, how)
     except HmpError as error:
         return Refreshed("failed", entry, entry.sha256, error)
