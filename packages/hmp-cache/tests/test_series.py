@@ -195,6 +195,19 @@ def test_what_is_planned_as_nothing_is_not_remembered(data: InputsNamespace, ups
     assert data.sql("SELECT count(*) AS n FROM coverage")["n"].to_pylist() == [0]
 
 
+def test_of_two_gaps_the_one_that_is_not_planned_is_not_remembered(data: InputsNamespace, upstream: Upstream) -> None:
+    class Young(Rivers):
+        def plan(self, request: Any) -> Any:
+            return [] if request.period[1] < day("2012-01-01") else super().plan(request)
+
+    upstream.rows["K1"] = days("2010-01-01", "2013-12-31")
+    _fetch(data, Young(upstream.address), "2012-01-01/2012-12-31")
+    entry = _fetch(data, Young(upstream.address), "2010-01-01/2013-12-31")
+    assert _days(entry)[0] == "2012-01-01"
+    assert data.sql("FROM coverage WHERE state = 'empty'").num_rows == 0
+    assert len(_days(_fetch(data, Rivers(upstream.address), "2010-01-01/2013-12-31"))) == 1461
+
+
 # ── asked again ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -240,6 +253,25 @@ def test_what_was_harmed_is_asked_for_again(
         first.path.write_text("time,discharge\n2010-01-01,9\n")
     assert _fetch(data, rivers, "2010-01-01/2010-01-10").sha256 == first.sha256
     assert [e.state for e in data.check()] == ["current"]
+
+
+def test_what_was_removed_comes_back(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    first = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    data.remove(first, apply=True)
+    assert data.find() == []
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10").sha256 == first.sha256
+    assert [entry.id for entry in data.find()] == [first.id]
+
+
+def test_what_was_purged_is_asked_for_again(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    first = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    data.prune(older_than="0d", apply=True)
+    said = {"variable": "discharge", "source": rivers, "station": "K1"}
+    assert [str(gap[0])[:10] for gap in data.gaps(**said, period="2010-01-01/2010-01-10")] == ["2010-01-01"]
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10").sha256 == first.sha256
+    assert [entry.state for entry in data.check()] == ["current"]
 
 
 def test_custom_data_are_no_answer(data: InputsNamespace, upstream: Upstream, rivers: Rivers, write: Any) -> None:
