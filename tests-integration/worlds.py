@@ -115,6 +115,10 @@ class World:
         self.waiting = self.catalog.calibration("sce-ua", objective="1 - kge")
         self.waiting.trial({"x1": 1.0}, 0.4)
         self.event = self.catalog.store.prepare("run.noted", {"sim_id": self.sealed, "notes": "x", "project": "base"})
+        for name in ("thrown", "purged"):
+            self.catalog.record("gr4j", name=name).seal()
+        self.thrown = self.catalog.delete("thrown").sim_id
+        self.certificate = Path(self.catalog.purge("purged", reason="asked for").path)
         self.package = self.catalog.export_package("base", self.home / "base.hmprun").path
         take_backup(self.project / "catalog.duckdb")
         # everything is folded and looked at: from now on reading has nothing to write
