@@ -23,11 +23,12 @@ _MARKS: dict[str, tuple[bytes, int]] = {
     ".zip": (b"PK\x05\x06", _TAIL),
     ".grib": (b"7777", 4),
     ".grib2": (b"7777", 4),
-    ".png": (b"IEND", 12),
+    ".png": (b"IEND\xaeB`\x82", 12),
     ".pdf": (b"%%EOF", 1024),
 }
-#: Suffix -> what the last character of text is.
-_BRACKETS = {".json": b"}]", ".geojson": b"}", ".xml": b">", ".gml": b">"}
+#: Text that ends with what closes its first character.
+_CLOSED = frozenset({".json", ".geojson", ".xml", ".gml"})
+_CLOSING = {b"{": b"}", b"[": b"]", b"<": b">"}
 
 
 def lacking(file: BinaryIO, suffix: str, *, told: bool) -> str | None:
@@ -47,18 +48,32 @@ def lacking(file: BinaryIO, suffix: str, *, told: bool) -> str | None:
         mark, length = _MARKS[suffix]
         if mark not in _tail(file, size, length):
             return f"it does not end like a {suffix} file"
-    if suffix in _BRACKETS:
-        last = _tail(file, size, 256).rstrip()[-1:]
-        return None if last and last in _BRACKETS[suffix] else f"it does not end like a {suffix} file"
+    if suffix in _CLOSED:
+        return None if _is_closed(file, size) else f"it does not end like a {suffix} file"
     if suffix in _LENGTHS:
-        announced = _LENGTHS[suffix](file)
-        cut = announced is not None and announced > size
-        return f"by its own account it has {announced} bytes, and {size} are there" if cut else None
+        return _shorter(file, size, _LENGTHS[suffix])
     if suffix in {".gz", ".tgz"} and not told:
         return None if _unpacks(file) else "the packed stream in it has no end"
     if suffix in _LINES and not told and _tail(file, size, 1) not in {b"\n", b"\r"}:
         return "its last line has no end, and the server did not say how long it is"
     return None
+
+
+def _is_closed(file: BinaryIO, size: int) -> bool:
+    """Return whether text ends with what closes its first character; other text is not for us to judge."""
+    file.seek(0)
+    first = file.read(_TAIL).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return _tail(file, size, _TAIL).rstrip()[-1:] == _CLOSING.get(first, b"") or first not in _CLOSING
+
+
+def _shorter(file: BinaryIO, size: int, length: Callable[[BinaryIO], int | None]) -> str | None:
+    try:
+        announced = length(file)
+    except EOFError:
+        return "its header has no end"
+    if announced is None or announced <= size:
+        return None
+    return f"by its own account it has {announced} bytes, and {size} are there"
 
 
 def _tail(file: BinaryIO, size: int, length: int) -> bytes:
@@ -88,8 +103,10 @@ def _hdf5(file: BinaryIO) -> int | None:
     """Return the end-of-file address in the superblock (HDF5 File Format Specification 3.0, II.A)."""
     file.seek(0)
     head = file.read(64)
-    if not head.startswith(b"\x89HDF\r\n\x1a\n") or len(head) < 64:
+    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
         return None
+    if len(head) < 64:
+        raise EOFError
     version = head[8]
     wide = head[13] if version < 2 else head[9]
     first = {0: 24, 1: 28}.get(version, 12)
@@ -109,8 +126,10 @@ def _sqlite(file: BinaryIO) -> int | None:
     """Return pages times their size (SQLite Database File Format, 1.3)."""
     file.seek(0)
     head = file.read(32)
-    if not head.startswith(b"SQLite format 3\x00") or len(head) < 32:
+    if not head.startswith(b"SQLite format 3\x00"):
         return None
+    if len(head) < 32:
+        raise EOFError
     page = int.from_bytes(head[16:18], "big")
     return (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big")
 
@@ -123,8 +142,10 @@ def _netcdf(file: BinaryIO) -> int | None:
         return _hdf5(file)
     try:
         return _Classic(file, kind[3]).end()
-    except (struct.error, IndexError, KeyError):
-        return None  # the header itself is cut or damaged: who reads it says so
+    except (IndexError, KeyError):
+        return None  # the header is damaged: who reads the file says so
+    except struct.error as error:
+        raise EOFError from error
 
 
 _LENGTHS: dict[str, Callable[[BinaryIO], int | None]] = {
@@ -146,6 +167,8 @@ class _Classic:
 
     def __init__(self, file: BinaryIO, kind: int) -> None:
         self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(4)
         self._count = ">q" if kind == 5 else ">i"
         self._offset = ">i" if kind == 1 else ">q"
 
@@ -177,7 +200,13 @@ class _Classic:
         return self._read(self._count)
 
     def _name(self) -> None:
-        length = self._read(self._count)
+        self._skip(self._read(self._count))
+
+    def _skip(self, length: int) -> None:
+        if length < 0:
+            raise IndexError(length)  # it would lead back
+        if length > self._size:
+            raise EOFError
         self._file.seek(-(-length // 4) * 4, os.SEEK_CUR)
 
     def _dimension(self) -> int:
@@ -188,8 +217,7 @@ class _Classic:
         for _ in range(self._list()):
             self._name()
             width = self._WIDTHS[self._read(">i")]
-            length = self._read(self._count) * width
-            self._file.seek(-(-length // 4) * 4, os.SEEK_CUR)
+            self._skip(self._read(self._count) * width)
 
     def _variable(self, dimensions: list[int]) -> tuple[bool, int, int]:
         """Return whether it grows with the records, its bytes (of one record), and where it begins."""
