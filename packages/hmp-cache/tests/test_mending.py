@@ -239,3 +239,13 @@ def test_what_was_purged_is_told(data: InputsNamespace, server: Any, reply: Any)
 def test_no_file_at_a_time_is_refused(data: InputsNamespace) -> None:
     with pytest.raises(InvalidInput, match="at_once"):
         data.verify(at_once=0)
+
+
+def test_a_hit_that_had_to_be_read_is_read_once(data: InputsNamespace, server: Any, reply: Any) -> None:
+    uri = server.on("/q.csv", reply())
+    entry = data.fetch(uri, **SAID)
+    os.utime(entry.path, (1, 1))
+    assert data.fetch(uri, **SAID) == entry
+    assert data.fetch(uri, **SAID) == entry
+    assert _kinds(data) == ["input.stored", "input.sighted"]
+    assert data["q"].signature.mtime == 1.0

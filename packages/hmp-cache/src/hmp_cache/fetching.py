@@ -26,6 +26,8 @@ from hmp_cache.ledger import Known
 from hmp_cache.resuming import Half, half
 from hmp_cache.retries import Retry
 from hmp_cache.shelf import Shelf
+from hmp_cache.sighting import sight
+from hmp_cache.signature import Signature
 from hmp_core.errors import HmpError, InvalidInput, PathNotFound, StorageError
 from hmp_core.events import Event, EventStore
 from hmp_core.layout import internal_folder
@@ -187,12 +189,23 @@ class Fetcher:
         if known is None or known.sidecar.removed or _upstream(known).get("uri") != arrival.uri:
             return None
         path = self._shelf.local(known.artifact["path"])
+        looks = Signature.of(path.stat()) if path.exists() else None
         if known.bytes.are_in(path, full=full):
+            if looks is not None and not known.bytes.unchanged(path):
+                self._sighted(arrival, known, looks)
             return known
         if known.bytes.unchanged(path) and not known.artifact["in_place"]:
             _log.warning("%s looks as it did and holds other bytes; it gets another time, so that all see that", path)
             path.touch()
         return None
+
+    def _sighted(self, arrival: Arrival, known: Known, looks: Signature) -> None:
+        """Put on record how a file looks that had to be read, so that the next hit need not read it."""
+        label = arrival.label
+        with self._intake.holding(label.variable, label.source):
+            now = self._intake.find(arrival)
+            if now is not None and now.artifact["id"] == known.artifact["id"]:
+                sight(self._intake, self._shelf, f"{label.variable}.{label.source}", [(now, looks)])
 
     def _copy(self, uri: str, arrival: Arrival, sha256: str | None) -> Event:
         path = to_local(uri)

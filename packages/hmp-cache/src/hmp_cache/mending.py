@@ -8,6 +8,7 @@ user's own file, and one that nobody registered, is never touched.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -15,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_cache import sidecar
-from hmp_cache.batch import Batch, Move
 from hmp_cache.fetching import How
 from hmp_cache.ledger import Known, sidecar_path
 from hmp_cache.records import Entry
 from hmp_cache.restoring import Restoring
 from hmp_cache.shelf import SIDECAR
 from hmp_cache.sidecar import KINDS, Sidecar
-from hmp_cache.signature import Bytes, Signature
+from hmp_cache.sighting import sight
+from hmp_cache.signature import Signature
 from hmp_cache.verifying import Reading
 from hmp_core.errors import BusyError, HmpError, InvalidInput, NotWritable
 
@@ -77,18 +78,22 @@ class Looked:
 
 def look(rooms: Rooms, entries: Sequence[Entry], *, full: bool = False) -> list[Looked]:
     """Say of each input whether its file is what was registered: read is only what looks otherwise, or all of it."""
-    places = {entry.artifact_id: rooms.shelf.local(entry.relative_path) for entry in entries}
-    suspect = [e for e in entries if e.state in _PLACED and (full or not _unchanged(e, places[e.artifact_id]))]
-    read = Reading().read([places[e.artifact_id] for e in suspect if e.size == _size(places[e.artifact_id])])
-    asked = {entry.artifact_id for entry in suspect}
-    return [_judged(e, read.get(places[e.artifact_id])) if e.artifact_id in asked else Looked(e) for e in entries]
+    root = str(rooms.shelf.workspace)
+    # only looked at, thousands at a time: what is read goes through `Shelf.local`
+    suspect = [e for e in entries if e.state in _PLACED and (full or not _unchanged(e, f"{root}/{e.relative_path}"))]
+    places = {entry.artifact_id: rooms.shelf.local(entry.relative_path) for entry in suspect}
+    read = Reading().read([path for e in suspect if e.size == _size(path := places[e.artifact_id])])
+    return [_judged(e, read.get(places[e.artifact_id])) if e.artifact_id in places else Looked(e) for e in entries]
 
 
 _PLACED = frozenset({"current"})
 
 
-def _unchanged(entry: Entry, path: Path) -> bool:
-    return bool(Bytes(entry.sha256, entry.signature).unchanged(path))
+def _unchanged(entry: Entry, path: str) -> bool:
+    try:
+        return entry.signature.fits(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _size(path: Path) -> int | None:
@@ -114,7 +119,8 @@ def resight(rooms: Rooms, seen: Sequence[tuple[Entry, Signature]]) -> None:
         try:
             for first in range(0, len(of_folder), _TOGETHER):
                 with rooms.intake.holding(variable, source):
-                    _resight(rooms, rooms.intake.batch(f"{variable}.{source}"), of_folder[first : first + _TOGETHER])
+                    known = list(_known(rooms, of_folder[first : first + _TOGETHER]))
+                    sight(rooms.intake, rooms.shelf, f"{variable}.{source}", known)
         except (BusyError, NotWritable) as error:
             _log.info("how files of %s/%s look was not put on record: %s", variable, source, error)
 
@@ -123,27 +129,13 @@ def _folder(one: tuple[Entry, Signature]) -> tuple[str, str]:
     return one[0].variable, one[0].source
 
 
-def _resight(rooms: Rooms, batch: Batch, seen: Sequence[tuple[Entry, Signature]]) -> None:
-    moves, sidecars = [], []
+def _known(rooms: Rooms, seen: Sequence[tuple[Entry, Signature]]) -> Iterator[tuple[Known, Signature]]:
+    """Yield what is known of each input, if the version that was read is still its current one."""
     for entry, looks in seen:
         rooms.intake.settle(entry.id)
         known = rooms.intake.known(entry)
-        if known is None or not _is_still(rooms, known, entry, looks):
-            continue
-        artifact = {"id": known.artifact["id"], **looks.as_dict()}
-        event = rooms.intake.changes.event("input.sighted", known, artifact=artifact)
-        moves.append(Move(str(entry.id), known.artifact, (event,)))
-        sidecars.append(known.sidecar.with_event(event))
-    if moves:
-        with batch.staging():
-            batch.commit(moves, sidecars)
-
-
-def _is_still(rooms: Rooms, known: Known, entry: Entry, looks: Signature) -> bool:
-    """Return whether it is that version still, and the file the one that was read."""
-    if known.artifact["id"] != str(entry.artifact_id) or known.bytes.signature == looks:
-        return False
-    return bool(Bytes(entry.sha256, looks).unchanged(rooms.shelf.local(known.artifact["path"])))
+        if known is not None and known.artifact["id"] == str(entry.artifact_id):
+            yield known, looks
 
 
 # ── what is put in order ─────────────────────────────────────────────────────────────────────────────
