@@ -362,3 +362,41 @@ def test_a_refresh_and_a_prune_at_the_same_time(data: InputsNamespace, server: A
         else:
             with version.open(verify="full") as file:
                 assert file.read()
+
+
+# ── files of their owner ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def own(workspace: Path, data: InputsNamespace) -> Path:
+    """A file that is registered where it lies."""
+    file = workspace / "data" / "mine.csv"
+    file.write_text(OTHER)
+    _register(file)
+    return file
+
+
+def _register(file: Path) -> None:
+    with DataCatalogDuckDB(file.parent / "cache.duckdb") as low:
+        low.register(variable="discharge", source="custom", file_path=file, station_id="outlet", is_custom=True)
+
+
+def test_a_removed_file_of_its_owner_comes_back_when_it_is_registered_again(data: InputsNamespace, own: Path) -> None:
+    plan = data.remove("mine", apply=True)
+    assert [kept.why for kept in plan.kept] == ["it stays where its owner has it"]
+    assert (data.find(), own.read_text()) == ([], OTHER)
+    _register(own)
+    assert [e.state for e in data.check()] == ["current"]
+
+
+def test_a_file_whose_owner_took_it_away_is_kept_as_a_copy_if_it_is_added(
+    data: InputsNamespace, own: Path, write: Write
+) -> None:
+    (entry,) = data.find()
+    own.unlink()
+    assert data.check()[0].state == "missing"
+    again = data.add(write("mine.csv", OTHER), **SAID)
+    assert (again.id, again.relative_path) == (entry.id, "data/discharge/custom/mine.csv")
+    assert data.check() == [again]
+    assert [v.state for v in data.versions(again)] == ["current"]
+    assert data.strays() == []

@@ -115,7 +115,8 @@ class Intake:
             self.settle(arrival.entry_id)
             known = self.find(arrival)
             kept = self._shelf.relative(path)
-            if known is not None and known.bytes.sha256 == sha256 and known.artifact["path"] == kept:
+            same = known is not None and known.bytes.sha256 == sha256 and known.artifact["path"] == kept
+            if known is not None and same and not known.sidecar.removed:
                 return known.newest
             facts = arrival.artifact(staged, kept, in_place=True)
             return self._intend(self._event(arrival, facts, report, known), known)
