@@ -17,6 +17,7 @@ import hmp_cache
 from hmp_cache import InputsNamespace
 from hmp_cache.errors import DownloadFailed, NothingThere, PartlyFetched, RetryLater, ValidationFailed
 from hmp_cache.retries import Retry
+from hmp_cache.sources import Offer
 from hmp_core.errors import InvalidInput
 
 ONCE = Retry(attempts=1)
@@ -86,6 +87,18 @@ def test_a_series_is_one_input_with_a_version_for_each_gap(
     assert two.name == "K1"
     assert (two.unit, two.source_unit, two.frequency) == ("m3 s-1", "m3 s-1", "1D")
     assert two.license == "https://example.org/terms"
+
+
+def test_another_frequency_is_another_input_of_another_name(data: InputsNamespace, upstream: Upstream) -> None:
+    class Both(Rivers):
+        def coverage(self) -> Any:
+            return [Offer("discharge", "m3 s-1", "1D"), Offer("discharge", "m3 s-1", "1h")]
+
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    source = Both(upstream.address)
+    found = [_fetch(data, source, "2010-01-01/2010-01-10", frequency=step) for step in (None, "1D", "1h")]
+    assert [entry.name for entry in found] == ["K1", "K1", "K1_1h"]
+    assert found[0].id == found[1].id != found[2].id
 
 
 def test_in_parts_or_at_once_the_bytes_are_the_same(
@@ -378,6 +391,14 @@ def test_what_a_source_does_not_offer_is_refused(data: InputsNamespace, rivers: 
         data.fetch(variable="rain")
 
 
+def test_a_series_is_held_to_a_hash_if_one_is_named(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
+    upstream.rows["K1"] = days("2010-01-01", "2010-01-10")
+    entry = _fetch(data, rivers, "2010-01-01/2010-01-10")
+    assert _fetch(data, rivers, "2010-01-01/2010-01-10", sha256=f"sha256:{entry.sha256.upper()}") == entry
+    with pytest.raises(InvalidInput, match="a series that grows has no hash"):
+        _fetch(data, rivers, "2010-01-01/2010-01-10", sha256="0" * 64)
+
+
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -433,6 +454,20 @@ def test_two_who_ask_at_once_ask_the_server_once(workspace: Path, upstream: Upst
     assert len(set(map(str, found))) == 1
     assert len(found) == 4
     assert len(upstream.asked) == 1
+
+
+def test_parts_that_are_asked_for_at_once_come_together(
+    data: InputsNamespace, upstream: Upstream, rivers: Rivers
+) -> None:
+    upstream.rows["K1"] = days("2001-01-01", "2008-12-31")
+    periods = [{"period": f"{year}-01-01/{year + 1}-12-31"} for year in range(2001, 2008)]
+    found = data.fetch_many(periods, variable="discharge", source=rivers, station="K1", at_once=4)
+    assert [each.error for each in found] == [None] * 7
+    entry = data.latest()
+    assert len(_days(entry)) == 2922
+    assert data.versions(entry)[0].sha256 == entry.sha256
+    years = sorted(moment for station, start, end in upstream.asked for moment in (start[:4], end[:4]))
+    assert (years[0], years[-1]) == ("2001", "2008")
 
 
 def test_two_processes_that_ask_at_once_ask_the_server_once(workspace: Path, upstream: Upstream) -> None:

@@ -45,6 +45,7 @@ class Obtaining:
             self._grids.subsume(entry, wanted)
         else:
             entry = queries.entry_of(event, self._shelf)
+            _require(entry, how.sha256)
         self._put_on_record(said["source"])
         return entry
 
@@ -126,6 +127,15 @@ class Obtaining:
         if isinstance(source, str) and source not in self._offered:
             self._offering.record(source)
             self._offered.add(source)
+
+
+def _require(entry: Entry, sha256: str | None) -> None:
+    """Return if a series is what it is known to be, where that was said."""
+    if sha256 is not None and sha256.strip().lower().removeprefix("sha256:") != entry.sha256:
+        message = (
+            f"{entry.name} has SHA-256 {entry.sha256}, not {sha256}; a series that grows has no hash to be held to"
+        )
+        raise InvalidInput(message)
 
 
 def _now() -> datetime:
