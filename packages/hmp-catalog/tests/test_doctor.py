@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import hmp_catalog
-from hmp_catalog import checks, doing, manifest
+from hmp_catalog import checks, doing, manifest, readings
 from hmp_catalog.checks import CHECKS
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.databases import Database
@@ -43,6 +43,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, empty_project: Path) -> Path:
             raise ZeroDivisionError
         with cat.calibration(method="lhs", objective="nse") as session:
             session.trial({"x1": 1.0}, 0.5, sim_id=cat["wet"].sim_id)
+        cat.observations.add("H1", "discharge", {"2001-01-01": 1.5})
+        cat.observations.withdraw(cat.observations.add("H2", "discharge", {"2001-01-01": 2.5}))
+        with cat.workflow("model") as wf:
+            wf.step("mesh", lambda: 3)
     _settle(project)
     return project
 
@@ -192,6 +196,21 @@ def test_a_sealed_run_whose_manifest_was_spoilt_is_not_called_interrupted(told: 
     assert checks.INTERRUPTED.name not in found
 
 
+def test_files_of_observations_are_missed_or_found_changed(told: Path) -> None:
+    (file,) = (told / "observations").rglob("h1__*.parquet")
+    (withdrawn,) = (told / "observations").rglob("h2__*.parquet")
+    withdrawn.unlink()  # nobody asks for it any more
+    assert worst(_found(told)) == "info"
+    content = file.read_bytes()
+    file.write_bytes(content[:-4] + b"PAR2")
+    assert worst(_found(told)) == "info"
+    assert _worse(verify(_case(told), deep=True).findings) == [readings.CHANGED.name]
+    file.write_bytes(content[:-4])
+    assert file.name in _one(told, readings.CHANGED).what
+    file.unlink()
+    assert file.name in _one(told, readings.GONE).what
+
+
 def test_the_files_are_looked_at_where_the_database_cannot_be(told: Path) -> None:
     os.truncate(catalog_path(told), 5000)
     (_run(told) / "run.json").write_bytes(b"")
@@ -230,7 +249,8 @@ def test_every_event_waits_for_a_parent_that_is_declared(made: Path) -> None:
 
 def test_every_code_is_provoked_by_a_test() -> None:
     text = Path(__file__).read_text()
-    named = {getattr(checks, name).name for name in re.findall(r"checks\.([A-Z_]+)\b", text)}
+    rooms = {"checks": checks, "readings": readings}
+    named = {getattr(rooms[room], name).name for room, name in re.findall(r"(checks|readings)\.([A-Z_]+)\b", text)}
     assert {code.name for code in CHECKS.codes} - named == set()
 
 

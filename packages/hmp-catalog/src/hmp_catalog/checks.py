@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmp_catalog import doing, manifest, packs, queries
+from hmp_catalog import doing, manifest, packs, queries, readings
 from hmp_catalog.calibration import STATUSES
 from hmp_catalog.facts import ENDS
 from hmp_catalog.fold import AUDITED
@@ -106,6 +106,7 @@ def look(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:
         yield from _orphans(case, folders, rows.keys())
     for folder in folders:
         yield from _folder(case, folder, rows.get(folder.name))
+    yield from readings.look(case, deep=False)
 
 
 def _folders(project: Path) -> list[Path]:
@@ -223,6 +224,7 @@ def deep(case: Case, told: Sequence[Kept] | None) -> Iterator[Finding]:  # noqa:
             yield case.finding(BAD_MANIFEST, str(error), folder / manifest.NAME)
             continue
         yield from _files(case, folder, content, deep=True)
+    yield from readings.look(case, deep=True)
 
 
 #: Tables whose rows belong to a simulation.
@@ -253,6 +255,7 @@ CHECKS = Checks(
         FILE_CHANGED,
         INTERRUPTED,
         HALF_DONE,
+        *readings.CODES,
     ),
     relations=(
         *(Relation(f"{table}.sim_id", _RUN) for table in _OF_A_RUN),
@@ -293,6 +296,10 @@ CHECKS = Checks(
         "simulations.sim_id": "its own key",
         "workflow_steps.step_id": "its own key",
         "workflow_steps.run_id": "a run of the workflow",
+        "workflow_steps.reused_step_id": "a step of an earlier run",
+        "observations.addition_id": "its own key",
+        "observations.entry_id": "an input of the cache, also when it was purged there",
+        "observations.artifact_id": "a version of an input of the cache",
         "audit_log.event_id": "its own key",
         "deletions.sim_id": "its own key: a simulation that is no more",
     },
