@@ -248,3 +248,62 @@ def test_an_unknown_session_is_not_found(common, going, unknown):
     if unknown is not None:
         with pytest.raises(NotFound):
             common.calibration("a", objective="o", session=unknown)
+
+
+def test_a_promoted_trial_says_which_run_it_is_and_the_run_where_it_comes_from(cat):
+    with cat.calibration("grid", objective="error") as session:
+        session.trials([({"k": float(k)}, abs(k - 3.0), {"rmse": abs(k - 3.0)}) for k in range(6)])
+        with session.promote(session.best(), "reservoir", name="best") as rec:
+            rec.metric("rmse", 0.0)
+        ids = cat.trials(session.session_id).to_pydict()
+    run = cat["best"]
+    assert run.parameters == {"k": 3.0}
+    assert ids["iteration"] == [1, 2, 3, 4, 5, 6]
+    assert ids["sim_id"] == [None, None, None, run.sim_id, None, None]
+    assert run.manifest["run"]["lineage_kind"] == "promoted"
+    assert run.manifest["run"]["config_source"] == f"calibration:{session.session_id}/{ids['trial_id'][3]}"
+
+
+def test_a_trial_of_another_session_is_not_promoted(cat):
+    with cat.calibration("grid", objective="error") as other:
+        trial = other.trial({"k": 1.0}, 0.5)
+    with (
+        cat.calibration("grid", objective="error") as session,
+        pytest.raises(NotFound, match=trial),
+        session.promote(trial, "reservoir"),
+    ):
+        pass
+    assert len(cat.find()) == 0
+
+
+def test_a_trial_whose_promotion_fails_stays_a_trial(cat):
+    with cat.calibration("grid", objective="error") as session:
+        trial = session.trial({"k": 1.0}, 0.5)
+        with pytest.raises(RuntimeError), session.promote(trial, "reservoir"):
+            raise RuntimeError
+        assert cat.trials(session.session_id)["sim_id"].to_pylist() == [None]
+    assert [run.status for run in cat.find()] == ["failed"]
+
+
+def test_of_many_trials_all_are_kept_or_none(cat):
+    with cat.calibration("grid", objective="error") as session:
+        with pytest.raises(InvalidInput):
+            session.trials([({"k": 1.0}, 0.5, {}), ({"k": object()}, 0.5, {})])
+        session.trials([({"k": float(k)}, float(k), {}) for k in range(1000)])
+        assert session.table["iteration"].to_pylist() == list(range(1, 1001))
+
+
+ABANDONED = """
+import os, signal, sys, hmp_catalog
+session = hmp_catalog.open(sys.argv[1]).calibration("grid", objective="error")
+session.trial({"k": 1.0}, 0.5, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_session_whose_process_died_is_interrupted(cat, project):
+    assert subprocess.run([sys.executable, "-c", ABANDONED, project], check=False).returncode == -signal.SIGKILL
+    (known,) = cat.calibrations()
+    assert (known["status"], known["n_iterations"]) == ("interrupted", 1)
+    cat.calibration("grid", objective="error", session=known["session_id"]).end("aborted")
+    assert [one["status"] for one in cat.calibrations()] == ["aborted"]

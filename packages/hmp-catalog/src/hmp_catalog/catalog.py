@@ -207,9 +207,8 @@ class SimulationCatalog:
         session
             The id of an open session to add trials to, from another process.
         """
-        return CalibrationSession(
-            self._store, method=method, objective=objective, config=config, seed=seed, session=session
-        )
+        about = {"method": method, "objective": objective, "config": config, "seed": seed, "session": session}
+        return CalibrationSession(self._store, record=self.record, **about)  # type: ignore[arg-type]
 
     def workflow(self, name: str, *, config: Mapping[str, Any] | None = None, resume: bool = True) -> Workflow:
         """Run a workflow step by step; use it in a ``with`` block.

@@ -27,9 +27,29 @@ VERSION = 1
 def write(folder: Path, content: dict[str, Any]) -> str:
     """Write the manifest of a run, flushed to disk, and return its SHA-256."""
     whole = content | {"checksum": _checksum(content)}
-    data = (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    data = _text(whole).encode()
     write_atomic(folder / NAME, data)
     return sha256_bytes(data)
+
+
+def _text(content: dict[str, Any]) -> str:
+    """Return JSON that a person can read: a line for each fact, parameter, metric, input and file.
+
+    With ``indent=`` the standard library writes value by value in Python: 0.6 ms a run instead of 0.1.
+    """
+    parts = []
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            lines = ",\n  ".join(f"{_encode(str(key))}: {_encode(one)}" for key, one in value.items())
+            parts.append(f"{_encode(name)}: {{\n  {lines}\n }}")
+        elif isinstance(value, list) and value:
+            parts.append(f"{_encode(name)}: [\n  " + ",\n  ".join(map(_encode, value)) + "\n ]")
+        else:
+            parts.append(f"{_encode(name)}: {_encode(value)}")
+    return "{\n " + ",\n ".join(parts) + "\n}\n"
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -76,7 +76,11 @@ def _scalar(value: Any, where: str) -> Any:
 
 
 def _mapping(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
-    kept = {_writable(str(k), where): plain(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
+    kept = {
+        # nearly all of them, and it is not worth a word about where it stands: a trial has twenty
+        _writable(str(k), where): v if type(v) is float and math.isfinite(v) else plain(v, f"{where}.{k}", depth + 1)
+        for k, v in value.items()
+    }
     if len(kept) != len(value):
         message = f"{where} has keys that are the same as text, as 1 and '1'; give each its own name"
         raise InvalidInput(message)
@@ -300,9 +304,18 @@ def mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def dumps(value: Any) -> str:
     """Return canonical JSON text: sorted keys, no spare blanks; the same value gives the same text."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL(value)
+
+
+# made once: json.dumps makes an encoder for each call that asks for anything unusual
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of a value."""
-    return hashlib.sha256(dumps(plain(value)).encode()).hexdigest()
+    return digest(plain(value))
+
+
+def digest(kept: Any) -> str:
+    """Return the SHA-256 of the canonical JSON of a value that is plain already."""
+    return hashlib.sha256(dumps(kept).encode()).hexdigest()

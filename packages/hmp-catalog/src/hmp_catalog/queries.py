@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import criteria
 from hmp_catalog.facts import GLOBAL_ZONE, OUTLETS
-from hmp_catalog.plain import number, uuid_text
+from hmp_catalog.plain import number, plain, uuid_text
 from hmp_core.errors import InvalidInput, NotFound
 from hmp_core.filters import Bound, condition
 from hmp_core.locks import Owner
@@ -253,7 +253,8 @@ def _metric_row(into: dict[str, Any], name: str, station: str, variable: str, va
 
 def calibrations(backend: CatalogBackend) -> list[dict[str, Any]]:
     """Return the calibration sessions, newest first."""
-    return _dicts(backend.query(_SQL["calibrations"].sql))
+    rows = _dicts(backend.query(_SQL["calibrations"].sql))
+    return [row | {"status": state(row["status"], row.pop("owner"))} for row in rows]
 
 
 def session_id(backend: CatalogBackend, session: str) -> str:
@@ -272,6 +273,23 @@ def session_id(backend: CatalogBackend, session: str) -> str:
         message = f"there is no calibration session {session!r} here"
         raise NotFound(message, reference=str(session), candidates=[])
     return str(wanted)
+
+
+def trial(backend: CatalogBackend, session: str, trial_id: str) -> dict[str, Any]:
+    """Return a trial as its event told it.
+
+    Raises
+    ------
+    NotFound
+        If the session has none of that id.
+    """
+    found = _dicts(backend.query(_SQL["trial"].sql, [session, trial_id]))
+    if not found:
+        message = f"calibration session {session} has no trial {trial_id!r}"
+        raise NotFound(message, reference=trial_id, candidates=[])
+    row = found[0]
+    told = {"parameters": json.loads(row["parameters"]), "metrics": json.loads(row["metrics"])}
+    return row | told | {"objective": plain(row["objective"])}
 
 
 def trials(backend: CatalogBackend, session: str) -> pa.Table:

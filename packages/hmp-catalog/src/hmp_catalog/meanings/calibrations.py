@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hmp_catalog.plain import from_microseconds, number
 from hmp_catalog.sealed import OPENED, SEALED
@@ -21,6 +22,8 @@ def _opened(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001 - the
         "config": json.dumps(said["config"]),
         "seed": said["seed"],
         "hostname": said["hostname"],
+        # events of the first weeks do not know whose it was
+        "owner": None if said.get("owner") is None else json.dumps(said["owner"]),
         "started_at": at,
     }
     yield Row("calibration_sessions", (said["session_id"],), values, event.stamp())
@@ -29,7 +32,14 @@ def _opened(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001 - the
 
 
 def _trial(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
-    said = event.payload
+    yield _tried(event, event.payload)
+
+
+def _trials(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
+    yield from (_tried(event, said) for said in event.payload["trials"])
+
+
+def _tried(event: Event, said: dict[str, Any]) -> Row:
     values = {
         "iteration": said["iteration"],
         "sim_id": said["sim_id"],
@@ -40,9 +50,9 @@ def _trial(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
         "status": said["status"],
         "from_cache": said["status"] == "cached",
     }
-    key = (said["session_id"], said["trial_id"])
-    needs = ("calibration_sessions", said["session_id"])
-    yield Row("calibration_iterations", key, values, event.stamp(), needs=needs)
+    session = event.payload["session_id"]
+    needs = ("calibration_sessions", session)
+    return Row("calibration_iterations", (session, said["trial_id"]), values, event.stamp(), needs=needs)
 
 
 def _closed(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
@@ -65,5 +75,6 @@ def _closed(event: Event, project: Path) -> Iterator[Row]:  # noqa: ARG001
 MEANINGS: dict[str, Callable[[Event, Path], Iterable[Row]]] = {
     "calibration.opened": _opened,
     "calibration.trial": _trial,
+    "calibration.trials": _trials,
     "calibration.closed": _closed,
 }

@@ -128,7 +128,8 @@ SELECT
     c.started_at,
     c.ended_at,
     c.duration_s,
-    c.error_message
+    c.error_message,
+    CAST(c.owner AS VARCHAR) AS owner
 FROM calibration_sessions c
 LEFT JOIN (
     SELECT
@@ -152,7 +153,21 @@ SELECT
     CAST(sim_id AS VARCHAR) AS sim_id
 FROM calibration_iterations
 WHERE session_id = CAST($1 AS UUID)
-ORDER BY _stamp;
+-- the head of the id of a trial is the millisecond in which it was made
+ORDER BY left(CAST(trial_id AS VARCHAR), 13), iteration, trial_id;
+
+-- name: trial
+-- One trial of a session, as its event told it.
+SELECT
+    CAST(trial_id AS VARCHAR) AS trial_id,
+    iteration,
+    params_hash,
+    CAST(parameters AS VARCHAR) AS parameters,
+    CAST(metrics AS VARCHAR) AS metrics,
+    objective_value AS objective,
+    status
+FROM calibration_iterations
+WHERE session_id = CAST($1 AS UUID) AND CAST(trial_id AS VARCHAR) = $2;
 
 -- name: count_trials
 -- How many trials a session has.
@@ -171,7 +186,7 @@ FROM calibration_iterations
 WHERE session_id = CAST($1 AS UUID)
     AND status = 'completed'
     AND objective_value <> CAST('NaN' AS DOUBLE)
-ORDER BY objective_value, _stamp
+ORDER BY objective_value, trial_id
 LIMIT $2;
 
 -- name: folders

@@ -69,3 +69,8 @@ ALTER TABLE workflow_steps ADD COLUMN reused_step_id UUID;
 
 ALTER TABLE simulations ADD COLUMN pack_sha256 VARCHAR;
 ALTER TABLE simulations ADD COLUMN _stamp_packed VARCHAR;
+
+-- ── calibration ─────────────────────────────────────────────────────────────────────────────────────────────
+-- who opened the session: one that nobody closed and whose process is dead was abandoned
+
+ALTER TABLE calibration_sessions ADD COLUMN owner JSON;

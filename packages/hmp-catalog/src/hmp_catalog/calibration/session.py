@@ -1,14 +1,16 @@
-"""A calibration: every trial on record as it happens, from one process or many."""
+"""A calibration while it runs: trials gather, go to the disk together, and the best are made simulations."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import queries
 from hmp_catalog.facts import ENDS
-from hmp_catalog.plain import fingerprint, mapping, plain, printable, real, uuid_text, whole, word
+from hmp_catalog.plain import digest, mapping, plain, printable, real, uuid_text, whole, word
 from hmp_core.errors import BusyError, HmpError, InvalidInput, NotFound, NotWritable, SealedError
 from hmp_core.identity import uuid7
 from hmp_core.locks import this_process
@@ -16,13 +18,16 @@ from hmp_core.locks import this_process
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from hmp_catalog.recorder import Recorder
     from hmp_core.events import EventStore
 
 #: Trials are put on the disk together, at the latest after so many, or so many seconds.
 _BATCH = 64
 _SECONDS = 1.0
+#: How many trials an event tells of at most: one event of each was 0.5 ms a trial, so many together are 0.03.
+_TOLD_TOGETHER = 250
 #: How a trial can end.
-STATUSES = ("completed", "diverged", "timeout", "crashed", "cached")
+STATUSES = ("completed", "diverged", "timeout", "crashed", "cached", "pruned")
 
 
 class CalibrationSession:
@@ -41,9 +46,11 @@ class CalibrationSession:
         config: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: str | None = None,
+        record: Callable[..., Recorder] | None = None,
     ) -> None:
         self._store = store
-        self._waiting: list[Any] = []
+        self._record = record
+        self._waiting: list[dict[str, Any]] = []
         self._flushed = time.monotonic()
         self._began = time.monotonic()
         self._count = 0
@@ -59,6 +66,7 @@ class CalibrationSession:
                 "config": plain(mapping(config or {}, "config"), "config"),
                 "seed": whole(seed, "seed"),
                 "hostname": this_process().host,
+                "owner": this_process().as_dict(),
             }
             store.append("calibration.opened", payload)
             return
@@ -102,42 +110,67 @@ class CalibrationSession:
         SealedError
             If the session has ended.
         """
+        self._store.authorize(write=True, what="record a trial")
+        said = self._said(parameters, objective, metrics or {}, status=status, sim_id=sim_id)
+        self._waiting.append(said)
+        if flush or len(self._waiting) >= _BATCH or time.monotonic() - self._flushed > _SECONDS:
+            self.flush()
+        return str(said["trial_id"])
+
+    def trials(self, trials: Iterable[tuple[Mapping[str, Any], float, Mapping[str, float]]]) -> list[str]:
+        """Record several (parameters, objective, metrics) and return their ids; they are on the disk then.
+
+        All of them, or none if one cannot be kept.
+        """
+        self._store.authorize(write=True, what="record trials")
+        count = self._count
+        try:
+            said = [self._said(parameters, objective, metrics) for parameters, objective, metrics in trials]
+        except BaseException:
+            self._count = count
+            raise
+        self._waiting += said
+        self.flush()
+        return [str(one["trial_id"]) for one in said]
+
+    def _said(
+        self,
+        parameters: Mapping[str, Any],
+        objective: float,
+        metrics: Mapping[str, float],
+        *,
+        status: str = "completed",
+        sim_id: str | None = None,
+    ) -> dict[str, Any]:
         if self._ended:
             message = f"calibration session {self.session_id} has ended"
             raise SealedError(message)
         if status not in STATUSES:
             message = f"status is {status!r}, expected one of {', '.join(STATUSES)}"
             raise InvalidInput(message)
-        trial_id = str(uuid7())
-        payload = {
-            "session_id": self.session_id,
-            "trial_id": trial_id,
+        kept = plain(mapping(parameters, "parameters"), "parameters")
+        said = {
+            "trial_id": str(uuid7()),
             "iteration": self._count + 1,
-            "parameters": plain(mapping(parameters, "parameters"), "parameters"),
-            "params_hash": fingerprint(parameters),
+            "parameters": kept,
+            "params_hash": digest(kept),
             "objective": plain(real(objective, "objective")),
-            "metrics": plain({k: real(v, f"metric {k}") for k, v in mapping(metrics or {}, "metrics").items()}),
+            "metrics": plain({k: real(v, f"metric {k}") for k, v in mapping(metrics, "metrics").items()}),
             "status": status,
             "sim_id": uuid_text(sim_id, "sim_id"),
         }
-        self._waiting.append(self._store.prepare("calibration.trial", payload))
         self._count += 1
-        if flush or len(self._waiting) >= _BATCH or time.monotonic() - self._flushed > _SECONDS:
-            self.flush()
-        return trial_id
-
-    def trials(self, trials: Iterable[tuple[Mapping[str, Any], float, Mapping[str, float]]]) -> list[str]:
-        """Record several (parameters, objective, metrics) and return their ids; they are on the disk then."""
-        made = [self.trial(*one) for one in trials]
-        self.flush()
-        return made
+        return said
 
     def flush(self) -> None:
         """Put the trials that wait on the disk."""
         waiting, self._waiting = self._waiting, []
         self._flushed = time.monotonic()
         try:
-            self._store.commit(waiting)
+            told = iter(waiting)
+            parts = iter(lambda: list(itertools.islice(told, _TOLD_TOGETHER)), [])
+            session = {"session_id": self.session_id}
+            self._store.commit([self._store.prepare("calibration.trials", session | {"trials": p}) for p in parts])
         except BaseException:
             self._waiting = waiting + self._waiting
             raise
@@ -161,6 +194,38 @@ class CalibrationSession:
         self.flush()
         with self._store.reading() as backend:
             return queries.top_trials(backend, self.session_id, n)
+
+    @contextlib.contextmanager
+    def promote(self, trial: str | Mapping[str, Any], solver: str, **about: Any) -> Iterator[Recorder]:
+        """Record a trial as a simulation; use it in a ``with`` block, as `SimulationCatalog.record`.
+
+        The run has the parameters of the trial and says where it comes from; once it is sealed, the trial says which
+        run it is.
+
+        Parameters
+        ----------
+        trial
+            Its id, or what `best` and `top` return.
+        solver, **about
+            As for `SimulationCatalog.record`.
+
+        Raises
+        ------
+        NotFound
+            If this session has no such trial.
+        """
+        if self._record is None:
+            message = "this session was made without a catalog; record the run with SimulationCatalog.record"
+            raise InvalidInput(message)
+        wanted = str(trial if isinstance(trial, str) else trial["trial_id"])
+        self.flush()
+        with self._store.reading() as backend:
+            said = queries.trial(backend, self.session_id, wanted)
+        origin = {"config_source": f"calibration:{self.session_id}/{wanted}", "lineage": "promoted"}
+        with self._record(solver, parameters=said["parameters"], **(origin | about)) as recorder:
+            yield recorder
+        promoted = {"session_id": self.session_id, "trials": [said | {"sim_id": recorder.sim_id}]}
+        self._store.append("calibration.trials", promoted)
 
     @property
     def table(self) -> pa.Table:
