@@ -201,6 +201,19 @@ def test_the_command_packs_and_unpacks(run, hmp) -> None:
     reads(run)
 
 
+def test_what_a_killed_process_left_is_cleared_away(cat, run) -> None:
+    (run.folder / ".files.zip.0123abcd.tmp").write_bytes(b"half")
+    (cat.path / ".hmp" / "importing" / "0123abcd").mkdir(parents=True)
+    assert cat.gc() == []  # it may be at work
+    for path in (*run.folder.glob(".*.tmp"), *(cat.path / ".hmp" / "importing").iterdir()):
+        os.utime(path, (0, 0))
+    found = {(each.path, each.size) for each in cat.gc(apply=True)}
+    half = (run.folder / ".files.zip.0123abcd.tmp").relative_to(cat.path).as_posix()
+    assert found == {(half, 4), (".hmp/importing/0123abcd", 0)}
+    assert not list(run.folder.glob(".*.tmp"))
+    reads(run)
+
+
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────────
 
 #: Forks a child for each line ``STEP VERB``, which packs or unpacks and kills itself at that call; says how it ended.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hmp_core.events import EventStore
     from hmp_core.protocols import AuthBackend
     from hmp_core.upkeep.vacuum import Vacuumed
+
+_HALF = "half a file, of a process that died"
 
 #: Seconds for which a folder that nobody speaks of may be one that is being made, or copied here.
 _YOUNG = 86_400.0
@@ -102,10 +104,17 @@ def _is_over(row: tuple[Any, ...]) -> bool:
 def _temporary(project: Path) -> Iterator[Leftover]:
     """Yield what was being written when its process died; a rename would have given it its name."""
     for home in (project, project / ".hmp", project / ".hmp" / "catalog" / "doing", project / "events"):
-        for file in sorted(home.glob(".*.tmp")):
-            if _age(file) > _YOUNG:
-                relative = file.relative_to(project).as_posix()
-                yield Leftover("temporary", relative, file.stat().st_size, "half a file, of a process that died")
+        yield from _halves(project, home.glob(".*.tmp"))
+    # half a pack; half an import
+    yield from _halves(project, (project / "simulations").glob("*/.*.tmp"))
+    yield from _halves(project, (project / ".hmp" / "importing").glob("*"))
+
+
+def _halves(project: Path, found: Iterable[Path]) -> Iterator[Leftover]:
+    for file in sorted(found):
+        if _age(file) > _YOUNG:
+            size = _size(file) if file.is_dir() else file.stat().st_size
+            yield Leftover("temporary", file.relative_to(project).as_posix(), size, _HALF)
 
 
 def _telling(store: EventStore, purged: set[str]) -> Iterator[Leftover]:

@@ -225,7 +225,7 @@ def _loosen(folder: Path, file: Path, said: Said) -> Path:
     if target.exists():
         return target
     make_folder(target.parent)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    beside = folder / f".{packs.NAME}.{secrets.token_hex(4)}.tmp"
     try:
         with packs.Packed(file, said["path"]).open() as source, beside.open("xb") as into:
             for block in packs.blocks(source):
