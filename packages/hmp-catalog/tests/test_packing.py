@@ -81,6 +81,17 @@ def test_the_pack_is_read_without_hmp(run) -> None:
         assert np.array_equal(found["head"].values, HEADS)
 
 
+def test_a_run_may_be_packed_as_it_is_sealed(cat, tmp_path) -> None:
+    with cat.record("gr4j", name="packed", pack=True) as rec:
+        rec.table("budget", {"volume": [1.5]})
+        rec.field("storage", [[12.0, 8.5]], dims=("y", "x"), coords={"x": [0.0, 1.0]})
+    assert files(cat["packed"]) == ["files.zip", "run.json"]
+    assert cat["packed"].dataset()["storage"].values.tolist() == [[12.0, 8.5]]
+    with cat.record("gr4j", name="nothing", pack=True):
+        pass
+    assert files(cat["nothing"]) == ["run.json"]
+
+
 def test_unpacking_gives_the_same_files(run) -> None:
     before = sha256_tree(run.folder)
     run.pack()

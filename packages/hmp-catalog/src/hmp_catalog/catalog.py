@@ -162,7 +162,8 @@ class SimulationCatalog:
             ``scientific_objective``, ``contact_email``, ``study_area``, ``flow_regime``, ``mesh_topology``,
             ``period`` (first and last time), ``bbox`` (xmin, ymin, xmax, ymax), ``crs``, ``outlet`` (x, y),
             ``lineage`` (how it follows from its parent), ``config_source`` (where the configuration was read),
-            ``solver_binary`` (a file, which is hashed), ``solver_version``, ``additional_solvers`` (mapping).
+            ``solver_binary`` (a file, which is hashed), ``solver_version``, ``additional_solvers`` (mapping),
+            ``pack`` (True: what it leaves behind becomes one file once it is sealed, see `Run.pack`).
 
         Returns
         -------

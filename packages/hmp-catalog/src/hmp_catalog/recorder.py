@@ -49,6 +49,7 @@ class Recorder:
         self._said = Said(spec, project, workspace)
         self._artifacts: list[FileRecord] = []
         self._files: list[FileRecord] | None = None
+        self._written: list[FileRecord] = []
         self._tables: TableSet | None = None
         self._fields: SimulationZarr | None = None
         self._opened: Event | None = None
@@ -354,6 +355,10 @@ class Recorder:
         # a manifest that is whole tells its run: when only the log refused, the same seal is tried again
         self._store.commit([self._seal])
         self._sealed = True
+        if self._said.spec.pack and self._written:
+            from hmp_catalog import packing
+
+            packing.pack(self._store, self.folder)
 
     def _portable(self, said: str | None) -> str | None:
         """Errors name files; in a workspace that moves, they lie relative to it."""
@@ -385,7 +390,8 @@ class Recorder:
             self._geography.flush()
             if self._artifacts:
                 fsync_folder(self.folder / "artifacts")
-        return self._files + self._geography.files + self._artifacts
+        self._written = self._files + self._geography.files + self._artifacts
+        return self._written
 
     def _manifest(self, event: Event, status: str, files: list[FileRecord]) -> dict[str, Any]:
         assert self._opened is not None

@@ -73,6 +73,8 @@ class RunSpec:
     solver_binary: Any = None
     solver_version: str | None = None
     additional_solvers: Mapping[str, Any] | None = None
+    #: what it leaves behind becomes one file, once it is sealed
+    pack: bool = False
 
     def __post_init__(self) -> None:
         """Refuse here what could not be kept: what is acknowledged must fold."""
