@@ -17,7 +17,7 @@ SCENARIOS = {"first": 4, "next": 15, "form": 4, "fetch": 4, "rebuild": 4}
 CHANGES = {"purge": 4, "remove": 4, "restore": 4}
 
 #: a download, one that goes on where it broke off, one that brings what is there, and several that arrive together
-DOWNLOADS = {"download": 4, "resumed": 4, "confirmed": 4, "together": 4}
+DOWNLOADS = {"download": 2, "resumed": 3, "confirmed": 2, "together": 3}
 EVERY = SCENARIOS | CHANGES | DOWNLOADS
 
 
