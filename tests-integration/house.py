@@ -78,6 +78,7 @@ ENGINES = {
     "xarray": Importers(("hmp_catalog.*", "hydromodpy.*")),
     "flopy": Importers(("hmp_catalog.modflow",), at_most=1),
     "matplotlib": Importers(("hmp_catalog.plot.*", "hydromodpy.demo.*")),
+    "optuna": Importers(("hmp_catalog.calibration.*",)),
     "spotpy": Importers(("hmp_catalog.calibration.*", "hydromodpy.demo.*")),
     "pytest": Importers(("*.testing.*",)),
     "hypothesis": Importers(("*.testing.*",)),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hmp_catalog import manifest, naming, queries, refs
+from hmp_catalog import manifest, naming, queries, refs, reuse
 from hmp_catalog.audit import AuditTrail
 from hmp_catalog.calibration import CalibrationSession
 from hmp_catalog.fold import FOLD
@@ -163,7 +163,9 @@ class SimulationCatalog:
             ``period`` (first and last time), ``bbox`` (xmin, ymin, xmax, ymax), ``crs``, ``outlet`` (x, y),
             ``lineage`` (how it follows from its parent), ``config_source`` (where the configuration was read),
             ``solver_binary`` (a file, which is hashed), ``solver_version``, ``additional_solvers`` (mapping),
-            ``pack`` (True: what it leaves behind becomes one file once it is sealed, see `Run.pack`).
+            ``pack`` (True: what it leaves behind becomes one file once it is sealed, see `Run.pack`),
+            ``reuse`` (True: where a finished run is the same, it is ``rec.reused``: skip the work then. `simulate` does
+            so by itself).
 
         Returns
         -------
@@ -183,6 +185,25 @@ class SimulationCatalog:
         """
         said = {"solver": solver, "name": name, "parameters": parameters or {}, "inputs": inputs}
         return naming.record(self, said | about, if_exists)
+
+    def simulate(self, solver: str, work: Callable[[Recorder], Any], **about: Any) -> Run:
+        """Return the finished run of an identical simulation; where there is none, do the work and record it.
+
+        Identical are solver, its version and binary, configuration, parameters, seed, period, extent, mesh and the
+        SHA-256 of every input. See `hmp_catalog.reuse`.
+
+        Parameters
+        ----------
+        solver, **about
+            As for `record`.
+        work
+            Called with the recorder, and only if it has to be done.
+
+        Examples
+        --------
+        ``run = cat.simulate("gr4j", lambda rec: rec.metric("nse", model(x1=320.0)), parameters={"x1": 320.0})``
+        """
+        return reuse.simulate(self, solver, work, about)
 
     def calibration(
         self,

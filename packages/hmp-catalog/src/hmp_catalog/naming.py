@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import queries
+from hmp_catalog import queries, reuse
 from hmp_catalog.errors import DuplicateSimulationName
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import spec_of
@@ -34,8 +34,11 @@ def record(catalog: SimulationCatalog, said: dict[str, Any], if_exists: str) -> 
     parent = said.get("parent")
     if parent is not None:
         said["parent"] = parent.sim_id if hasattr(parent, "sim_id") else catalog[parent].sim_id
+    own_id, wanted = said.get("sim_id") is not None, said.pop("reuse", False)
     recorder = Recorder(catalog.store, catalog.path, catalog.workspace, spec_of(said))
-    return begin(catalog.store, recorder, if_exists=if_exists, own_id=said.get("sim_id") is not None)
+    if wanted and (known := reuse.twin(catalog, recorder.said)) is not None:
+        return recorder.instead_of(known, lambda: begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id))
+    return begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id)
 
 
 def begin(store: EventStore, recorder: Recorder, *, if_exists: str, own_id: bool) -> Recorder:

@@ -152,6 +152,11 @@ def latest(backend: CatalogBackend) -> list[str]:
     return [row[0] for row in backend.fetch_all(_SQL["finished"].sql)]
 
 
+def identical(backend: CatalogBackend, identity: str) -> list[str]:
+    """Return the finished simulations that must have given the same, newest first."""
+    return [row[0] for row in backend.fetch_all(_SQL["identical"].sql, [identity])]
+
+
 def running(backend: CatalogBackend) -> list[str]:
     """Return the open simulations whose process lives, newest first."""
     rows = backend.fetch_all(_SQL["open_runs"].sql)

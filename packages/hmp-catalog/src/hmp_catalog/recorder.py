@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from hmp_catalog.facts import ENDS, GLOBAL_ZONE, OUTLET, metric_facts, parameter
 from hmp_catalog.geography import RunGeography, epsg
 from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable
 from hmp_catalog.records import FileRecord, RunSpec, tag_names
+from hmp_catalog.reuse import identity
 from hmp_catalog.said import Said
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import HmpError, InvalidInput, NotWritable, PathNotFound
@@ -30,6 +31,7 @@ from hmp_core.paths import to_relative
 
 if TYPE_CHECKING:
     from hmp_catalog.fields import SimulationZarr
+    from hmp_catalog.run import Run
     from hmp_catalog.tables import TableSet
     from hmp_core.events import Event, EventStore
 
@@ -55,6 +57,9 @@ class Recorder:
         self._opened: Event | None = None
         self._seal: Event | None = None
         self._sealed = False
+        self._later: Callable[[], Recorder] | None = None
+        #: the finished run that is the same, with ``record(..., reuse=True)``: there is nothing to do then
+        self.reused: Run | None = None
         self._process = os.getpid()
         for name, value in spec.parameters.items():
             self.parameter(name, value)
@@ -111,6 +116,22 @@ class Recorder:
                 self.folder.mkdir()
             except FileExistsError:
                 raise self._taken() from None
+        return self
+
+    def instead_of(self, finished: Run, begin: Callable[[], Recorder]) -> Recorder:
+        """Stand for a finished run; nothing is recorded unless something is said all the same.
+
+        That becomes a run of its own, linked to the finished one as its duplicate: a result is never replaced, and
+        never lost.
+        """
+        own = self.sim_id
+
+        def duplicate() -> Recorder:
+            self.sim_id = own
+            self._said.restate(parent=finished.sim_id, lineage="duplicate")
+            return begin()
+
+        self.reused, self.sim_id, self.folder, self._later = finished, finished.sim_id, finished.folder, duplicate
         return self
 
     def _require_room(self) -> None:
@@ -308,6 +329,8 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None:
+        if self._later is not None:  # it was finished long ago, and nothing more was said
+            return
         if self._sealed or os.getpid() != self._process:  # a forked child leaves the block too: it is not its run
             return
         if error is None:
@@ -426,6 +449,7 @@ class Recorder:
             "lineage_kind": spec.lineage,
             "config_source": spec.config_source,
             "config_hash": fingerprint(spec.config) if spec.config else None,
+            "identity_hash": identity(self._said),
             "started_at": plain(from_microseconds(opened.at)),
             "ended_at": plain(from_microseconds(event.at)),
             "duration_s": round(time.perf_counter() - self._began, 6),
@@ -465,6 +489,13 @@ class Recorder:
         return self._fields
 
     def _require_open(self) -> None:
+        if self._later is not None:
+            later, self._later = self._later, None
+            try:
+                later()
+            except BaseException:
+                self._later = later
+                raise
         if self._sealed:
             message = (
                 f"run {self.sim_id[:8]} is sealed; add tags, notes or metrics through its Run, or record a new one"

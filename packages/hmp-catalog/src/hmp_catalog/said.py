@@ -96,6 +96,10 @@ class Said:
             raise NotFound(message, reference=text, candidates=known)
         self._tracked = [facts for facts in self._tracked if facts not in wanted]
 
+    def ordered(self) -> list[dict[str, Any]]:
+        """Return the parameters by name and zone, in whichever order they were said."""
+        return [self.parameters[key] for key in sorted(self.parameters)]
+
     def files(self) -> list[dict[str, Any]]:
         """Return what the run consumed, and what belongs to it besides."""
         return self._inputs + self._tracked

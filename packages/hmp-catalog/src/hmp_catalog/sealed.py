@@ -21,6 +21,7 @@ _BBOX = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
 
 
 _KNOWN_LATER = (
+    "identity_hash",
     "config_source",
     "lineage_kind",
     "n_cells",

@@ -14,6 +14,13 @@ FROM simulations
 WHERE trashed_at IS NULL AND status = 'completed'
 ORDER BY created_at DESC, sim_id DESC;
 
+-- name: identical
+-- The finished simulations that must have given the same, newest first.
+SELECT CAST(sim_id AS VARCHAR)
+FROM simulations
+WHERE identity_hash = $1 AND trashed_at IS NULL AND status = 'completed'
+ORDER BY created_at DESC, sim_id DESC;
+
 -- name: open_runs
 -- The simulations that were opened and not sealed, with the process that opened them and their folder.
 SELECT CAST(sim_id AS VARCHAR), CAST(owner AS VARCHAR), storage_basename

@@ -74,3 +74,8 @@ ALTER TABLE simulations ADD COLUMN _stamp_packed VARCHAR;
 -- who opened the session: one that nobody closed and whose process is dead was abandoned
 
 ALTER TABLE calibration_sessions ADD COLUMN owner JSON;
+
+-- ── reuse ───────────────────────────────────────────────────────────────────────────────────────────────────
+-- what two simulations have in common that must give the same results; null for those of 0.1
+
+ALTER TABLE simulations ADD COLUMN identity_hash VARCHAR;
