@@ -71,6 +71,8 @@ class Reply:
     chunked: bool = False
     #: a question for the rest is answered with the rest, unless If-Range names another version
     ranged: bool = False
+    #: the same, whatever If-Range names
+    careless: bool = False
     #: the connection stays open for the next question
     keep: bool = False
 
@@ -127,7 +129,7 @@ class Loopback:
                 if etag and reply.status == 200 and self.headers.get("If-None-Match") == etag:
                     return Reply(304, b"", {"ETag": etag})
                 same = self.headers.get("If-Range") in {None, etag, reply.headers.get("Last-Modified")}
-                if not (reply.ranged and asked and same):
+                if not asked or not (reply.careless or (reply.ranged and same)):
                     return reply
                 start, size = int(asked.removeprefix("bytes=").removesuffix("-")), len(reply.body)
                 if start >= size:

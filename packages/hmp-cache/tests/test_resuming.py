@@ -93,6 +93,25 @@ def test_a_rest_that_does_not_fit_begins_anew(
 
 
 @pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (OTHER, V2),
+        (OTHER, {"ETag": 'W/"v1"'}),
+        (OTHER + b"2001-01-02T00:00:00,1\n", {}),
+        (BODY, {"ETag": '"v1"', "Content-Encoding": "gzip"}),
+    ],
+)
+def test_the_rest_of_another_version_is_not_taken(
+    data: InputsNamespace, server: Any, reply: Any, body: bytes, headers: dict[str, str]
+) -> None:
+    """A server that does not look at If-Range sends the rest of what it has now."""
+    rest = reply(body=body, headers=headers, careless=True)
+    uri = server.on("/q.csv", reply(body=BODY, headers=V1, cut=CUT), rest, reply(body=OTHER, headers=V2))
+    assert _fetch(data, uri, retry=Retry(attempts=2, first=0.01)).path.read_bytes() == OTHER
+    assert [asked is None for asked in _ranges(server)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {},
