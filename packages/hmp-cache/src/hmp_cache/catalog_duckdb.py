@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hmp_cache.records import Entry
+from hmp_core.errors import InvalidInput
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
 
@@ -46,7 +47,7 @@ class DataCatalogDuckDB:
 
     def __init__(
         self,
-        db_path: str | Path | UPath,
+        db_path: str | Path | UPath | None,
         *,
         read_only: bool = False,
         auth: AuthBackend | None = None,
@@ -54,6 +55,12 @@ class DataCatalogDuckDB:
     ) -> None:
         from hmp_cache.opening import Rooms, workspace_of  # with all that it brings; see `hmp_cache.inputs`
 
+        if db_path is None:
+            message = (
+                "db_path is None: a cache in memory would forget files that lie on the disk; expected "
+                "<workspace>/data/cache.duckdb, which may be in a temporary folder"
+            )
+            raise InvalidInput(message)
         workspace = workspace_of(to_local(db_path))
         self._rooms = Rooms.opened(workspace, read_only=read_only, auth=auth, timeout=timeout)
 
@@ -179,6 +186,260 @@ class DataCatalogDuckDB:
 
         self._rooms.store.authorize(write=False)
         return resolve_path(self._rooms.shelf, file_path, variable)
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """Return the answer to one SQL question; see `InputsNamespace.sql`."""
+        from hmp_core.questions import ask
+
+        with self._rooms.store.reading() as backend:
+            return ask(backend, sql, params)
+
+    def custom_file_mtime(self, *, variable: str, source: str = "custom", station_id: str | None = None) -> float:
+        """Return when a user's file was last modified as it was registered, in seconds since 1970.
+
+        Raises
+        ------
+        EntryNotFound
+            If none is registered.
+        """
+        from hmp_cache.giving_up import custom_file_mtime
+
+        return custom_file_mtime(self._rooms, variable, source, station_id)
+
+    # ── given up ─────────────────────────────────────────────────────────────────────────────────────
+
+    def invalidate(
+        self, *, variable: str, source: str | None = None, station_id: str | None = None, delete_files: bool = False
+    ) -> int:
+        """Give up the inputs that go by these names, and return how many: they are no longer found.
+
+        Their records stay, and registering or fetching one again brings it back under its id. A user's file is never
+        touched.
+
+        Parameters
+        ----------
+        source, station_id
+            None: of any.
+        delete_files
+            Also let the copies go that the cache made; what ``hydromodpy.lock`` names stays.
+
+        Raises
+        ------
+        NotWritable, AccessDenied, BusyError
+            See `hmp_core.errors`.
+        """
+        from hmp_cache.giving_up import invalidate
+
+        return invalidate(self._rooms, variable, source, station_id, delete_files=delete_files)
+
+    def subsume_entries(
+        self,
+        exclude_id: UUID | str,
+        *,
+        bbox: Sequence[float] | None = None,
+        date_start: _Moment | None = None,
+        date_end: _Moment | None = None,
+        delete_files: bool = False,
+    ) -> int:
+        """Give up the grids that a newer, larger one holds, and return how many (see `invalidate`).
+
+        Those of the same variable, source, coordinate system, frequency and unit that lie inside in space and time.
+
+        Parameters
+        ----------
+        exclude_id
+            The larger one.
+        bbox, date_start, date_end
+            What it holds; by default what is on record of it.
+
+        Raises
+        ------
+        EntryNotFound
+            If there is no such input.
+        InvalidInput
+            If it has no extent and none is given.
+        """
+        from hmp_cache.giving_up import subsume
+        from hmp_cache.labels import checked_period
+
+        period = checked_period((date_start, date_end)) or (None, None)
+        return subsume(self._rooms, exclude_id, bbox, period, delete_files=delete_files)
+
+    def prune_older_than(self, days: float, *, delete_files: bool = False) -> int:
+        """Give up what was stored more than ``days`` ago, and return how many inputs (or versions) that were.
+
+        Parameters
+        ----------
+        delete_files
+            Let the copies go that the cache made and that can be fetched again, and keep the inputs, as purged (see
+            `InputsNamespace.prune`). By default the inputs are hidden and no file is touched (see `invalidate`).
+
+        Raises
+        ------
+        InvalidInput
+            For a number below 0.
+        """
+        from hmp_cache.giving_up import prune_older_than
+
+        return prune_older_than(self._rooms, days, delete_files=delete_files)
+
+    def check_and_fix(self) -> dict[str, int]:
+        """Look at every file, and put in order what can be.
+
+        A user's file that was changed becomes the next version of its input; what the cache made and has another copy
+        of is what it was again.
+
+        Returns
+        -------
+        dict
+            ``dropped``: inputs whose files are gone, which are not served and stay on record; ``refreshed``: those that
+            were put in order.
+        """
+        from hmp_cache.giving_up import check_and_fix
+
+        return check_and_fix(self._rooms)
+
+    def cleanup(self) -> int:
+        """Hide the inputs whose files are gone, and return how many (see `invalidate`)."""
+        from hmp_cache.giving_up import cleanup
+
+        return cleanup(self._rooms)
+
+    # ── written by hand ──────────────────────────────────────────────────────────────────────────────
+
+    def write_artifact(
+        self,
+        *,
+        entry_id: UUID | str,
+        sha256: str,
+        path: str,
+        size_bytes: int,
+        artifact_type: str = "download",
+        media_type: str | None = None,
+    ) -> UUID:
+        """Record a former version of an input, and return its id. What is served comes in by `register` alone.
+
+        Raises
+        ------
+        EntryNotFound, InvalidInput, PathEscape
+            For an input that is not there, or a value that cannot be.
+        """
+        from hmp_cache.writing import artifact
+
+        said = {"size_bytes": size_bytes, "artifact_type": artifact_type, "media_type": media_type}
+        return artifact(self._rooms, entry_id, sha256, path, said)
+
+    def write_provenance(
+        self,
+        *,
+        artifact_id: UUID | str,
+        uri: str | None = None,
+        request: Mapping[str, Any] | None = None,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        license: str | None = None,  # noqa: A002
+        fetched_at: _Moment | None = None,
+        tool_name: str | None = None,
+        tool_version: str | None = None,
+        parents: Sequence[UUID | str] = (),
+        parameters: Mapping[str, Any] | None = None,
+    ) -> UUID:
+        """Record how a version was obtained, and return the id of the record.
+
+        Raises
+        ------
+        EntryNotFound, InvalidInput
+            For a version that is not there, or a value that cannot be.
+        """
+        from hmp_cache.writing import provenance
+
+        said = {name: value for name, value in locals().items() if name not in {"self", "artifact_id", "provenance"}}
+        return provenance(self._rooms, artifact_id, said)
+
+    def upsert_station(
+        self,
+        *,
+        source: str,
+        variable: str,
+        station_id: str,
+        name: str | None = None,
+        lat: float | None = None,
+        lon: float | None = None,
+        z: float | None = None,
+    ) -> None:
+        """Record what is known of a station: degrees north and east (WGS 84), metres above the sea.
+
+        Raises
+        ------
+        InvalidInput
+            For a value that cannot be.
+        """
+        from hmp_cache.writing import station
+
+        station(self._rooms, source, variable, station_id, {"name": name, "lat": lat, "lon": lon, "z": z})
+
+    def write_coverage(
+        self,
+        *,
+        variable: str,
+        source: str,
+        station_id: str | None = None,
+        bbox: Sequence[float] | None = None,
+        date_start: _Moment | None = None,
+        date_end: _Moment | None = None,
+        state: str = "held",
+        n_records: int | None = None,
+        expires_at: _Moment | None = None,
+    ) -> UUID:
+        """Record what a source had of a period ("held", or "empty" until ``expires_at``); return the record's id.
+
+        Raises
+        ------
+        InvalidInput
+            For a value that cannot be.
+        """
+        from hmp_cache.labels import Label
+        from hmp_cache.writing import coverage
+
+        label = Label(variable, source, station_id, bbox, None, (date_start, date_end))
+        return coverage(self._rooms, label, state, n_records, expires_at)
+
+    def write_failure(
+        self,
+        *,
+        variable: str,
+        source: str,
+        error_type: str,
+        message: str,
+        source_ref: str | None = None,
+        request: Mapping[str, Any] | None = None,
+    ) -> UUID:
+        """Record an attempt to obtain an input that failed, and return the record's id.
+
+        Raises
+        ------
+        InvalidInput
+            For a value that cannot be.
+        """
+        from hmp_cache.labels import Label
+        from hmp_cache.writing import failure
+
+        said = {"source_ref": source_ref, "request": request}
+        return failure(self._rooms, Label(variable, source), error_type, message, said)
+
+    def write_validation_report(
+        self, *, artifact_id: UUID | str, schema_name: str, passed: bool, errors: Sequence[Any] = ()
+    ) -> UUID:
+        """Record a verdict on a version, and return the record's id.
+
+        Raises
+        ------
+        EntryNotFound, InvalidInput
+            For a version that is not there, or a value that cannot be.
+        """
+        from hmp_cache.writing import report
+
+        return report(self._rooms, artifact_id, schema_name, passed=passed, errors=errors)
 
     @property
     def auth(self) -> AuthBackend | None:

@@ -20,6 +20,8 @@ Kinds of events, all of version 1; what each means is in `hmp_cache.meanings`:
     What a source says it offers; what it had of a period, or that it had nothing.
 ``station.described``
     Where a station is and what it is called.
+``artifact.written``, ``provenance.written``, ``report.written``
+    What the low-level inserters of `DataCatalogDuckDB` were told.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hmp_cache import sidecar
-from hmp_cache.meanings import inputs, sources
+from hmp_cache.meanings import inputs, sources, written
 from hmp_core.errors import CorruptError, SchemaTooNewError
 from hmp_core.events import Event, Fold, NotYet, Row, Table
 
@@ -59,7 +61,7 @@ TABLES = (
     Table("validation_reports", ("id",), subject="entry_id"),
 )
 
-_MEANINGS = inputs.MEANINGS | sources.MEANINGS
+_MEANINGS = inputs.MEANINGS | sources.MEANINGS | written.MEANINGS
 
 
 def rows(event: Event, root: Path) -> Iterable[Row]:  # noqa: ARG001 - the signature is the contract
