@@ -284,6 +284,15 @@ def test_the_room_is_entered_without_its_engines() -> None:
     assert said.stdout.strip() == "[]"
 
 
+def test_a_folder_that_is_called_dask_is_not_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dask").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    store = SimulationZarr.create(tmp_path / "fields.zarr", title="Base", run_id="1")
+    store.write_field("top", [[1.0, 2.0]], dims=("y", "x"))
+    store.finalize()
+    assert store.dataset()["top"].values.tolist() == [[1.0, 2.0]]
+
+
 # ── a real variable ──────────────────────────────────────────────────────────────────────────────────
 
 

@@ -92,7 +92,8 @@ class StoreReader:
         """Return the store as a lazy dataset, as ``xarray.open_zarr`` gives it: in chunks of dask, if that is there."""
         import xarray as xr
 
-        chunks: dict[str, int] | None = {} if find_spec("dask") else None
+        dask = find_spec("dask")  # a folder of that name is found too, and has no origin
+        chunks: dict[str, int] | None = {} if dask is not None and dask.origin is not None else None
         with self._border(ROOT):
             found: xr.Dataset = xr.open_zarr(zarr_store(self.path), consolidated=True, chunks=chunks)
             return found
