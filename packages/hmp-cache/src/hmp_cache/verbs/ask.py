@@ -178,6 +178,6 @@ def stations(conditions: tuple[str, ...], workspace: str | None, as_json: bool) 
 def failures(limit: int, workspace: str | None, as_json: bool) -> None:  # noqa: FBT001
     """List the newest attempts to obtain an input that failed, and why."""
     with opened(workspace) as data:
-        columns = ["occurred_at", "variable", "source", "error_type", "source_ref", "message"]
+        columns = ["occurred_at", "variable", "source", "error_type", "next_retry", "source_ref", "message"]
         emit(data.failures(limit).to_pylist(), columns, as_json=as_json)
         say(data)
