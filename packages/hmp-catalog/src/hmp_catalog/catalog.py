@@ -22,6 +22,7 @@ from hmp_catalog.plain import real, word
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
+from hmp_catalog.watch import open_runs
 from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_catalog.writes import LowLevelWriter, verb
 from hmp_core.databases import Database
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hmp_catalog.gc import Leftover
     from hmp_catalog.package import Package
     from hmp_catalog.privacy import Certificate
+    from hmp_catalog.records import Difference
     from hmp_core.events.store import Notice
     from hmp_core.protocols import AuthBackend, BulkBackend
     from hmp_core.upkeep.vacuum import Vacuumed
@@ -288,6 +290,31 @@ class SimulationCatalog:
     def latest(self, **filters: Any) -> Run:
         """Return the newest finished simulation (that fits the filters)."""
         return self.find(**({"status": "completed"} | filters))[0] if filters else self["@latest"]
+
+    def rank(
+        self, metric: str, n: int | None = None, *, ascending: bool | None = None, **filters: Any
+    ) -> SimulationGroup:
+        """Return the ``n`` best finished simulations (that fit the filters), best first; see `SimulationGroup.ranked`.
+
+        ``ascending`` orders by the value itself, and not by the metric's own direction.
+        """
+        return self.find(**filters).rank(metric, n, ascending=ascending)
+
+    def diff(self, left: str | Run, right: str | Run) -> list[Difference]:
+        """Return how two simulations differ: parameters, metrics, configuration, inputs, environment.
+
+        Raises
+        ------
+        PathNotFound
+            If one is not sealed.
+        """
+        from hmp_catalog.difference import difference
+
+        return difference(*(one if isinstance(one, Run) else self[one] for one in (left, right)))
+
+    def open_runs(self) -> list[dict[str, Any]]:
+        """Return the simulations that are running, or were interrupted, with their age and last sign of life."""
+        return open_runs(self)
 
     def best(self, metric: str, **filters: Any) -> Run:
         """Return the best finished simulation by the metric's own direction; NaN never wins."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hmp_catalog.verbs import ask, calibrate, carry, flow, keep, observe, oversee, record
+from hmp_catalog.verbs import ask, calibrate, carry, flow, keep, observe, oversee, record, watch
 
 
 @click.group()
@@ -12,7 +12,7 @@ def group() -> None:
     """The simulations of a project: list, show, find, tag, keep."""
 
 
-for _room in (record, ask, observe, calibrate, flow, carry, keep, oversee):
+for _room in (record, ask, observe, calibrate, flow, carry, keep, oversee, watch):
     for _name, _verb in vars(_room).items():
         if isinstance(_verb, click.Command) and not _name.startswith("_"):  # those are verbs of a group of their own
             group.add_command(_verb)

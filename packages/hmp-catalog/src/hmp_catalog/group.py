@@ -14,8 +14,10 @@ from hmp_catalog.run import Run
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import xarray as xr
 
     from hmp_catalog.catalog import SimulationCatalog
+    from hmp_catalog.plot.groups import GroupPlots
 
 
 class SimulationGroup:
@@ -155,6 +157,35 @@ class SimulationGroup:
     def frame(self) -> pd.DataFrame:
         """The group as a pandas DataFrame (see `table`)."""
         return self.table.to_pandas()
+
+    def to_xarray(self, field: str, *, without: str = "raise") -> xr.DataArray:
+        """Return a field of all runs as one lazy array along ``simulation``, labelled with ids and names.
+
+        Parameters
+        ----------
+        field
+            Which one; it must have the same shape in all runs.
+        without
+            What to do about runs that lack it: "raise", or "report", which leaves them out and names them in
+            ``attrs["simulations_without"]``.
+
+        Raises
+        ------
+        NotFound
+            If runs lack it; they are named.
+        InvalidInput
+            If it differs in shape.
+        """
+        from hmp_catalog.stacking import stacked
+
+        return stacked(list(self), field, without=without)
+
+    @property
+    def plot(self) -> GroupPlots:
+        """Pictures (extra ``[plot]``): ``group.plot.scatter("x1", "nse")``, ``group.plot.parallel("nse")``."""
+        from hmp_catalog.plot.groups import GroupPlots
+
+        return GroupPlots(self)
 
     def _repr_html_(self) -> str:
         from hmp_catalog.shown import group_html

@@ -195,3 +195,16 @@ def tag_names(tags: Any) -> list[str]:
             message = f"tag is {tag!r}; a leading '-' takes a tag away (see Run.tag)"
             raise InvalidInput(message)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something in which two simulations differ."""
+
+    #: "run", "parameters", "metrics", "config", "inputs" or "environment"
+    part: str
+    key: str
+    left: Any
+    right: Any
+    #: "left" or "right" where the other has nothing of that name, which is not the same as None
+    only: str | None = None

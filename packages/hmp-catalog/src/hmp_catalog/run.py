@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import xarray as xr
+    from matplotlib.axes import Axes
 
     from hmp_catalog.catalog import SimulationCatalog
     from hmp_core.protocols import AuthBackend
@@ -247,6 +248,54 @@ class Run:
         from hmp_catalog.fields import SimulationZarr
 
         return SimulationZarr.open(self._file("fields.zarr")).dataset()
+
+    def plot(self, variable: str, *, observed: Any = None, ax: Any = None, **where: Any) -> Axes:
+        """Draw a time series, and what was observed beside it (extra ``[plot]``).
+
+        Parameters
+        ----------
+        variable
+            Which series; ``station=`` and ``period=`` as in `timeseries`.
+        observed
+            True for what the catalog has observed there, the name of a station, or a pandas Series.
+        ax
+            Axes of matplotlib to draw in.
+
+        Raises
+        ------
+        MissingPart
+            If matplotlib is not installed.
+        PathNotFound, NotFound
+            As `timeseries` and `observed`.
+        """
+        from hmp_catalog.plot.runs import series
+
+        return series(self, variable, observed=observed, ax=ax, **where)
+
+    def plot_field(self, name: str, *, layer: int | None = None, time: Any = -1, ax: Any = None) -> Axes:
+        """Draw a field on a grid as a map (extra ``[plot]``).
+
+        Parameters
+        ----------
+        name
+            Which field.
+        layer
+            Its number from the top; the first if there are layers.
+        time
+            The number of the step, or a time, to which the nearest step is taken; by default the last.
+        ax
+            Axes of matplotlib to draw in.
+
+        Raises
+        ------
+        MissingPart
+            If matplotlib is not installed.
+        NotFound, InvalidInput
+            If there is no such field, step or layer, or it does not lie on a grid.
+        """
+        from hmp_catalog.plot.runs import field
+
+        return field(self, name, layer=layer, time=time, ax=ax)
 
     def files(self) -> list[dict[str, Any]]:
         """Return what it left behind: path, size, SHA-256, kind."""

@@ -17,6 +17,7 @@ from hmp_core.locks import this_process
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.axes import Axes
 
     from hmp_catalog.recorder import Recorder
     from hmp_core.events import EventStore
@@ -233,6 +234,18 @@ class CalibrationSession:
         self.flush()
         with self._store.reading() as backend:
             return queries.trials(backend, self.session_id)
+
+    def plot(self, *, ax: Any = None) -> Axes:
+        """Draw the objective of each trial and the best so far (extra ``[plot]``).
+
+        Raises
+        ------
+        MissingPart
+            If matplotlib is not installed.
+        """
+        from hmp_catalog.plot.sessions import convergence
+
+        return convergence(self, ax=ax)
 
     def end(self, status: str = "completed", *, error: str | None = None, best_sim_id: str | None = None) -> None:
         """Close the session; leaving the block does it.

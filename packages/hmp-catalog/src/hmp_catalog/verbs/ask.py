@@ -1,6 +1,9 @@
-"""``hmp catalog ls, find, show, best, query``: what there is."""
+"""``hmp catalog ls, find, show, best, rank, diff, query``: what there is."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -45,16 +48,45 @@ def show(reference: str, project: str | None, form: str) -> None:
 @click.argument("metric")
 @PROJECT
 @click.option("-n", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@click.option("--station", default=None, help="Only what was measured there.")
 @form
-def best(metric: str, project: str | None, count: int, form: str) -> None:
-    """Rank the finished simulations by METRIC, best first."""
+def best(metric: str, project: str | None, count: int, station: str | None, form: str) -> None:
+    """Show the best finished simulations by METRIC, best first."""
+    _rank(metric, project, form, station=station, count=count)
+
+
+@click.command()
+@click.argument("metric")
+@PROJECT
+@LIMIT
+@click.option("--station", default=None, help="Only what was measured there.")
+@click.option("--ascending/--descending", default=None, help="By the value itself; by default the best come first.")
+@form
+def rank(metric: str, project: str | None, limit: int, form: str, **how: Any) -> None:
+    """Rank the finished simulations by METRIC."""
+    _rank(metric, project, form, count=limit, **how)
+
+
+def _rank(metric: str, project: str | None, form: str, *, count: int, **how: Any) -> None:
     with reading(project) as catalog:
-        ranked = catalog.find().ranked(metric)[:count]
+        ranked = catalog.find().ranked(metric, **how)
         rows = [
             {"rank": n, "sim_id": identity(run.sim_id, form), "name": run.name, metric: value}
-            for n, (run, value) in enumerate(ranked, 1)
+            for n, (run, value) in enumerate(ranked[:count], 1)
         ]
         emit(rows, ["rank", "sim_id", "name", metric], form=form)
+
+
+@click.command()
+@click.argument("left")
+@click.argument("right")
+@PROJECT
+@form
+def diff(left: str, right: str, project: str | None, form: str) -> None:
+    """Show in what two simulations differ; no line is no difference."""
+    with reading(project) as catalog:
+        found = catalog.diff(left, right)
+        emit([asdict(one) for one in found], ["part", "key", "left", "right", "only"], form=form)
 
 
 @click.command()
