@@ -83,6 +83,9 @@ def test_the_root_says_what_the_store_is(tmp_path: Path) -> None:
         "date_created": "2026-01-02T02:04:05Z",
         "time_coverage_start": "2001-01-01T00:00:00Z",
         "time_coverage_end": "2001-12-31T00:00:00Z",
+        "time_coverage_duration": "P364D",
+        "time_coverage_resolution": "P1D",
+        "history": "2026-01-02T02:04:05Z: written by hmp-catalog",
     }
 
 

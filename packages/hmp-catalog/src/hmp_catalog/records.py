@@ -132,6 +132,11 @@ class RunSpec:
             "creator_email": self.contact_email,
             "keywords": ", ".join(["hydrology", *([self.study_area] if self.study_area else [])]),
         }
+        if self.bbox is not None:
+            west, south, east, north = self.bbox
+            ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
+            said["geospatial_bounds"] = f"POLYGON (({', '.join(f'{x:.12g} {y:.12g}' for x, y in ring)}))"
+            said["geospatial_bounds_crs"] = self.crs
         return {name: value for name, value in said.items() if value is not None}
 
 

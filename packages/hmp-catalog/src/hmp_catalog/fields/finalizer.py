@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hmp_catalog.fields import mapping, schema
 from hmp_catalog.fields.mesh import Structure
 from hmp_catalog.fields.place import size_of
-from hmp_catalog.fields.times import CALENDAR, encode, iso
+from hmp_catalog.fields.times import CALENDAR, duration, encode, iso
 from hmp_catalog.fields.values import Coordinate
 from hmp_catalog.fields.writer import StoreWriter, create_array
 from hmp_catalog.records import FileRecord
@@ -141,7 +141,15 @@ def _time_axes(writer: StoreWriter) -> dict[str, Instants]:
 
 def _write_times(path: Path, dim: str, times: Instants) -> None:
     count, units = encode(times)
-    attributes = {"standard_name": "time", "long_name": "time", "axis": "T", "units": units, "calendar": CALENDAR}
+    # NumPy counts as if there were no leap seconds
+    attributes = {
+        "standard_name": "time",
+        "long_name": "time",
+        "axis": "T",
+        "units": units,
+        "units_metadata": "leap_seconds: none",
+        "calendar": CALENDAR,
+    }
     _write_numbers(path, dim, Coordinate((dim,), count, attributes))
 
 
@@ -232,9 +240,12 @@ def _documents(path: Path, writer: StoreWriter, renamed: Mapping[str, str], crs:
         documents[name]["dimension_names"] = [dim if schema.is_time(old) else old for old in dims]
     auxiliary = {n: set(c.dims) for n, c in writer.dimensions.coordinates.items() if c.dims != (n,)}
     auxiliary |= {name: {mesh.dim} for mesh in writer.meshes.values() for name in mesh.centres}
+    for name in documents.keys() & (writer.dimensions.coordinates.keys() | _time_axes(writer).keys()):
+        documents[name]["attributes"].setdefault("coverage_content_type", "coordinate")
     for name in writer.dimensions.fields:
         dims = set(documents[name]["dimension_names"])
         said = documents[name]["attributes"]
+        said.setdefault("coverage_content_type", "modelResult")
         beside = sorted(each for each, needed in auxiliary.items() if needed <= dims)
         if beside:
             said["coordinates"] = " ".join(beside)
@@ -285,7 +296,13 @@ def _coverage(axes: Mapping[str, Instants]) -> dict[str, str]:
     if not axes:
         return {}
     first, last = min(times[0] for times in axes.values()), max(times[-1] for times in axes.values())
-    return {"time_coverage_start": iso(first), "time_coverage_end": iso(last)}
+    found = {
+        "time_coverage_start": iso(first),
+        "time_coverage_end": iso(last),
+        "time_coverage_duration": duration(last - first),
+    }
+    steps = {step for times in axes.values() for step in (times[1:] - times[:-1]).tolist()}
+    return found | ({"time_coverage_resolution": duration(steps.pop())} if len(steps) == 1 else {})
 
 
 def _extent(coordinates: Mapping[str, Coordinate]) -> dict[str, float]:

@@ -376,4 +376,5 @@ def _root_attributes(
     }
     if date_created is not None:
         found["date_created"] = iso(instant(date_created))
+        found["history"] = f"{found['date_created']}: written by hmp-catalog"
     return found | schema.plain_attributes(attributes, schema.RESERVED_ROOT_ATTRIBUTES, "the store")

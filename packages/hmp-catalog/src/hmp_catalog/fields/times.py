@@ -7,7 +7,7 @@ What a user holds (NumPy, pandas, xarray, lists of datetimes, with or without a 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hmp_core.errors import InvalidInput
@@ -121,6 +121,20 @@ def iso(moment: np.datetime64) -> str:
     """Return an instant as ACDD wants it: ``2001-02-28T06:00:00Z``."""
     text = str(moment.astype("datetime64[us]"))
     return f"{text.removesuffix('.000000')}Z"
+
+
+def duration(span: Any) -> str:
+    """Return a span of time as ISO 8601 has it.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> duration(timedelta(days=364)), duration(timedelta(hours=1.5))
+    ('P364D', 'PT5400S')
+    """
+    passed: timedelta = span.item() if hasattr(span, "item") else span
+    seconds = f"{passed.seconds + passed.microseconds / 1e6:.6f}".rstrip("0").rstrip(".")
+    return f"P{passed.days}D" if seconds == "0" else f"P{f'{passed.days}D' if passed.days else ''}T{seconds}S"
 
 
 def _bound(value: Any) -> tuple[np.datetime64, np.datetime64]:
