@@ -113,14 +113,15 @@ class DataCatalogDuckDB:
         ValidationFailed
             If the file is not what its variable's contract expects.
         """
-        from hmp_cache.labels import Label
-        from hmp_cache.registering import register
+        from hmp_cache import labels, registering
 
-        label = Label(
+        label = labels.Label(
             variable, source, station_id, bbox, crs, (date_start, date_end), frequency, unit, source_unit=source_unit
         )
-        expected = (file_mtime, file_sha256)
-        return register(self._rooms, file_path, label, is_custom=is_custom, expected=expected, metadata=fetch_metadata)
+        return registering.register(
+            self._rooms, file_path, label,
+            is_custom=is_custom, expected=(file_mtime, file_sha256), metadata=fetch_metadata,
+        )  # fmt: skip
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,8 +152,7 @@ class DataCatalogDuckDB:
         InvalidInput
             For an extent or a period that is none.
         """
-        asked = {"variable": variable, "source": source, "station_id": station_id}
-        filters = {key: value for key, value in asked.items() if value is not None}
+        filters = _given(variable=variable, source=source, station_id=station_id)
         found = self._rooms.asking.find(filters | {"bbox": bbox, "period": (date_start, date_end)})
         return self._rooms.first_current(found, verify=verify)
 
@@ -166,9 +166,7 @@ class DataCatalogDuckDB:
         InvalidInput
             For a negative limit or offset.
         """
-        asked = {"variable": variable, "source": source}
-        filters = {key: value for key, value in asked.items() if value is not None}
-        return self._rooms.asking.table(filters, limit=limit, offset=offset)
+        return self._rooms.asking.table(_given(variable=variable, source=source), limit=limit, offset=offset)
 
     def table_names(self) -> list[str]:
         """Return the names of the tables of the cache."""
@@ -259,11 +257,10 @@ class DataCatalogDuckDB:
         InvalidInput
             If it has no extent and none is given.
         """
-        from hmp_cache.giving_up import subsume
-        from hmp_cache.labels import checked_period
+        from hmp_cache import giving_up, labels
 
-        period = checked_period((date_start, date_end)) or (None, None)
-        return subsume(self._rooms, exclude_id, bbox, period, delete_files=delete_files)
+        period = labels.checked_period((date_start, date_end)) or (None, None)
+        return giving_up.subsume(self._rooms, exclude_id, bbox, period, delete_files=delete_files)
 
     def prune_older_than(self, days: float, *, delete_files: bool = False) -> int:
         """Give up what was stored more than ``days`` ago, and return how many inputs (or versions) that were.
@@ -398,11 +395,10 @@ class DataCatalogDuckDB:
         InvalidInput
             For a value that cannot be.
         """
-        from hmp_cache.labels import Label
-        from hmp_cache.writing import coverage
+        from hmp_cache import labels, writing
 
-        label = Label(variable, source, station_id, bbox, None, (date_start, date_end))
-        return coverage(self._rooms, label, state, n_records, expires_at)
+        label = labels.Label(variable, source, station_id, bbox, None, (date_start, date_end))
+        return writing.coverage(self._rooms, label, state, n_records, expires_at)
 
     def write_failure(
         self,
@@ -421,11 +417,10 @@ class DataCatalogDuckDB:
         InvalidInput
             For a value that cannot be.
         """
-        from hmp_cache.labels import Label
-        from hmp_cache.writing import failure
+        from hmp_cache import labels, writing
 
         said = {"source_ref": source_ref, "request": request}
-        return failure(self._rooms, Label(variable, source), error_type, message, said)
+        return writing.failure(self._rooms, labels.Label(variable, source), error_type, message, said)
 
     def write_validation_report(
         self, *, artifact_id: UUID | str, schema_name: str, passed: bool, errors: Sequence[Any] = ()
@@ -455,3 +450,8 @@ class DataCatalogDuckDB:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _given(**asked: Any) -> dict[str, Any]:
+    """Return what was asked for."""
+    return {key: value for key, value in asked.items() if value is not None}
