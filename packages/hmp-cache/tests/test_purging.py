@@ -349,6 +349,7 @@ def test_what_is_written_to_in_that_moment_is_put_back(
     assert data["q"].state == "purged"
 
 
+@pytest.mark.soak
 def test_a_refresh_and_a_prune_at_the_same_time(data: InputsNamespace, server: Any, reply: Any) -> None:
     """Whatever comes first, no record says of bytes what is not so."""
     _two(data, server, reply)
