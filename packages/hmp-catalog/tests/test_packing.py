@@ -229,7 +229,7 @@ def test_what_a_killed_process_left_is_cleared_away(cat, run) -> None:
 
 #: Forks a child for each line ``STEP VERB``, which packs or unpacks and kills itself at that call; says how it ended.
 VICTIMS = """
-import functools, os, signal, sys
+import functools, os, signal, sys, traceback
 import hmp_catalog, hmp_catalog.packing
 import duckdb
 def work(fatal, verb):
@@ -257,6 +257,8 @@ for line in sys.stdin:
         try:
             work(int(step), verb)
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     status = os.waitpid(pid, 0)[1]
@@ -291,6 +293,7 @@ def test_killed_at_some_steps(cat, run, spawn) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_killed_at_every_step(cat, run, spawn) -> None:
     run.folder  # noqa: B018
     cat.close()

@@ -68,3 +68,14 @@ def test_what_describes_a_run_is_plain():
 def test_a_file_record_is_what_the_manifest_keeps():
     kept = {"path": "tables/budget.parquet", "size": 3, "sha256": "0" * 64, "kind": "budget", "rows": 2}
     assert FileRecord(**kept).as_dict() == kept
+
+
+def test_a_store_of_fields_says_where_it_lies_and_whose_it_is():
+    spec = RunSpec(solver="gr4j", description="a dry year", study_area="Aare", bbox=(0, 0, 2.5, 1), crs="EPSG:2056")
+    assert spec.discovery() == {
+        "source": "gr4j",
+        "summary": "a dry year",
+        "keywords": "hydrology, Aare",
+        "geospatial_bounds": "POLYGON ((0 0, 2.5 0, 2.5 1, 0 1, 0 0))",
+        "geospatial_bounds_crs": "EPSG:2056",
+    }
