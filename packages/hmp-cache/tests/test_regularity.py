@@ -41,6 +41,8 @@ def test_days_that_are_left_out_and_cells_that_are_empty_are_missing() -> None:
 def test_a_step_that_is_not_kept_is_said() -> None:
     moments = _days()
     moments[5] += timedelta(hours=3)
+    holed = [moment for n, moment in enumerate(moments) if n not in range(10, 30)]
+    assert [said[:4] for said in _said(holed, frequency="1D")] == ["step"]
     assert _said(moments, frequency="1D") == ["step: 2 of 39 steps are no multiple of 1 day, 0:00:00"]
 
 

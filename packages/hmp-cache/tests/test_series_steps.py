@@ -54,7 +54,7 @@ def _moment(minute: int) -> datetime:
 
 
 @pytest.mark.parametrize("frequency", STEPS)
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(asked=periods, offset=st.integers(0, 59), scattered=st.lists(minutes, max_size=20), data=st.data())
 def test_what_there_is_of_a_period_is_there(
     frequency: str, asked: list[list[int]], offset: int, scattered: list[int], data: st.DataObject

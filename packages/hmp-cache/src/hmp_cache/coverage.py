@@ -90,7 +90,7 @@ class Coverage:
         now = _now()
         with self._store.reading() as backend:
             entries = queries.entries(queries.find(backend, filters), self._shelf)
-            requests = queries.requests(backend)
+            requests = queries.requests(backend, filters)
             answered = queries.answered(backend, now)
             places = _places(queries.stations(backend, {})) if box else {}
         found: dict[tuple[str | None, ...], Known] = {}

@@ -54,7 +54,7 @@ class Grids:
             found = queries.find(backend, {**same, "station": None, "is_custom": False, **more})
             if not found.num_rows:
                 return []
-            requests = queries.requests(backend)
+            requests = queries.requests(backend, same)
         entries = queries.entries(found, self._shelf)
         return [e for e in entries if e.state == "current" and not kept_windows(requests.get(str(e.id)))]
 

@@ -157,9 +157,13 @@ def empty(backend: CatalogBackend, entry: UUID, now: datetime) -> list[tuple[Any
     return backend.fetch_all(_sql("empty"), [str(entry), now])
 
 
-def requests(backend: CatalogBackend) -> dict[str, Any]:
-    """Return what was asked for the current version of each input that a source was asked for, by its id."""
-    return {str(entry): json.loads(request) for entry, request in backend.fetch_all(_sql("requests"))}
+def requests(backend: CatalogBackend, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was asked for the current version of each input that a source was asked for, by its id.
+
+    Of the ``filters`` of `find`, one variable, source and station count: to read less is all that they are for.
+    """
+    named = [value if isinstance(value := filters.get(key), str) else None for key in ("variable", "source", "station")]
+    return {str(entry): json.loads(request) for entry, request in backend.fetch_all(_sql("requests"), named)}
 
 
 def answered(backend: CatalogBackend, now: datetime) -> list[dict[str, Any]]:

@@ -188,14 +188,18 @@ WHERE entry_id = $1 AND state = 'empty' AND expires_at > $2
 ORDER BY period_start NULLS FIRST, period_end;
 
 -- name: requests
--- What was asked for the current version of each input of a source that was asked for it.
+-- What was asked for the current version of each input of a source that was asked for it; of one variable, source or
+-- station, where that is named.
 SELECT CAST(e.id AS VARCHAR), p.request
 FROM entries e
 JOIN (
     SELECT artifact_id, max(_stamp) AS newest FROM provenance GROUP BY artifact_id
 ) o ON o.artifact_id = e.artifact_id
 JOIN provenance p ON p.artifact_id = e.artifact_id AND p._stamp = o.newest
-WHERE p.request IS NOT NULL AND NOT e.is_custom;
+WHERE p.request IS NOT NULL AND NOT e.is_custom
+    AND coalesce(CAST($1 AS VARCHAR), e.variable) = e.variable
+    AND coalesce(CAST($2 AS VARCHAR), e.source) = e.source
+    AND coalesce(CAST($3 AS VARCHAR), e.station_id, '') = coalesce(e.station_id, '');
 
 -- name: answered
 -- What sources were asked for and had not, as far as it is remembered.
