@@ -319,3 +319,11 @@ def test_workflows_are_listed_and_shown(catalog, own):
     (step,) = rows(catalog("workflow", "show", "calibrate", "-p", own, "--json"))
     assert (step["step"], step["artifacts"]) == ("mesh", "projects/aare/mesh.txt")
     catalog("workflow", "show", "other", "-p", own, code=10)
+
+
+def test_a_vocabulary_is_listed(catalog, own):
+    with hmp_catalog.open(own) as cat:
+        cat.vocabulary.define_metric("low_flow_bias", best_value=0.0)
+    named = {row["metric_name"]: row["best_value"] for row in rows(catalog("vocabulary", "-p", own, "--json"))}
+    assert (named["low_flow_bias"], named["nse"]) == (0.0, 1.0)
+    assert "lumped" in {row["code"] for row in rows(catalog("vocabulary", "mesh_topologies", "-p", own, "--json"))}

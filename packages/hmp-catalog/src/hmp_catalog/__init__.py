@@ -14,6 +14,7 @@ from hmp_catalog.observations import Observations
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
+from hmp_catalog.vocabulary import Vocabulary
 from hmp_catalog.workflow import Workflow
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SimulationCatalog",
     "SimulationGroup",
     "Stations",
+    "Vocabulary",
     "Workflow",
     "__version__",
     "open",

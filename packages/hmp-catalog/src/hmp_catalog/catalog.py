@@ -22,6 +22,7 @@ from hmp_catalog.plain import real, word
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
+from hmp_catalog.vocabulary import Vocabulary
 from hmp_catalog.watch import open_runs
 from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_catalog.writes import LowLevelWriter, verb
@@ -420,6 +421,11 @@ class SimulationCatalog:
     def stations(self) -> Stations:
         """The stations: ``cat.stations.add(station, variable, name=...)``, `table`, `frame`."""
         return Stations(self._store)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What metrics, variables and solvers mean: ``table(kind)``, ``define_metric(name, unit=...)``, ..."""
+        return Vocabulary(self._store)
 
     def observed(self, variable: str, station: str | None = None, period: tuple[Any, Any] | None = None) -> pd.Series:
         """Return an observed series as a pandas Series by time; see `Observations.series`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hmp_catalog import chain, manifest
 from hmp_catalog.facts import ABOUT
-from hmp_catalog.meanings import calibrations, description, lifecycle, observations, portability, workflow
+from hmp_catalog.meanings import calibrations, description, lifecycle, observations, portability, vocabulary, workflow
 from hmp_catalog.meanings.trail import SCRUBBED, audit_row
 from hmp_catalog.plain import from_microseconds
 from hmp_catalog.queries import unsealed, waiting_ids
@@ -146,6 +146,7 @@ _KINDS: dict[str, Callable[[Event, Path], Iterable[Row | Purge]]] = {
     **lifecycle.MEANINGS,
     **observations.MEANINGS,
     **portability.MEANINGS,
+    **vocabulary.MEANINGS,
     **workflow.MEANINGS,
 }
 
@@ -194,6 +195,9 @@ FOLD = Fold(
     migrations=Path(__file__).parent / "sql" / "migrations",
     tables=(
         Table("solvers", ("code",)),
+        Table("metric_definitions", ("metric_name",)),
+        Table("dim_metrics", ("code",)),
+        Table("dim_variables", ("code",)),
         Table("dim_study_areas", ("code",)),
         Table(
             "simulations",

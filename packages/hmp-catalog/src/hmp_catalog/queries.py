@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hmp_catalog import criteria
 from hmp_catalog.facts import GLOBAL_ZONE, OUTLETS
 from hmp_catalog.plain import number, plain, uuid_text
+from hmp_core.backends.identifiers import identifier
 from hmp_core.errors import InvalidInput, NotFound
 from hmp_core.filters import Bound, condition
 from hmp_core.locks import Owner
@@ -327,6 +328,19 @@ def additions(backend: CatalogBackend, variable: str | None, station: str | None
 def stations(backend: CatalogBackend) -> pa.Table:
     """Return the stations with the period of their observations."""
     return backend.query(_SQL["stations"].sql)
+
+
+def vocabulary(backend: CatalogBackend, table: str) -> pa.Table:
+    """Return the words of a vocabulary with what they mean, in their order; hmp brings those without a stamp."""
+    found = backend.query(f"SELECT * FROM {identifier(table)} ORDER BY 1")
+    return found.drop_columns([name for name in found.column_names if name.startswith("_stamp")])
+
+
+def seeds(backend: CatalogBackend, table: str) -> set[str]:
+    """Return the words of a vocabulary that hmp brings."""
+    name = identifier(table)
+    key = identifier("metric_name" if table == "metric_definitions" else "code")
+    return {row[0] for row in backend.fetch_all(f"SELECT {key} FROM {name} WHERE _stamp IS NULL")}
 
 
 # ── workflows ────────────────────────────────────────────────────────────────────────────────────────
