@@ -109,16 +109,22 @@ def test_in_parts_or_at_once_the_bytes_are_the_same(
         rows[day(f"2010-01-{n:02}")] = (None, None)
     upstream.rows["K1"] = rows
     _fetch(data, rivers, "2010-01-11/2010-01-20")
+    with pytest.raises(NothingThere):
+        _fetch(data, rivers, "2010-01-09/2010-01-10")
     parts = _fetch(data, rivers, "2010-01-01/2010-01-15")
     with hmp_cache.open(tmp_path / "other", create=True) as other:
         assert _fetch(other, rivers, "2010-01-01/2010-01-20").sha256 == parts.sha256
 
 
 def test_what_is_written_is_plain_csv(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:
-    upstream.rows["K1"] = {day("2010-01-01"): (0.1, None), day("2010-01-02"): (None, 'ice, "thick"')}
-    entry = _fetch(data, rivers, "2010-01-01/2010-01-02")
-    assert entry.path.read_text() == 'time,discharge,quality\n2010-01-01,0.1,\n2010-01-02,,"ice, ""thick"""\n'
-    assert entry.read_table().column("discharge").to_pylist() == [0.1, None]
+    upstream.rows["K1"] = {
+        day("2010-01-01"): (0.1, None), day("2010-01-02"): (None, 'ice, "thick"'), day("2010-01-03"): (-0.0, None),
+    }  # fmt: skip
+    entry = _fetch(data, rivers, "2010-01-01/2010-01-03")
+    assert entry.path.read_text().splitlines() == [
+        "time,discharge,quality", "2010-01-01,0.1,", '2010-01-02,,"ice, ""thick"""', "2010-01-03,0.0,",
+    ]  # fmt: skip
+    assert entry.read_table().column("discharge").to_pylist() == [0.1, None, 0.0]
 
 
 def test_provenance_says_which_windows_and_which_answers(
