@@ -119,8 +119,8 @@ class Observations:
         folder = self._project / FOLDER / slug(variable)
         make_folder(folder)
         file = folder / f"{slug(station)}__{checksum[:16]}.parquet"
-        if not write_atomic(file, data, overwrite=False) and sha256_file(file) != checksum:
-            write_atomic(file, data)  # half a copy, or damaged: it is what its name says again
+        if not file.exists() or sha256_file(file) != checksum:  # damaged, it becomes what its name says again
+            write_atomic(file, data)
         return to_relative(file, self._project), checksum, len(data)
 
     def withdraw(self, addition: str) -> None:
