@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 #: adding files, importing them into an empty workspace, and into one where the same inputs have another history
-SCENARIOS = {"many": 5, "import": 4, "merge": 5}
+SCENARIOS = {"many": 3, "import": 2, "merge": 2}
 
 
 def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
