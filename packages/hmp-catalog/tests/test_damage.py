@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hmp_catalog
-from hmp_catalog.catalog import rebuild_catalog
+from hmp_catalog.rebuilding import rebuild_catalog
 from hmp_core.databases import Database
 from hmp_core.errors import CorruptError, HmpError
 from hmp_core.layout import catalog_path

@@ -136,7 +136,7 @@ def test_what_is_said_inside_the_block_counts_too(cat):
 
 
 def test_a_rebuilt_catalog_still_knows_what_is_the_same(cat, project, run):
-    from hmp_catalog.catalog import rebuild_catalog
+    from hmp_catalog.rebuilding import rebuild_catalog
 
     first, _ = run()
     cat.close()

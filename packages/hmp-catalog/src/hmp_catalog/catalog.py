@@ -19,6 +19,7 @@ from hmp_catalog.group import SimulationGroup
 from hmp_catalog.lifecycle import Lifecycle
 from hmp_catalog.observations import Observations
 from hmp_catalog.plain import real, word
+from hmp_catalog.rebuilding import rebuild_catalog
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
@@ -29,7 +30,6 @@ from hmp_catalog.writes import LowLevelWriter, verb
 from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, MigrationPending, NotWritable
 from hmp_core.events import EventStore
-from hmp_core.events.rebuild import rebuild
 from hmp_core.layout import anchor, catalog_path
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
@@ -292,14 +292,12 @@ class SimulationCatalog:
         """Return the newest finished simulation (that fits the filters)."""
         return self.find(**({"status": "completed"} | filters))[0] if filters else self["@latest"]
 
-    def rank(
-        self, metric: str, n: int | None = None, *, ascending: bool | None = None, **filters: Any
-    ) -> SimulationGroup:
+    def rank(self, metric: str, n: int | None = None, *, ascending: bool | None = None, **fits: Any) -> SimulationGroup:
         """Return the ``n`` best finished simulations (that fit the filters), best first; see `SimulationGroup.ranked`.
 
         ``ascending`` orders by the value itself, and not by the metric's own direction.
         """
-        return self.find(**filters).rank(metric, n, ascending=ascending)
+        return self.find(**fits).rank(metric, n, ascending=ascending)
 
     def diff(self, left: str | Run, right: str | Run) -> list[Difference]:
         """Return how two simulations differ: parameters, metrics, configuration, inputs, environment.
@@ -656,13 +654,6 @@ class SimulationCatalog:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def rebuild_catalog(project: Path, *, auth: AuthBackend | None = None, timeout: float = DEFAULT_TIMEOUT) -> Notice:
-    """Make the database of a project anew, whatever is there now; return what could not be told."""
-    database = Database("catalog", catalog_path(project))
-    authority = database.auth() if auth is None else auth
-    return rebuild(database.path, FOLD, timeout=timeout, auth=authority, resource=database.resource)
 
 
 def _refuse_read_only(store: EventStore) -> None:

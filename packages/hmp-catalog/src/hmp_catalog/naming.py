@@ -37,7 +37,9 @@ def record(catalog: SimulationCatalog, said: dict[str, Any], if_exists: str) -> 
     own_id, wanted = said.get("sim_id") is not None, said.pop("reuse", False)
     recorder = Recorder(catalog.store, catalog.path, catalog.workspace, spec_of(said))
     if wanted and (known := reuse.twin(catalog, recorder.said)) is not None:
-        return recorder.instead_of(known, lambda: begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id))
+        return reuse.stand_for(
+            known, recorder, lambda: begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id)
+        )
     return begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id)
 
 

@@ -57,7 +57,8 @@ class Recorder:
         self._opened: Event | None = None
         self._seal: Event | None = None
         self._sealed = False
-        self._later: Callable[[], Recorder] | None = None
+        #: what is to be done before anything is said of a run that stands for a finished one (see `hmp_catalog.reuse`)
+        self.later: Callable[[], Any] | None = None
         #: the finished run that is the same, with ``record(..., reuse=True)``: there is nothing to do then
         self.reused: Run | None = None
         self._process = os.getpid()
@@ -116,22 +117,6 @@ class Recorder:
                 self.folder.mkdir()
             except FileExistsError:
                 raise self._taken() from None
-        return self
-
-    def instead_of(self, finished: Run, begin: Callable[[], Recorder]) -> Recorder:
-        """Stand for a finished run; nothing is recorded unless something is said all the same.
-
-        That becomes a run of its own, linked to the finished one as its duplicate: a result is never replaced, and
-        never lost.
-        """
-        own = self.sim_id
-
-        def duplicate() -> Recorder:
-            self.sim_id = own
-            self._said.restate(parent=finished.sim_id, lineage="duplicate")
-            return begin()
-
-        self.reused, self.sim_id, self.folder, self._later = finished, finished.sim_id, finished.folder, duplicate
         return self
 
     def _require_room(self) -> None:
@@ -329,7 +314,7 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: Any) -> None:
-        if self._later is not None:  # it was finished long ago, and nothing more was said
+        if self.later is not None:  # it was finished long ago, and nothing more was said
             return
         if self._sealed or os.getpid() != self._process:  # a forked child leaves the block too: it is not its run
             return
@@ -489,12 +474,12 @@ class Recorder:
         return self._fields
 
     def _require_open(self) -> None:
-        if self._later is not None:
-            later, self._later = self._later, None
+        if self.later is not None:
+            later, self.later = self.later, None
             try:
                 later()
             except BaseException:
-                self._later = later
+                self.later = later
                 raise
         if self._sealed:
             message = (

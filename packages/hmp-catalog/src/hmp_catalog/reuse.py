@@ -51,6 +51,27 @@ def twin(catalog: SimulationCatalog, said: Said) -> Run | None:
     return next((run for run in runs if (run.folder / manifest.NAME).is_file()), None)
 
 
+def stand_for(finished: Run, recorder: Recorder, begin: Callable[[], Any]) -> Recorder:
+    """Let a recorder stand for a finished run; nothing is recorded unless something is said all the same.
+
+    That becomes a run of its own, linked to the finished one as its duplicate: a result is never replaced, never lost.
+    """
+    own = recorder.sim_id
+
+    def duplicate() -> None:
+        recorder.sim_id = own
+        recorder.said.restate(parent=finished.sim_id, lineage="duplicate")
+        begin()
+
+    recorder.reused, recorder.sim_id, recorder.folder, recorder.later = (
+        finished,
+        finished.sim_id,
+        finished.folder,
+        duplicate,
+    )
+    return recorder
+
+
 def simulate(catalog: SimulationCatalog, solver: str, work: Callable[[Recorder], Any], about: dict[str, Any]) -> Run:
     """Return the finished run that is the same, else do the work and return its run."""
     with catalog.record(solver, reuse=True, **about) as recorder:

@@ -74,6 +74,8 @@ def _labelled(found: dict[Run, xr.DataArray], first: xr.DataArray, field: str, l
 
 
 def _field(run: Run, field: str) -> xr.DataArray | None:
+    if run.status in {"running", "interrupted"}:
+        return None  # nothing of it is whole yet
     kinds = {str(one["path"]).partition("/")[0] for one in run.files()}
     if "fields.zarr" not in kinds:
         return None

@@ -137,9 +137,9 @@ def vacuum(project: str | None, form: str) -> None:
 def rebuild(project: str | None, form: str) -> None:
     """Make catalog.duckdb anew from the run folders and the log."""
     from hmp_catalog import queries
-    from hmp_catalog.catalog import rebuild_catalog
     from hmp_catalog.door import locate
     from hmp_catalog.door import open as open_catalog
+    from hmp_catalog.rebuilding import rebuild_catalog
 
     where = locate(place(project))
     outcome = rebuild_catalog(where)
