@@ -105,10 +105,10 @@ def test_parquet_is_held_to_the_same(tmp_path: Path) -> None:
     assert _checks(validate(file, suffix=".parquet", variable="discharge", unit=None)) == ["time", "range"]
 
 
-def test_other_forms_need_their_magic_number_only(tmp_path: Path) -> None:
+def test_forms_that_do_not_say_where_they_end_need_their_magic_number_only(tmp_path: Path) -> None:
     file = tmp_path / "x.part"
-    file.write_bytes(b"CDF\x01 and so on")
-    assert validate(file, suffix=".nc", variable="discharge", unit=None).passed
+    file.write_bytes(b"\xfd7zXZ\x00 and so on")
+    assert validate(file, suffix=".xz", variable="discharge", unit=None).passed
     assert _checks(validate(file, suffix=".tif", variable="discharge", unit=None)) == ["readable"]
 
 
