@@ -285,8 +285,8 @@ def _fillers(name: str, numbers: pa.ChunkedArray, contract: Contract) -> Iterato
     low, high = contract.usual or next(iter(contract.ranges.values()))
     fillers = [value for value in FILLERS if not low <= value <= high]
     if (count := _count(pc.is_in(numbers, value_set=pa.array(fillers, pa.float64())))) > 0:
-        said = f"{count} values of column {name} stand for a missing one (as {fillers[0]:g}); leave missing values empty"
-        yield Finding("range", said)
+        said = f"{count} values of column {name} stand for a missing one (as {fillers[0]:g})"
+        yield Finding("range", f"{said}; leave missing values empty")
 
 
 def _first_text(column: pa.ChunkedArray) -> tuple[int, Any]:
