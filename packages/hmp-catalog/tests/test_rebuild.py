@@ -80,6 +80,9 @@ with cat.calibration("sce-ua", objective="1 - kge", config={"n": 3}, seed=1) as 
     session.trial({"x1": 9}, float("nan"), status="crashed")
 cat.calibration("open", objective="o").trial({"x1": 1}, 0.5, flush=True)
 cat[rec.sim_id].tag("paper", "-draft").rename("reference").note("checked").metric("kge", 0.7).metric("nse", 0.81)
+cat.record("gr4j", name="gone").seal()
+cat.purge("gone", reason="asked for")
+cat.restore(cat.delete("reference").sim_id)
 with cat.record("gr4j", name="killed"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
