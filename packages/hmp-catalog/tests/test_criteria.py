@@ -142,6 +142,35 @@ def test_a_filter_finds(several, filters, names):
 
 
 @pytest.mark.parametrize(
+    ("asked", "overlap", "covers"),
+    [
+        (("2001-06-01", "2001-07-01"), ["base"], ["base"]),
+        ("2001-06-01/2001-07-01", ["base"], ["base"]),
+        (("2000-01-01", "2001-01-01"), ["base"], []),
+        (("1990-01-01", "2010-01-01"), ["wet", "base"], []),
+        (("2002-01-02", "2004-12-31"), [], []),
+        ((None, "2001-01-01"), ["base"], ["base"]),
+        (("2006-01-01", None), ["wet"], ["wet"]),
+        ("2006-01-01/", ["wet"], ["wet"]),
+        ("2001-03-01", ["base"], ["base"]),
+        (("2006-01-01", "2007-01-01"), ["wet"], []),
+    ],
+)
+def test_a_period_is_overlapped_or_covered(several, asked, overlap, covers):
+    """The run "wet" never said when it ends: it may overlap what is later, and is not known to cover it."""
+    assert [run.name for run in several.find(period=asked)] == overlap
+    assert [run.name for run in several.find(period_covers=asked)] == covers
+
+
+@pytest.mark.parametrize(
+    ("box", "names"),
+    [((0.5, 0.5, 2, 2), ["base"]), ((1, 1, 2, 2), ["base"]), ((1.1, 0, 2, 1), []), ("0.2,0.2,0.3,0.3", ["base"])],
+)
+def test_an_extent_has_a_point_in_common(several, box, names):
+    assert [run.name for run in several.find(bbox=box)] == names
+
+
+@pytest.mark.parametrize(
     "key", ["colour", "nse_over", "tag", "param.", "x1", "names", "status_text", "Solver", "nse__gt", "owner"]
 )
 def test_an_unknown_key_lists_the_known(several, key):
@@ -173,6 +202,13 @@ def test_an_unknown_key_suggests_the_nearest(several):
         {"name_like": None},
         {"name_gt": ["a"]},
         {"status_gt": "a"},
+        {"period": "yesterday"},
+        {"period": ("2002-01-01", "2001-01-01")},
+        {"period": ("2002-01-01",)},
+        {"bbox": (0, 0, 1)},
+        {"bbox": (1, 0, 0, 1)},
+        {"bbox": "0,0,1,high"},
+        {"bbox": None},
         {"param.x1_gt": None},
         {"param.x1": object()},
         {"param.x1": [1, "a"]},

@@ -187,3 +187,18 @@ def test_an_empty_catalog_has_nothing(cat):
     for reference in ("@latest", "@best:nse", "@running", "base", A):
         with pytest.raises(SimulationNotFound):
             cat[reference]
+
+
+def test_a_run_from_the_future_is_not_the_latest_for_ever(own, record, monkeypatch):
+    """A clock was wrong for one run; those that come later are the latest, and mean what they are called."""
+    import time
+
+    real = time.time_ns
+    with monkeypatch.context() as wrong:
+        wrong.setattr("time.time_ns", lambda: real() + 30 * 365 * 86400 * 10**9)
+        record(own, "base", metrics={"nse": 0.1})
+    assert own["@latest"].sim_id == C
+    assert own["base"].sim_id == A
+    later = record(own, "later")
+    assert own["@latest"] == later
+    assert own["@latest~4"].metrics == {"nse": 0.1}  # it is there, behind all others

@@ -116,18 +116,20 @@ def _of_metric(backend: CatalogBackend, key: str) -> tuple[str, str] | None:
 
 
 def _during(key: str, value: Any, bound: Bound) -> list[str]:
-    """Return that the period of a run overlaps the one asked for, or covers the whole of it."""
+    """Return that the period of a run overlaps the one asked for, or covers the whole of it.
+
+    Of a run whose end was not said only what is before its beginning is known to be outside.
+    """
     asked = value.split("/") if isinstance(value, str) and "/" in value else value
     if isinstance(asked, str) or not isinstance(asked, _ALL):
         asked = (asked, asked)
-    first, last = period_text(asked, key) or (None, None)
-    known = ["s.period_start IS NOT NULL", "s.period_end IS NOT NULL"]
-    low, high = ("s.period_end", "s.period_start") if key == "period" else ("s.period_start", "s.period_end")
-    sign = (">=", "<=") if key == "period" else ("<=", ">=")
-    if first is not None:
-        known.append(f"{low} {sign[0]} {bound.add(moment(first))}")
-    if last is not None:
-        known.append(f"{high} {sign[1]} {bound.add(moment(last))}")
+    first, last = (moment(time) for time in period_text([time or None for time in asked], key) or (None, None))
+    known = ["(s.period_start IS NOT NULL OR s.period_end IS NOT NULL)"]
+    known += [] if first is None else [f"coalesce(s.period_end >= {bound.add(first)}, TRUE)"]
+    known += [] if last is None else [f"coalesce(s.period_start <= {bound.add(last)}, TRUE)"]
+    if key == "period_covers":
+        known += [] if first is None else [f"s.period_start <= {bound.add(first)}"]
+        known += [] if last is None else [f"s.period_end >= {bound.add(last)}"]
     return known
 
 

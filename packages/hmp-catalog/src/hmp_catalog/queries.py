@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import criteria
@@ -148,9 +148,24 @@ def folders(backend: CatalogBackend) -> list[tuple[Any, ...]]:
     return backend.fetch_all(_SQL["folders"].sql)
 
 
-def latest(backend: CatalogBackend) -> list[str]:
-    """Return the finished simulations, newest first."""
-    return [row[0] for row in backend.fetch_all(_SQL["finished"].sql)]
+def latest(backend: CatalogBackend, n: int) -> list[str]:
+    """Return the ``n`` newest finished simulations, newest first."""
+    return [row[0] for row in backend.fetch_all(_SQL["finished"].sql, [_tomorrow(), n])]
+
+
+def names_like(
+    backend: CatalogBackend, names: Sequence[str], head: str, *, trashed: bool = False
+) -> list[tuple[str, str | None, str]]:
+    """Return (sim_id, name, status) of simulations of either of two names, or whose id begins so, newest first."""
+    # digits alone, or nothing that an id begins with
+    pattern = f"{head}%" if head.isalnum() else "-"
+    rows = backend.fetch_all(_SQL["names_like"].sql, [trashed, *names, pattern, _tomorrow()])
+    return [(sim, name, status) for sim, name, status in rows]
+
+
+def _tomorrow() -> datetime:
+    """Return when a run cannot have been made yet, whatever the time zones and clocks of its makers."""
+    return datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
 
 
 def identical(backend: CatalogBackend, identity: str) -> list[str]:

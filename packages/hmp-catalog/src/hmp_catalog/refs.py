@@ -1,9 +1,9 @@
 """From what a user types to one simulation: UUID, hex prefix, name, ``@latest``, ``@best:nse``.
 
 A name means the newest finished run of that name. A prefix has at least four hex digits. ``@latest~2`` is the third
-newest finished run; ``@best:nse`` and ``@worst:rmse@outlet`` rank finished runs by a metric's own direction;
-``@running`` is the newest run that is still open. The station "outlet" is also where a metric was measured that says
-nothing of a station.
+newest finished run; one whose time lies in the future comes last, for a clock was wrong. ``@best:nse`` and
+``@worst:rmse@outlet`` rank finished runs by a metric's own direction; ``@running`` is the newest run that is still
+open. The station "outlet" is also where a metric was measured that says nothing of a station.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from hmp_core.protocols import CatalogBackend
 
 _SHORTEST = 4
 _LISTED = 10
+#: Nobody counts further back.
+_MANY = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def resolve(backend: CatalogBackend, reference: str, *, trashed: bool = False) -
     text = str(reference).strip()
     if text.startswith("@") and not trashed:
         return _special(backend, text)
-    known = [Known(*row) for row in queries.names(backend, trashed=trashed)]
+    known = _meant(backend, text, str(reference), trashed=trashed)
     exact = _as_uuid(text)
     if exact is not None and any(k.sim_id == exact for k in known):
         return exact
@@ -59,10 +61,17 @@ def resolve(backend: CatalogBackend, reference: str, *, trashed: bool = False) -
         return next(iter(candidates))
     if candidates:
         raise _ambiguous(text, list(candidates.values()))
-    if not trashed and any(_fits(text, Known(*row)) for row in queries.names(backend, trashed=True)):
+    if not trashed and any(_fits(text, one) for one in _meant(backend, text, text, trashed=True)):
         message = f"{text!r} is in the trash; `hmp catalog restore` brings it back"
         raise SimulationNotFound(message, reference=text, candidates=[])
-    raise _missing(text, known)
+    raise _missing(text, [Known(*row) for row in queries.names(backend, trashed=trashed)])
+
+
+def _meant(backend: CatalogBackend, text: str, reference: str, *, trashed: bool) -> list[Known]:
+    """Return the few of perhaps 100,000 simulations that a text may mean."""
+    head = (_as_uuid(text) or text).replace("-", "").lower()
+    head = head if len(head) >= _SHORTEST and re.fullmatch(r"[0-9a-f]+", head) else ""
+    return [Known(*row) for row in queries.names_like(backend, [text, reference], head, trashed=trashed)]
 
 
 def known_id(backend: CatalogBackend, reference: str, *, trashed: bool | None = None) -> str:
@@ -111,7 +120,8 @@ def _newest_finished(named: Sequence[Known]) -> list[Known]:
 
 def _special(backend: CatalogBackend, text: str) -> str:
     if match := re.fullmatch(r"@latest(?:~(\d+))?", text):
-        return _nth(queries.latest(backend), int(match[1] or 0), text)
+        number = int(match[1] or 0)
+        return _nth(queries.latest(backend, min(number, _MANY) + 1), number, text)
     if match := re.fullmatch(r"@(best|worst):([A-Za-z_]\w*)(?:@(.+))?", text):
         ranked = ranking(backend, match[2], station=match[3])
         return _nth([row[0] for row in ranked], 0 if match[1] == "best" else len(ranked) - 1, text)

@@ -1,5 +1,13 @@
 -- What the catalog asks. One statement a name; ids leave as text.
 
+-- name: names_like
+-- The simulations that a text may mean: by name, or by the head of the id; newest first, those from the future last.
+SELECT CAST(sim_id AS VARCHAR), name, status
+FROM simulations
+WHERE (trashed_at IS NOT NULL) = $1
+    AND (name = $2 OR name = $3 OR replace(CAST(sim_id AS VARCHAR), '-', '') LIKE $4)
+ORDER BY CASE WHEN created_at > $5 THEN 1 ELSE 0 END, created_at DESC, sim_id DESC;
+
 -- name: names
 -- Every simulation that is not in the trash: what references are resolved against, newest first.
 SELECT CAST(sim_id AS VARCHAR), name, status
@@ -8,11 +16,12 @@ WHERE trashed_at IS NULL
 ORDER BY created_at DESC, sim_id DESC;
 
 -- name: finished
--- The simulations that @latest counts, newest first.
+-- The simulations that @latest counts, newest first; one from the future (a clock was wrong) is not the latest for ever.
 SELECT CAST(sim_id AS VARCHAR)
 FROM simulations
 WHERE trashed_at IS NULL AND status = 'completed'
-ORDER BY created_at DESC, sim_id DESC;
+ORDER BY CASE WHEN created_at > $1 THEN 1 ELSE 0 END, created_at DESC, sim_id DESC
+LIMIT $2;
 
 -- name: identical
 -- The finished simulations that must have given the same, newest first.
