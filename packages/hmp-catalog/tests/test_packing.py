@@ -175,6 +175,7 @@ def test_what_a_user_put_there_stays(run) -> None:
     run.pack()
     assert files(run) == ["artifacts", "artifacts/mine.txt", "files.zip", "run.json"]
     (run.folder / "artifacts" / "report.txt").write_text("mine too")
+    run.pack()
     with pytest.raises(PathTaken, match=r"artifacts/report.txt lies where a packed file belongs"):
         run.unpack()
     assert (run.folder / "artifacts" / "report.txt").read_text() == "mine too"

@@ -208,7 +208,6 @@ class StoreWriter:
             known.waiting = [array[kept:]] if kept < known.steps else []
             known.written = kept
             if kept:
-                array.resize((kept, *known.step_shape))
                 known.array = array
             else:
                 shutil.rmtree(self.path / known.name)
