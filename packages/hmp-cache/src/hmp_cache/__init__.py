@@ -3,7 +3,8 @@
 The map: `open` gives an `InputsNamespace`: ``add`` a file, ``fetch`` a URI, ``find`` an `Entry`. `DataCatalogDuckDB`
 registers files where they lie, over the same rooms: `labels` (what is the same input), `intake` (how bytes come in),
 `shelf` (where they lie), `sidecar` (what is said beside them), `fetching` and `http`, `validation` and `contracts`,
-`obtaining` and `series` (what a source is asked for), `coverage` (what is held, and what is missing).
+`obtaining` and `series` (what a source is asked for), `coverage` (what is held, and what is missing), `purging`,
+`restoring` and `mending` over `changes` (what becomes of bytes), `locking` and `frozen` (exactly these bytes).
 """
 
 from hmp_cache.catalog_duckdb import DataCatalogDuckDB
