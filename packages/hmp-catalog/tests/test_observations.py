@@ -16,6 +16,7 @@ from hmp_core.errors import (
     CorruptError,
     InvalidInput,
     NotFound,
+    NotWritable,
     PathNotFound,
 )
 
@@ -132,6 +133,12 @@ def test_a_lost_or_changed_file_is_named(cat: hmp_catalog.SimulationCatalog) -> 
     cat.observations.add("H1", "discharge", DAYS)  # the same bytes, which mend what lies there
     assert file.read_bytes() == whole
     assert len(cat.observed("discharge")) == 3
+
+
+def test_a_catalog_that_is_only_read_keeps_no_file(cat: hmp_catalog.SimulationCatalog) -> None:
+    with hmp_catalog.open(cat.path, read_only=True) as only, pytest.raises(NotWritable):
+        only.observations.add("H1", "discharge", DAYS)
+    assert not (cat.path / "observations").exists()
 
 
 def test_the_input_they_come_from_is_recorded(cat: hmp_catalog.SimulationCatalog, workspace: Path) -> None:

@@ -92,10 +92,11 @@ class Observations:
         origin = None if input is None else describe([input], self._workspace)[0]
         values, said = (series, unit) if series is not None else _of_input(input, variable, unit)
         table = _table(station, variable, values, said or unit, quality)
+        event = self._store.prepare("observations.added", {})  # a catalog that is only read refuses here
         file, checksum, size = self._keep(table, station, variable)
         first, last = table.slice(0, 1)["time"][0].as_py(), table.slice(table.num_rows - 1)["time"][0].as_py()
         addition = str(uuid7())
-        payload = {
+        facts = {
             "addition_id": addition,
             "station": station,
             "variable": variable,
@@ -109,7 +110,8 @@ class Observations:
             "source": text(source, "source") or (origin or {}).get("source"),
             "input": origin,
         }
-        self._store.append("observations.added", payload)
+        event.payload.update(facts)
+        self._store.commit([event])
         return addition
 
     def _keep(self, table: pa.Table, station: str, variable: str) -> tuple[str, str, int]:
