@@ -55,6 +55,4 @@ def open(  # noqa: A001 - the documented name of the door
     ...     data.find()
     []
     """
-    return InputsNamespace(
-        path, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen
-    )
+    return InputsNamespace(path, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen)
