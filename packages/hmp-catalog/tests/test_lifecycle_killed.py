@@ -127,10 +127,11 @@ def kill(verb: str, step: int, before, victims, tmp_path, contents) -> str:
 
 
 def at_places(passed: list[str], count: int, seed: int) -> list[int]:
-    """Return steps (from 1) to die at, each at a place of its own, among them the last."""
+    """Return steps (from 1) to die at, each at its own place: the last, and where the event is about to be logged."""
     steps = {place: number for number, place in enumerate(passed, 1)}
     chosen = random.Random(seed).sample(sorted(steps.values()), min(count, len(steps)))
-    return sorted({len(passed), *chosen})
+    logged = next(number for number, place in enumerate(passed, 1) if place.startswith("segment"))
+    return sorted({logged, len(passed), *chosen})
 
 
 @pytest.mark.parametrize("verb", VERBS)
