@@ -24,12 +24,6 @@ _HORIZONTAL = (
     {"face"},
     {"node"},
 )
-_NOTHING: dict[str, Any] = dict.fromkeys(("n_cells", "n_layers", "n_timesteps", "mesh_hash", "zarr_path", "time_unit"))
-
-
-def nothing() -> dict[str, Any]:
-    """Return what is known where there are no fields."""
-    return dict(_NOTHING)
 
 
 def of_store(path: Path, files: Iterable[FileRecord]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _NOT_FINITE = ("nan", "inf", "-inf")
 #: What is said of a run in words of its user, column by column.
 ABOUT = ("description", "scientific_objective", "contact_email", "study_area_name")
 
+#: What a store of fields tells of the mesh and the steps of a run (see `hmp_catalog.extent`).
+EXTENT = ("n_cells", "n_layers", "n_timesteps", "mesh_hash", "zarr_path", "time_unit")
+
 #: How a run can end.
 ENDS = ("completed", "partial", "failed", "aborted")
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import artifacts, extent, manifest
+from hmp_catalog import artifacts, manifest
 from hmp_catalog.errors import SealedRunError
-from hmp_catalog.facts import ENDS, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
+from hmp_catalog.facts import ENDS, EXTENT, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
 from hmp_catalog.geography import RunGeography, epsg
 from hmp_catalog.plain import fingerprint, from_microseconds, plain, printable
 from hmp_catalog.records import FileRecord, RunSpec, tag_names
@@ -66,7 +66,7 @@ class Recorder:
             self.parameter(name, value)
         self.sim_id = spec.sim_id or str(random_id())
         self.folder = self._place()
-        self._extent = extent.nothing()
+        self._extent: dict[str, Any] = dict.fromkeys(EXTENT)
 
     @property
     def said(self) -> Said:
@@ -392,6 +392,8 @@ class Recorder:
                 self._tables = None
             if self._fields is not None:
                 written = self._fields.finalize()
+                from hmp_catalog import extent  # and with it everything that arrays need: none of it to find a run
+
                 self._extent = extent.of_store(self.folder / "fields.zarr", written)
                 self._files += written
                 self._fields = None
