@@ -223,6 +223,18 @@ def test_the_reason_of_a_service_is_passed_on(server: Any, reply: Any, sink: Sin
     assert str(caught.value).endswith(f"400 Bad Request{said}")
 
 
+def test_a_service_that_repeats_the_key_is_not_passed_on_with_it(server: Any, reply: Any, sink: Sink) -> None:
+    """What failed goes into a log that many read."""
+    body = b'{"error": "no such key: K3y/4711; me:pa55word@here"}'
+    uri = server.on("/q.json?api_key=K3y%2F4711", reply(403, body, {"Content-Type": "application/json"}))
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(uri.replace("://", "://me:pa55word@"))
+    told = f"{caught.value} {sink.failures}"
+    assert "no such key: ...; me:...@here" in told
+    assert "4711" not in told
+    assert "pa55word" not in told
+
+
 def test_a_refusal_whose_body_breaks_off_is_still_that_refusal(server: Any, reply: Any, sink: Sink) -> None:
     cut = reply(404, b"", {"Content-Type": "application/json"}, announced=100)
     with pytest.raises(DownloadFailed, match="404 Not Found"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import reduce
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +107,8 @@ def test_versions_have_ids_of_their_own() -> None:
         {"variable": "cache.duckdb"},
         {"variable": "x" * 65},
         {"variable": None},
+        {"variable": "discharge\n"},
+        {"source": "custom\n"},
         {"source": "un deux"},
         {"station": ""},
         {"station": " "},
@@ -119,14 +123,19 @@ def test_versions_have_ids_of_their_own() -> None:
         {"bbox": (0, 0, math.inf, 1)},
         {"bbox": "0 0 1 1"},
         {"bbox": 7},
+        {"bbox": "1234"},
+        {"bbox": (10**400, 1, 2, 3)},
         {"period": ("2002-01-01", "2001-01-01")},
         {"period": "2001-01-01"},
         {"period": ("soon", None)},
         {"period": (20010101, None)},
         {"period": 5},
+        {"period": ("0001-01-01T00:00+05:00", None)},
+        {"period": (pd.NaT, None)},
         {"parameters": {"x": math.nan}},
         {"parameters": {"x": object()}},
         {"parameters": [1]},
+        {"parameters": reduce(lambda inner, _: {"x": inner}, range(3000), {})},
     ],
 )
 def test_what_cannot_be_said(said: dict[str, object]) -> None:

@@ -162,12 +162,29 @@ def test_something_must_say_what_may_go(data: InputsNamespace) -> None:
         data.prune(variable="discharge")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"older_than": 5},
+        {"older_than": timedelta(days=-1)},
+        {"keep_latest": 1.5},
+        {"keep_latest": True},
+        {"max_size": -1},
+        {"max_size": True},
+        {"max_size": "9" * 400},
+    ],
+)
+def test_what_says_nothing_that_can_be_meant_is_refused(data: InputsNamespace, said: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        data.prune(**said, apply=True)
+
+
 @pytest.mark.parametrize(("text", "hours"), [("36h", 36), ("180d", 4320), ("2 w", 336), ("1y", 8766)])
 def test_ages(text: str, hours: int) -> None:
     assert age_of(text) == timedelta(hours=hours)
 
 
-@pytest.mark.parametrize("text", ["", "d", "-1d", "1 month"])
+@pytest.mark.parametrize("text", ["", "d", "-1d", "1 month", "99999999999999y"])
 def test_no_age(text: str) -> None:
     with pytest.raises(InvalidInput):
         age_of(text)

@@ -20,7 +20,7 @@ def test_a_date_to_wait_for() -> None:
     assert retry_after(format_datetime(now - timedelta(seconds=90)), now) == 0.0
 
 
-@pytest.mark.parametrize("value", [None, "soon", "-1", "", "1.5.7"])
+@pytest.mark.parametrize("value", [None, "soon", "-1", "", "1.5.7", "\u00b2"])
 def test_what_says_nothing_about_waiting(value: str | None) -> None:
     assert retry_after(value) is None
 

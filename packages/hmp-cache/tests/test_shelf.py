@@ -53,6 +53,13 @@ def test_a_safe_name_is_left_alone(name: str) -> None:
     assert safe_name(safe_name(name)) == safe_name(name)
 
 
+@pytest.mark.parametrize("name", ["q.csv\n", "q.csv.hmp.json", "q.csv.HMP.json", ".hmp.json"])
+def test_a_name_that_means_something_to_the_cache_or_the_terminal_is_changed(name: str) -> None:
+    safe = safe_name(name)
+    assert "\n" not in safe
+    assert not safe.lower().endswith(".hmp.json")
+
+
 def test_a_plain_name_is_kept(shelf: Shelf) -> None:
     assert safe_name("Débit journalier 2001.csv") == "Débit journalier 2001.csv"
 

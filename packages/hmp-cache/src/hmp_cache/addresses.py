@@ -21,6 +21,8 @@ _PERHAPS = frozenset({"key", "auth", "session", "policy", "appid"})
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9_.~+/%-]{16,}=*$")
 _SECRET_BEGINNINGS = ("x-amz-", "x-goog-", "x-ms-")
 _HIDDEN = "..."
+#: Letters that let nobody in, and stand in any sentence.
+_SHORT = 3
 _PAIR = re.compile(r"([^&;=?#]+)=([^&;#]*)")
 
 
@@ -45,6 +47,27 @@ def _public(uri: str) -> str:
     host, slash, path = place.partition("/")
     found = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}{fragment}{_hidden(anchor)}{query}{_hidden(asked)}"
     return found if mark else _hidden(uri)
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """Return what somebody said who was asked for a URI, without what lets in there: services repeat wrong keys.
+
+    Examples
+    --------
+    >>> without_secrets("no such key: 1234", "https://example.org/q.csv?year=2001&api_key=1234")
+    'no such key: ...'
+    """
+    words = {pair[2] for pair in _PAIR.finditer(uri) if _lets_in(pair[1], pair[2])}
+    words |= {word for part in uri.split("::") for word in _credentials(part)}
+    for word in sorted(words | {unquote(word) for word in words}, key=len, reverse=True):
+        text = text.replace(word, _HIDDEN) if len(word) > _SHORT else text
+    return text
+
+
+def _credentials(uri: str) -> list[str]:
+    host = re.split(r"[/?#]", uri.partition("://")[2], maxsplit=1)[0]
+    user, _, password = host.rpartition("@")[0].partition(":")
+    return [password or user]
 
 
 def _hidden(query: str) -> str:

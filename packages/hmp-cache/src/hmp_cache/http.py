@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hmp_cache.addresses import host_of, public
+from hmp_cache.addresses import host_of, public, without_secrets
 from hmp_cache.attempts import until_whole
 from hmp_cache.hosts import HostTurns
 from hmp_cache.refusals import reason_in
@@ -138,7 +138,7 @@ class _Question:
         if head.status == 304 and conditional:
             return _answer(response, head, "", 0)
         if head.status not in self.accepted and not resumed:
-            raise _unusable(response, head)
+            raise _unusable(response, head, self.uri)
         if head.status not in {200, 206}:
             return _answer(response, head, "", 0)
         self.transfer.receive(head, response.iter_raw(), self.policy)
@@ -187,13 +187,13 @@ def _head(response: httpx.Response) -> Head:
     return Head(response.status_code, response.headers, public(str(response.url)))
 
 
-def _unusable(response: httpx.Response, head: Head) -> Refused:
-    words = f"{head.status} {response.reason_phrase}".strip()
+def _unusable(response: httpx.Response, head: Head, uri: str) -> Refused:
+    words = without_secrets(f"{head.status} {response.reason_phrase}".strip(), uri)
     if head.status in {204, 205, 206, 304}:
         return Refused(CONTENT, f"{words}: not the whole of the data", status=head.status)
     transient = head.status in _TRANSIENT
     asked = retry_after(response.headers.get("Retry-After")) if transient else None
-    said = _reason(response)
+    said = without_secrets(_reason(response), uri)
     return Refused(HTTP, f"{words} ({said!r})" if said else words, status=head.status, transient=transient, asked=asked)
 
 

@@ -26,7 +26,7 @@ BBox = tuple[float, float, float, float]
 #: first and last moment, UTC without a zone
 Period = tuple[datetime | None, datetime | None]
 
-_FOLDER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: what already lies in ``data/`` under a name of its own
 _TAKEN = {"events", "cache.duckdb", "cache.duckdb.wal", "cache.duckdb.lock", "cache.duckdb.lock.json"}
 
@@ -135,7 +135,7 @@ def _set(label: Label, what: str, value: Any) -> None:
 
 
 def _folder(what: str, value: Any) -> None:
-    if isinstance(value, str) and _FOLDER.match(value) and value.lower() not in _TAKEN:
+    if isinstance(value, str) and _FOLDER.fullmatch(value) and value.lower() not in _TAKEN:
         return
     taken = " (that name is taken in data/)" if isinstance(value, str) and value.lower() in _TAKEN else ""
     message = (
@@ -170,8 +170,10 @@ def checked_bbox(value: Any) -> BBox | None:
     if value is None:
         return None
     try:
+        if isinstance(value, str):  # each letter of "1234" would be a number
+            raise TypeError
         xmin, ymin, xmax, ymax = (float(v) + 0.0 for v in value)  # + 0.0 makes -0.0 the same as 0.0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         message = f"bbox is {value!r}, expected four numbers (xmin, ymin, xmax, ymax)"
         raise InvalidInput(message) from None
     if not all(map(math.isfinite, (xmin, ymin, xmax, ymax))) or xmin > xmax or ymin > ymax:
@@ -218,11 +220,11 @@ def checked_moment(what: str, value: Any) -> datetime | None:
             found = datetime(value.year, value.month, value.day)
         else:
             raise TypeError
-    except (TypeError, ValueError):
+        utc = found if found.tzinfo is None else found.astimezone(UTC)
+        return datetime(*utc.timetuple()[:6], utc.microsecond)  # plain, also where a Timestamp was given
+    except (TypeError, ValueError, OverflowError):  # also of a pandas NaT, and of a zone that leads out of year 1
         message = f"{what}: {value!r} is not a moment; expected ISO 8601 as '2001-01-31', a date or a datetime"
         raise InvalidInput(message) from None
-    utc = found if found.tzinfo is None else found.astimezone(UTC)
-    return datetime(*utc.timetuple()[:6], utc.microsecond)  # plain, also where a Timestamp was given
 
 
 def checked_parameters(what: str, value: Any) -> None:
@@ -239,6 +241,9 @@ def checked_parameters(what: str, value: Any) -> None:
         if not isinstance(value, Mapping):
             raise TypeError
         to_json(dict(value))
+    except RecursionError:
+        message = f"{what} has parts within parts that are too deep for JSON, or that hold themselves"
+        raise InvalidInput(message) from None
     except (TypeError, ValueError) as error:
         message = f"{what} is {value!r}, expected a mapping of plain values that JSON knows ({error})"
         raise InvalidInput(message) from None

@@ -82,11 +82,14 @@ class Wish:
         if older_than is None and keep_latest is None and max_size is None and not superseded:
             message = "nothing says what may go: give older_than, keep_latest, max_size or superseded"
             raise InvalidInput(message)
-        if keep_latest is not None and keep_latest < 1:
-            message = f"keep_latest is {keep_latest}, expected a number from 1 on; `remove` gives up a whole input"
+        if keep_latest is not None and (type(keep_latest) is not int or keep_latest < 1):
+            message = f"keep_latest is {keep_latest!r}, expected a number from 1 on; `remove` gives up a whole input"
             raise InvalidInput(message)
-        age = older_than if older_than is None or isinstance(older_than, timedelta) else age_of(older_than)
-        size = max_size if max_size is None or isinstance(max_size, int) else size_of(max_size)
+        age = older_than if older_than is None or isinstance(older_than, timedelta) else age_of(str(older_than))
+        if age is not None and age < timedelta():
+            message = f"older_than is {age}, expected no time or more"
+            raise InvalidInput(message)
+        size = None if max_size is None else size_of(str(max_size))
         return cls(age, keep_latest, size, superseded, force)
 
 
@@ -102,7 +105,11 @@ def age_of(text: str) -> timedelta:
     if found is None:
         message = f"{text!r} is no age; expected a number of hours, days, weeks or years, as 36h, 180d, 4w, 2y"
         raise InvalidInput(message)
-    return timedelta(hours=float(found[1]) * _HOURS[found[2].lower()])
+    try:
+        return timedelta(hours=float(found[1]) * _HOURS[found[2].lower()])
+    except OverflowError:
+        message = f"{text!r} is longer than any time that can be counted; expected as 36h, 180d, 4w, 2y"
+        raise InvalidInput(message) from None
 
 
 def size_of(text: str) -> int:
@@ -122,7 +129,11 @@ def size_of(text: str) -> int:
     if found is None:
         message = f"{text!r} is no size; expected a number of bytes, as 1000, 500MB, 10GiB"
         raise InvalidInput(message)
-    return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+    try:
+        return int(float(found[1]) * _UNITS[(found[2] or "").lower()])
+    except OverflowError:
+        message = f"{text[:40]!r} is more than any disk has; expected a number of bytes, as 1000, 500MB, 10GiB"
+        raise InvalidInput(message) from None
 
 
 # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────

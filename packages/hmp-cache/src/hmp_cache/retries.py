@@ -56,7 +56,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():  # "²" is a digit to Python, and no number
         return float(text)
     try:
         moment = parsedate_to_datetime(text)

@@ -40,7 +40,7 @@ SIDECAR = ".hmp.json"
 
 #: Seconds after which a half-written file is nobody's: writing one takes milliseconds.
 _LONG = 3600.0
-_PLAIN = re.compile(r"^[^\x00-\x1f\x7f/\\:*?\"<>|]+$")
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]+")
 
 
 class Shelf:
@@ -187,7 +187,9 @@ def safe_name(file_name: str) -> str:
     ('Débit 2001.csv', 'a-b.csv', 'hidden.csv')
     """
     name = file_name.lstrip(".").rstrip(". ")
-    if _PLAIN.match(name) and len(name.encode(errors="surrogateescape")) <= 180 and _is_unicode(name):
+    if name.lower().endswith(SIDECAR):  # it would be taken for what is said of another file, and replaced by that
+        name = f"{name[: -len(SIDECAR)]}-hmp.json"
+    if _PLAIN.fullmatch(name) and len(name.encode(errors="surrogateescape")) <= 180 and _is_unicode(name):
         return name
     head, dot, suffix = name.rpartition(".")
     if not dot or len(suffix) > 16:

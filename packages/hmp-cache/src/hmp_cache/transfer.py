@@ -27,7 +27,8 @@ _HEAD = 1024
 #: Seconds between the time of a change and that of the answer from which on a date tells two versions apart (RFC
 #: 9110, 8.8.2.2): what changes twice within one second has one date.
 _SETTLED = 60.0
-_RANGE = re.compile(r"^bytes (\d+)-(\d+)/(\d+|\*)$")
+#: No file has more bytes than 19 digits say, and Python refuses to read thousands of them.
+_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Head:
     def length(self) -> int | None:
         """How many bytes the body has, if that was announced."""
         said = self.headers.get("Content-Length", "")
-        return int(said) if said.isdigit() else None
+        return int(said) if re.fullmatch(r"[0-9]{1,19}", said) else None
 
     @property
     def has_an_end(self) -> bool:
@@ -139,7 +140,7 @@ class Version:
 
     def goes_on(self, head: Head, held: int) -> bool:
         """Return whether an answer to a question for the rest carries just that."""
-        found = _RANGE.match(head.headers.get("Content-Range", "").strip())
+        found = _RANGE.fullmatch(head.headers.get("Content-Range", "").strip())
         if found is None or head.encoding or int(found[1]) != held:
             return False
         total = None if found[3] == "*" else int(found[3])
