@@ -200,10 +200,9 @@ def reasons(backend: CatalogBackend) -> list[str]:
     return [row[0] for row in backend.fetch_all(_SQL["reasons"].sql)]
 
 
-def scores(backend: CatalogBackend, metric: str) -> list[tuple[str, str, str, float]]:
-    """Return (sim_id, station, variable, value) of a metric of finished simulations, newest first; numbers alone."""
-    rows = backend.fetch_all(_SQL["metric_of_finished"].sql, [metric])
-    return [(sim, station, variable, value) for sim, station, variable, value in rows]
+def scores(backend: CatalogBackend, metric: str) -> pa.Table:
+    """Return sim_id, station_id, variable, value of a metric of finished simulations, newest first; numbers alone."""
+    return backend.query(_SQL["metric_of_finished"].sql, [metric])
 
 
 def directions(backend: CatalogBackend) -> dict[str, tuple[bool | None, float | None, float | None, float | None]]:

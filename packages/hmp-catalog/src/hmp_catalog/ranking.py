@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING
 
 from hmp_catalog import queries
 from hmp_catalog.errors import AmbiguousScore, UnrankedMetric
 from hmp_catalog.facts import OUTLETS
 from hmp_core.protocols import CatalogBackend
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 #: "nse_validation" is ranked as "nse"
 _PERIODS = ("_calibration", "_validation", "_cal", "_val")
@@ -48,14 +53,49 @@ def ranking(
     AmbiguousScore
         If a simulation has it at several stations (of several variables) and nobody said which counts.
     """
-    goodness, possible = _direction(backend, metric, ascending=ascending)
-    told: dict[str, list[tuple[str, str, float]]] = {}
-    for sim, where, what, value in queries.scores(backend, metric):
-        here = (station is None or _same_place(where, station)) and (among is None or sim in among)
-        if here and variable in {None, what} and possible(value):
-            told.setdefault(sim, []).append((where, what, value))
-    found = [(sim, _the_one(metric, sim, values)) for sim, values in told.items()]
-    return sorted(found, key=lambda one: -goodness(one[1]))
+    import numpy as np
+
+    goodness, low, high = _direction(backend, metric, ascending=ascending)
+    told = queries.scores(backend, metric)
+    told = told.filter(_counted(told, station, variable, low, high))
+    sims: Sequence[str] = told["sim_id"].to_pylist()
+    values = told["value"].to_numpy()
+    if len(set(sims)) < len(sims):
+        sims, values = _settled(metric, told, among)
+    order = np.argsort(-goodness(values), kind="stable")
+    ranked = zip((sims[n] for n in order.tolist()), values[order].tolist(), strict=True)
+    return [one for one in ranked if among is None or one[0] in among]
+
+
+def _counted(
+    told: pa.Table, station: str | None, variable: str | None, low: float | None, high: float | None
+) -> pa.Array:
+    """Return which values were measured where and of what was asked for, and lie where the metric can."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = [station] if station not in OUTLETS else sorted(OUTLETS)
+    tests = [
+        None if station is None else pc.is_in(told["station_id"], pa.array(places, pa.string())),
+        None if variable is None else pc.equal(told["variable"], variable),
+        None if low is None else pc.greater_equal(told["value"], low - _ROUNDED),
+        None if high is None else pc.less_equal(told["value"], high + _ROUNDED),
+    ]
+    every = pc.is_valid(told["value"])
+    for test in tests:
+        every = every if test is None else pc.and_(every, test)
+    return every
+
+
+def _settled(metric: str, told: pa.Table, among: Container[str] | None) -> tuple[list[str], np.ndarray]:
+    """Return the simulations and the one value of each that counts."""
+    import numpy as np
+
+    values: dict[str, list[tuple[str, str, float]]] = {}
+    for sim, *value in zip(*(column.to_pylist() for column in told.columns), strict=True):
+        if among is None or sim in among:
+            values.setdefault(sim, []).append(tuple(value))
+    return list(values), np.array([_the_one(metric, sim, those) for sim, those in values.items()], dtype=float)
 
 
 def _the_one(metric: str, sim: str, values: Sequence[tuple[str, str, float]]) -> float:
@@ -80,14 +120,10 @@ def _distance(station: str, variable: str) -> int:
     return 0 if variable == "discharge" else 1
 
 
-def _same_place(station: str, wanted: str) -> bool:
-    return station == wanted or (station in OUTLETS and wanted in OUTLETS)
-
-
 def _direction(
     backend: CatalogBackend, metric: str, *, ascending: bool | None
-) -> tuple[Callable[[float], float], Callable[[float], bool]]:
-    """Return how good a value is, and whether a metric can have it at all."""
+) -> tuple[Callable[[np.ndarray], np.ndarray], float | None, float | None]:
+    """Return how good values are, and between what the metric can lie."""
     known = queries.directions(backend)
     name = metric if metric in known else _stem(metric)
     if ascending is None and name not in known:
@@ -98,14 +134,11 @@ def _direction(
         raise UnrankedMetric(message, metric=metric)
     higher, best, low, high = known.get(name, (None, None, None, None))
 
-    def possible(value: float) -> bool:
-        return (low is None or value >= low - _ROUNDED) and (high is None or value <= high + _ROUNDED)
-
     if ascending is not None:
-        return (lambda value: -value if ascending else value), possible
+        return (lambda values: -values if ascending else values), low, high
     if higher is None:
-        return (lambda value: -abs(value - (best or 0.0))), possible
-    return (lambda value: value if higher else -value), possible
+        return (lambda values: -abs(values - (best or 0.0))), low, high
+    return (lambda values: values if higher else -values), low, high
 
 
 def _stem(metric: str) -> str:

@@ -68,7 +68,7 @@ SELECT metric_name, higher_is_better, best_value, physical_min, physical_max FRO
 
 -- name: metric_of_finished
 -- One metric of every finished simulation, by station and variable; numbers alone.
-SELECT CAST(m.sim_id AS VARCHAR), m.station_id, m.variable, m.value
+SELECT CAST(m.sim_id AS VARCHAR) AS sim_id, m.station_id, m.variable, m.value
 FROM metrics m
 JOIN simulations s ON s.sim_id = m.sim_id
 WHERE m.metric_name = $1
