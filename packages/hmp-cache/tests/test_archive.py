@@ -19,7 +19,7 @@ import hmp_cache
 from hmp_cache import InputsNamespace
 from hmp_cache.archive import MANIFEST, checksum
 from hmp_core import tarball
-from hmp_core.errors import ArchiveInvalid, NotWritable, PathNotFound, PathTaken, UnknownFilter
+from hmp_core.errors import ArchiveInvalid, InvalidInput, NotWritable, PathNotFound, PathTaken, UnknownFilter
 from hmp_core.events.record import to_json
 
 Write = Callable[..., Path]
@@ -371,6 +371,9 @@ def _told(files: dict[str, bytes], name: str, change: Callable[[dict[str, Any]],
         (lambda payload: payload["artifact"].update(id="0" * 8), "none of this input"),
         (lambda payload: payload.pop("provenance"), "KeyError"),
         (lambda payload: payload["entry"].update(variable="../x"), "variable is"),
+        (lambda payload: payload["artifact"].update(mtime_ns=10**30), "no time"),
+        (lambda payload: payload["artifact"].update(mtime=1e300, mtime_ns=None), "no time"),
+        (lambda payload: payload["artifact"].update(mtime="x", mtime_ns=None), "TypeError"),
     ],
 )
 def test_what_cannot_be_said_is_refused(
@@ -388,6 +391,36 @@ def test_an_event_of_a_newer_hmp_is_refused(packed: Path, empty: InputsNamespace
         files[member] = sidecar.encoded(replace(told, events=tuple(replace(e, v=2) for e in told.events)))
 
     _refused(empty, _repacked(packed, change), "newer hmp")
+
+
+def test_an_event_from_the_end_of_time_is_refused(packed: Path, empty: InputsNamespace) -> None:
+    """Nothing that is said later could come after it."""
+
+    def change(said: dict[str, Any], files: dict[str, bytes]) -> None:
+        from hmp_cache import sidecar
+
+        member = "data/discharge/custom/q.csv.hmp.json"
+        told = sidecar.decoded(files[member], Path(member))
+        late = tuple(replace(e, clock=(1 << 63) - 1) for e in told.events)
+        files[member] = sidecar.encoded(replace(told, events=late))
+
+    _refused(empty, _repacked(packed, change), "no time")
+
+
+def test_what_lies_too_deep_is_refused(packed: Path, empty: InputsNamespace) -> None:
+    deep = b"[" * 100_000
+    with packed.open("wb") as file, pa.CompressedOutputStream(file, "zstd") as sink:
+        tarball.put(sink, MANIFEST, len(deep), [deep])
+        tarball.finish(sink)
+    _refused(empty, packed, "cannot be read")
+
+
+def test_nothing_of_the_cache_is_written_over(origin: InputsNamespace) -> None:
+    before = _disk(origin)
+    for place in ("cache.duckdb", "discharge/custom/q.csv", "discharge/custom/new.hmpdata"):
+        with pytest.raises(InvalidInput, match="among the inputs"):
+            origin.archive(origin.workspace / "data" / place, overwrite=True)
+    assert _disk(origin) == before
 
 
 def test_a_file_that_is_there_is_not_overwritten(origin: InputsNamespace, packed: Path) -> None:

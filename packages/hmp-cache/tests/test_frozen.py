@@ -14,9 +14,19 @@ import pytest
 import hmp_cache
 from hmp_cache import DataCatalogDuckDB, Entry, InputsNamespace
 from hmp_cache.errors import FrozenDataError, UpstreamChanged
-from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, SchemaTooNewError
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, PathTaken, SchemaTooNewError
 
 Write = Callable[..., Path]
+ODD = """version = 1
+[[input]]
+id = "1"
+name = "q"
+variable = "q"
+source = "s"
+sha256 = [1]
+size = 1
+path = "p"
+"""
 OTHER = "time,discharge\n2001-01-01,9.9\n"
 SAID: dict[str, Any] = {"variable": "discharge", "station": "outlet"}
 
@@ -72,6 +82,16 @@ def test_a_password_is_not_in_it(data: InputsNamespace, server: Any, reply: Any)
     assert "secret" not in data.lock().read_text(encoding="utf-8")
 
 
+def test_what_is_no_lock_file_is_not_written_over(data: InputsNamespace, locked: Entry, tmp_path: Path) -> None:
+    diary = tmp_path / "diary.txt"
+    diary.write_text("mine")
+    for there in (diary, locked.path, tmp_path):
+        with pytest.raises(PathTaken):
+            data.lock(there)
+    assert diary.read_text() == "mine"
+    assert data.lock(tmp_path / "a.lock") == data.lock(tmp_path / "a.lock")
+
+
 def test_a_changed_file_is_not_locked(data: InputsNamespace, write: Write) -> None:
     data.add(write(), **SAID).path.write_bytes(b"x")
     with pytest.raises(InvalidInput, match="not the bytes"):
@@ -88,7 +108,8 @@ def test_what_is_otherwise_is_told(data: InputsNamespace, locked: Entry, server:
 
 
 @pytest.mark.parametrize(
-    ("content", "error"), [("", CorruptError), ("version = 99\n", SchemaTooNewError), ("[[[", CorruptError)]
+    ("content", "error"),
+    [("", CorruptError), ("version = 99\n", SchemaTooNewError), ("[[[", CorruptError), (ODD, CorruptError)],
 )
 def test_a_file_that_cannot_be_read(data: InputsNamespace, content: str, error: type[Exception]) -> None:
     (data.workspace / "hydromodpy.lock").write_text(content)

@@ -55,7 +55,8 @@ def test_no_file_is_no_sidecar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"schema": 1}', '{"schema": 1, "entry": {"id": "x"}, "events": [1]}', "\x00"]
+    "content",
+    ["", "{", "[]", "{}", '{"schema": 1}', '{"schema": 1, "entry": {"id": "x"}, "events": [1]}', "\x00", "[" * 9999],
 )
 def test_what_cannot_be_read_is_left_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / "q.csv.hmp.json"

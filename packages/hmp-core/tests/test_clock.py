@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hmp_core.events.clock import Clock, clock
+from hmp_core.events.clock import FARTHEST, Clock, clock
 from hmp_core.testing.children import run
 
 #: A century in microseconds: further ahead than any wall clock of today.
@@ -26,6 +26,13 @@ def test_it_tells_the_microseconds_of_the_wall_clock() -> None:
     assert before <= told <= time.time_ns() // 1000
 
 
+def test_what_is_no_time_does_not_set_the_clock() -> None:
+    """One such event, and all that this process wrote later could not be read."""
+    mine = Clock()
+    mine.observe((1 << 63) - 1)
+    assert mine.tick() < FARTHEST
+
+
 def test_no_number_is_given_twice() -> None:
     """Ticks come faster than microseconds pass."""
     mine = Clock()
@@ -34,7 +41,7 @@ def test_no_number_is_given_twice() -> None:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.none() | st.integers(0, (1 << 63) - 1), max_size=30))
+@given(st.lists(st.none() | st.integers(0, FARTHEST), max_size=30))
 def test_what_comes_later_is_greater_than_all_seen(steps: list[int | None]) -> None:
     """None ticks, a number is seen in somebody else's event."""
     mine, greatest = Clock(), 0

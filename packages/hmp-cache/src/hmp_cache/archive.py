@@ -105,6 +105,9 @@ def archive(
     """Write inputs to one file; see `InputsNamespace.archive`."""
     rooms.store.authorize(write=False)
     target = to_local(path)
+    if Path(os.path.realpath(target)).is_relative_to(rooms.shelf.data):
+        message = f"{target} lies among the inputs and the records of the cache; choose a place outside of data/"
+        raise InvalidInput(message)
     if target.exists() and not (overwrite and target.is_file()):
         message = f"{target} is there already; choose another name, or say that it may be overwritten"
         raise PathTaken(message, path=str(target))

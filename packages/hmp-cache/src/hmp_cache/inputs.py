@@ -802,6 +802,8 @@ class InputsNamespace:
         ------
         PathTaken
             If there is a file already.
+        InvalidInput
+            If ``path`` lies in ``data/`` of the workspace.
         UnknownFilter, StorageError, NotWritable, AccessDenied
             See `hmp_core.errors`.
 
@@ -860,6 +862,8 @@ class InputsNamespace:
         ------
         InvalidInput
             If an input is not the bytes that were registered.
+        PathTaken
+            If ``path`` is there and is no lock file.
         UnknownFilter, NotWritable, StorageError, AccessDenied
             See `hmp_core.errors`.
         """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_core.durable import make_folder, write_atomic
-from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, SchemaTooNewError
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, PathTaken, SchemaTooNewError
 from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
@@ -84,16 +84,24 @@ def read(path: Path) -> list[Locked]:
             message = f"{path} has version {version}, this hmp reads up to {VERSION}; upgrade hmp-cache"
             raise SchemaTooNewError(message, path=str(path), found=version, known=VERSION)
         known = Locked.__dataclass_fields__
-        return [Locked(**{key: value for key, value in each.items() if key in known}) for each in found["input"]]
+        return [_named({key: value for key, value in each.items() if key in known}) for each in found["input"]]
     except FileNotFoundError:
         message = f"{path}: no lock file; `hmp data lock` writes one"
         raise PathNotFound(message, path=str(path)) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         message = (
             f"{path} is no lock file that can be read ({type(error).__name__}: {error}); take it from where it is "
             "kept under version control, or write it anew with `hmp data lock`"
         )
         raise CorruptError(message, path=str(path)) from error
+
+
+def _named(said: dict[str, Any]) -> Locked:
+    odd = [key for key, value in said.items() if type(value) is not (int if key == "size" else str)]
+    if odd:
+        message = f"{odd[0]} is {said[odd[0]]!r}"
+        raise TypeError(message)
+    return Locked(**said)
 
 
 def named_by_lock(workspace: Path) -> frozenset[str]:
@@ -106,6 +114,7 @@ def write(rooms: Rooms, path: str | Path | UPath | None, filters: Mapping[str, A
     """Write a lock file for the inputs that fit; see `InputsNamespace.lock`."""
     target = rooms.shelf.workspace / NAME if path is None else to_local(path)
     rooms.may_write(f"write {target.name}")
+    _require_ours(target)
     found = rooms.unfrozen.check(filters)
     changed = [entry for entry in found if entry.state == "modified"]
     if changed:
@@ -116,6 +125,16 @@ def write(rooms: Rooms, path: str | Path | UPath | None, filters: Mapping[str, A
     make_folder(target.parent)
     write_atomic(target, _encoded([_locked(entry, fetched) for entry in found]))
     return target
+
+
+def _require_ours(target: Path) -> None:
+    """Refuse to write over what is no lock file: somebody needs it."""
+    if not target.exists():
+        return
+    head = _HEAD.partition(";")[0].encode()
+    if not target.is_file() or not (target.name == NAME or target.read_bytes().startswith(head)):
+        message = f"{target} is there and is no lock file; choose another name"
+        raise PathTaken(message, path=str(target))
 
 
 def _fetched(rooms: Rooms) -> dict[str, str]:

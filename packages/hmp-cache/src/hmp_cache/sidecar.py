@@ -136,7 +136,7 @@ def decoded(data: bytes, path: Path) -> Sidecar:
             message = "it is not as it was written"
             raise ValueError(message)
         return Sidecar(str(found["entry"]["id"]), tuple(from_dict(event) for event in found["events"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         message = (
             f"{path} is no sidecar that can be read ({type(error).__name__}: {error}); it was left as it is: "
             "move it away, then `hmp data rebuild` takes what the event log knows"

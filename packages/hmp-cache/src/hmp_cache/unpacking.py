@@ -22,6 +22,7 @@ from hmp_core import tarball
 from hmp_core.durable import refusal
 from hmp_core.errors import ArchiveInvalid, CorruptError, HmpError, PathEscape, SchemaTooNewError
 from hmp_core.events import Event, NotYet
+from hmp_core.events.clock import FARTHEST
 from hmp_core.paths import from_relative
 
 #: Bytes that a list of members may have: of a million of them.
@@ -130,7 +131,7 @@ def _listed(path: Path, data: bytes) -> tuple[tuple[str, int, str], ...]:
         schema = int(said["schema"])
         members = tuple((str(name), int(size), str(sha256)) for name, size, sha256 in said["members"])
         names = [name for name, *_ in members]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         message = f"{path}: its manifest cannot be read ({type(error).__name__}: {error}); get the archive again"
         raise ArchiveInvalid(message, path=str(path)) from error
     if schema > SCHEMA:
@@ -159,7 +160,7 @@ def _judge(contents: Contents, workspace: Path) -> None:
         try:
             for event in told.events:
                 announced |= _announced(told, event, workspace)
-        except (PathEscape, NotYet, ValueError, KeyError, TypeError) as error:
+        except (PathEscape, NotYet, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             message = f"{contents.path}: what is said of {told.entry} cannot be ({type(error).__name__}: {error})"
             raise ArchiveInvalid(message, path=str(contents.path)) from error
     for name, size, sha256 in contents.members:
@@ -173,10 +174,13 @@ def _announced(told: Sidecar, event: Event, workspace: Path) -> set[tuple[str, i
 
     Raises
     ------
-    PathEscape, NotYet, ValueError, KeyError, TypeError
+    PathEscape, NotYet, ValueError, KeyError, TypeError, AttributeError, OverflowError
         If it says what cannot be.
     """
     list(rows(event, workspace))
+    if event.clock > FARTHEST:
+        message = f"{event.id} was said at {event.clock} microseconds, which is no time"
+        raise ValueError(message)
     entry, artifact = event.payload["entry"], event.payload.get("artifact")
     if event.kind not in KINDS or entry["id"] != told.entry or told.newest is None:
         message = f"{event.kind} {event.id} does not belong there"
@@ -189,8 +193,16 @@ def _announced(told: Sidecar, event: Event, workspace: Path) -> set[tuple[str, i
     if artifact is None or event.kind != "input.stored":
         return set()
     _require_place(entry, artifact)
+    _require_moment(artifact)
     size, sha256 = int(artifact["size"]), artifact["sha256"]
     return {(artifact["path"], size, sha256), (f"data/.versions/{sha256}", size, sha256)}
+
+
+def _require_moment(artifact: Mapping[str, Any]) -> None:
+    moment = artifact.get("mtime_ns") or artifact["mtime"] * 1e9
+    if not abs(moment) < 1 << 62:
+        message = f"{artifact['path']} was modified at {moment} nanoseconds, which is no time"
+        raise ValueError(message)
 
 
 def _require_place(entry: Mapping[str, Any], artifact: Mapping[str, Any]) -> None:

@@ -10,6 +10,10 @@ import os
 import threading
 import time
 
+#: No machine's clock says more in 146,000 years; to go on from the greatest number that an event may have would end in
+#: one that nobody can read.
+FARTHEST = 1 << 62
+
 
 class Clock:
     """Gives strictly increasing microseconds."""
@@ -25,7 +29,9 @@ class Clock:
             return self._last
 
     def observe(self, seen: int) -> None:
-        """Make every later number greater than ``seen``."""
+        """Make every later number greater than ``seen``, unless that is no time (see `FARTHEST`)."""
+        if seen > FARTHEST:
+            return
         with self._guard:
             self._last = max(self._last, seen)
 
