@@ -186,11 +186,15 @@ class DuckDBBackend:
         if not write:
             options += ", READ_ONLY"
         literal = str(self._path).replace("'", "''")
+        left = write and _is_left(self._path.with_name(f"{self._path.name}.wal"))
         file.connection, file.alias, file.writing = _instance.cursor(), alias, write
         try:
             with self._translated(opening=True):
                 file.connection.execute(f"ATTACH '{literal}' AS {alias} ({options})")
                 file.connection.execute(f"USE {alias}")
+                if left:
+                    # a detach after a replay wrote the rows and not their index entries: lookups missed them (1.5.6)
+                    file.connection.execute(f"CHECKPOINT {alias}")
         except HmpError as error:
             file.close()
             if isinstance(error, BusyError) and file.path in _instance.inherited:
@@ -419,3 +423,11 @@ def engine_error() -> type[Exception]:
     import duckdb
 
     return duckdb.Error
+
+
+def _is_left(wal: Path) -> bool:
+    """Return whether a process that died left something to replay."""
+    try:
+        return wal.stat().st_size > 0
+    except OSError:
+        return False
