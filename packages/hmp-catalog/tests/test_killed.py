@@ -49,9 +49,9 @@ class Victims:
 
 @pytest.fixture(scope="module")
 def victims(tmp_path_factory, empty_project) -> Iterator[Victims]:
-    home = tmp_path_factory.mktemp("victims") / "project"
-    shutil.copytree(empty_project, home)
-    found = Victims(home)
+    home = tmp_path_factory.mktemp("victims") / "workspace"
+    shutil.copytree(empty_project.parents[1], home)
+    found = Victims(home / "projects" / empty_project.name)
     yield found
     found.process.kill()
     found.process.communicate()
