@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def test_the_same_event_is_held_once(data: InputsNamespace, write: Write) -> Non
     found = sidecar.read(_stored(data, write))
     assert found is not None
     assert found.with_event(found.events[0]) is found
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_told_and_nobody_waits_for_it(
+    data: InputsNamespace, write: Callable[..., Path], make: Callable[[Path], None]
+) -> None:
+    path = _stored(data, write)
+    path.unlink()
+    make(path)
+    with pytest.raises(CorruptError, match="it is no file"):
+        sidecar.read(path)
+    assert "it is no file" in data.rebuild().reason
+    assert len(data.find()) == 1  # the log knows it
 
 
 def test_no_file_is_no_sidecar(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ It holds everything the rows of the database hold, so that the database can be m
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,10 +113,25 @@ def read(path: Path) -> Sidecar | None:
         If it was written by a newer hmp.
     """
     try:
-        data = path.read_bytes()
+        data = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return decoded(data, path)
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file; a pipe in its place would let whoever reads it wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            message = "it is no file"
+            raise OSError(message)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def decoded(data: bytes, path: Path) -> Sidecar:
@@ -137,11 +154,15 @@ def decoded(data: bytes, path: Path) -> Sidecar:
             raise ValueError(message)
         return Sidecar(str(found["entry"]["id"]), tuple(from_dict(event) for event in found["events"]))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        message = (
-            f"{path} is no sidecar that can be read ({type(error).__name__}: {error}); it was left as it is: "
-            "move it away, then `hmp data rebuild` takes what the event log knows"
-        )
-        raise CorruptError(message, path=str(path)) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CorruptError:
+    message = (
+        f"{path} is no sidecar that can be read ({type(error).__name__}: {error}); it was left as it is: "
+        "move it away, then `hmp data rebuild` takes what the event log knows"
+    )
+    return CorruptError(message, path=str(path))
 
 
 def write(path: Path, sidecar: Sidecar) -> None:
