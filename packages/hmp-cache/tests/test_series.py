@@ -17,7 +17,7 @@ import hmp_cache
 from hmp_cache import InputsNamespace
 from hmp_cache.errors import DownloadFailed, NothingThere, PartlyFetched, RetryLater, ValidationFailed
 from hmp_cache.retries import Retry
-from hmp_cache.sources import Offer
+from hmp_cache.sources import Asset, Offer
 from hmp_core.errors import InvalidInput
 
 ONCE = Retry(attempts=1)
@@ -354,6 +354,56 @@ def test_a_failure_is_on_record_with_its_input_and_waits(
     upstream.rows["K1"] = days("2010-01-01", "2010-12-31")
     entry = _fetch(data, rivers, "2010-01-01/2010-12-31", retry_now=True)
     assert row["entry_id"] == str(entry.id)
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+class Mistaken:
+    """A source whose verbs are told what to do."""
+
+    name = "mistaken"
+
+    def __init__(self, plan: Any = None, fetch: Any = None) -> None:
+        self.plan = plan or (lambda request: [Asset("http://example.org/q?api_key=s3cret", "q.csv", request.period)])
+        self.fetch = fetch or (lambda asset, destination: None)
+
+    def coverage(self) -> Any:
+        return [Offer("discharge", "m3 s-1", "1D")]
+
+
+def test_a_source_that_fails_by_itself_is_named_on_record_and_waited_for(data: InputsNamespace) -> None:
+    """Its service has changed, and it raises whatever comes of that: the others that are fetched with it go on."""
+    error = KeyError("data of http://me:pa55word@example.org/q?api_key=s3cret")
+    mistaken = Mistaken(fetch=lambda asset, destination: _raise(error))
+    said = {"variable": "discharge", "period": ("2010-01-01", "2010-01-02"), "source": mistaken, "retry": ONCE}
+    one, two = data.fetch_many([{"station": "K1"}, {"station": "K2"}], **said)
+    for failed in (one, two):
+        assert isinstance(failed.error, DownloadFailed)
+        assert "source 'mistaken' failed in fetch(): KeyError" in str(failed.error)
+    told = str(data.failures().to_pylist())
+    assert "KeyError" in told
+    assert "s3cret" not in told
+    assert "pa55word" not in told
+    with pytest.raises(RetryLater):
+        data.fetch(**said, station="K1")
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (Mistaken(plan=lambda request: _raise(LookupError("x"))), DownloadFailed),
+        (Mistaken(plan=lambda request: ["K1"]), InvalidInput),
+        (Mistaken(plan=lambda request: [Asset("http://x/q", "q.csv", ("a", "b"))]), InvalidInput),
+        (Mistaken(fetch=lambda asset, destination: destination.rows("12,13")), InvalidInput),
+        (Mistaken(fetch=lambda asset, destination: destination.station("K1")), InvalidInput),
+    ],
+    ids=["plan fails", "no assets", "no period", "no table", "no station"],
+)
+def test_what_a_source_must_not_give_is_told(data: InputsNamespace, source: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        _fetch(data, source, "2010-01-01/2010-01-02")
 
 
 def test_an_answer_of_nothing_ends_a_row_of_failures(data: InputsNamespace, upstream: Upstream, rivers: Rivers) -> None:

@@ -22,6 +22,7 @@ from hmp_cache.intake import Intake
 from hmp_cache.ledger import Known
 from hmp_cache.shelf import Shelf
 from hmp_cache.sidecar import Sidecar
+from hmp_cache.sources import mistakes
 from hmp_cache.sources.arriving import Arriving
 from hmp_cache.sources.protocol import Asset, Station
 from hmp_cache.wanted import Wanted
@@ -94,7 +95,7 @@ class Series:
             missing = self.missing(wanted, held, refresh=how.refresh)
             if not missing:
                 return self._there(wanted, held), []
-            plans = [(gap, wanted.source.plan(wanted.during(gap))) for gap in missing]
+            plans = _planned(wanted, missing)
             if not any(assets for _, assets in plans):
                 return self._there(wanted, held), []
             first = next(assets[0] for _, assets in plans if assets)
@@ -110,7 +111,7 @@ class Series:
             If not all of it can be had.
         """
         harvest = Harvest(wanted.step)
-        plans = [(window, wanted.source.plan(wanted.during(window))) for window in asked]
+        plans = _planned(wanted, asked)
         fetcher, arrival = self._fetcher, wanted.arrival
         with fetcher.alone(arrival), fetcher.trying(arrival, retry_now=how.retry_now) as tried:
             self._ask(replace(wanted, arrival=tried), plans, how, harvest)
@@ -198,7 +199,7 @@ class Series:
         for gap, assets in plans:
             for asset in assets:
                 arriving = Arriving(ask)
-                with self._fetcher.noting(wanted.arrival):
+                with self._fetcher.noting(wanted.arrival), mistakes.named(wanted.source.name, "fetch", asset.uri):
                     wanted.source.fetch(asset, arriving)
                 harvest.take(asset, arriving, gap, wanted.arrival.now)
             if assets:  # where nothing is even planned nobody was asked
@@ -272,6 +273,12 @@ def kept_windows(request: Mapping[str, Any] | None) -> list[Window]:
     said = (request or {}).get("windows") or []
     moments = ([value and datetime.fromisoformat(value) for value in window] for window in said)
     return [windows.opened(pair, datetime.max) for pair in moments]
+
+
+def _planned(wanted: Wanted, asked: Sequence[Window]) -> list[_Plan]:
+    with mistakes.named(wanted.source.name, "plan"):
+        found = [(window, wanted.source.plan(wanted.during(window))) for window in asked]
+    return [(window, mistakes.checked_assets(wanted.source.name, assets)) for window, assets in found]
 
 
 def _plain(window: Window) -> list[str | None]:

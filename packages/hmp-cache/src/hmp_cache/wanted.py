@@ -10,6 +10,7 @@ from typing import Any
 from hmp_cache import windows
 from hmp_cache.arrival import Arrival
 from hmp_cache.labels import Label
+from hmp_cache.sources import mistakes
 from hmp_cache.sources.offers import chosen
 from hmp_cache.sources.protocol import Offer, Request, Source
 from hmp_cache.windows import Step, Window
@@ -51,7 +52,8 @@ class Wanted:
             unit=asked.unit,
             parameters=dict(asked.parameters or {}),
         )
-        offers = source.coverage()
+        with mistakes.named(source.name, "coverage"):
+            offers = source.coverage()
         offer = chosen(source.name, offers, request) if offers else None
         label = asked if offer is None else _offered(asked, offer)
         arrival = Arrival(

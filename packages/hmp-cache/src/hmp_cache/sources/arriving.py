@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from hmp_cache.errors import DownloadFailed
 from hmp_cache.sources.protocol import Station
+from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,11 @@ class Arriving:
 
     def rows(self, table: pa.Table) -> None:
         """See `Destination.rows`."""
+        import pyarrow as pa
+
+        if not isinstance(table, pa.Table):
+            message = f"rows() was given {type(table).__name__}, expected a pyarrow.Table of time and value"
+            raise InvalidInput(message)
         self.tables.append(table)
 
     def download(self, uri: str) -> None:
@@ -63,6 +69,9 @@ class Arriving:
 
     def station(self, station: Station) -> None:
         """See `Destination.station`."""
+        if not isinstance(station, Station):
+            message = f"station() was given {station!r}, expected hmp_cache.sources.Station"
+            raise InvalidInput(message)
         self.stations.append(station)
 
     def _unlike(self, body: bytes, why: str) -> DownloadFailed:

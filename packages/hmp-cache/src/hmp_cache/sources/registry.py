@@ -16,17 +16,13 @@ from threading import Lock
 from typing import Any
 
 from hmp_cache.errors import SourceNotFound
+from hmp_cache.sources.mistakes import THEIRS
 from hmp_cache.sources.offers import Listed
 from hmp_cache.sources.protocol import Offer, Source
 from hmp_core.errors import CorruptError, HmpError, InvalidInput
 from hmp_core.layout import WORKSPACE_MARKER
 
 GROUP = "hmp.sources"
-#: What somebody else's code raises where it cannot be imported, made or asked; what hmp raises speaks for itself.
-_THEIRS = (
-    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError,
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -101,7 +97,7 @@ class Registry:
                 raise InvalidInput(message)
         except HmpError as error:
             return Listed(name, error=str(error))
-        except _THEIRS as error:
+        except THEIRS as error:
             return Listed(name, error=f"coverage() failed: {type(error).__name__}: {error}")
         return Listed(name, (type(source).__doc__ or "").strip().partition("\n")[0], offers)
 
@@ -116,7 +112,7 @@ class Registry:
             made = kind(**said)
         except HmpError:
             raise
-        except _THEIRS as error:
+        except THEIRS as error:
             given = ", ".join(sorted(said)) or "none"
             message = f"source {name!r} cannot be made with the settings [sources.{name}] ({given}): {error}"
             raise InvalidInput(message) from error
@@ -164,7 +160,7 @@ def _loaded(points: list[EntryPoint], known: list[str]) -> Any:
         raise SourceNotFound(message, source=point.name, known=known)
     try:
         return point.load()
-    except _THEIRS as error:
+    except THEIRS as error:
         package = point.dist.name if point.dist else point.value
         message = (
             f"source {point.name!r} of {package} cannot be loaded from {point.value}: {type(error).__name__}: {error}"
