@@ -704,3 +704,36 @@ def test_what_a_killed_process_committed_is_found_by_its_index(tmp_path: Path, w
             pass
         with backend.lease(write=False):
             assert backend.fetch_all("SELECT name FROM gauges WHERE id = 'b'") == [("y",)]
+
+
+REPLAYED = (
+    from_duckdb
+    + """
+import os, resource
+from hmp_core.errors import StorageError
+if os.fork() == 0:
+    killed = DuckDBBackend(path, create=True)
+    with killed.lease(write=True):
+        with killed.transaction():
+            killed.execute("CREATE TABLE t AS SELECT hash(i)::VARCHAR AS h FROM range(5000) r(i)")
+        os.kill(os.getpid(), 9)
+os.wait()
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+try:
+    with DuckDBBackend(path).lease(write=True):
+        say("written")
+except StorageError:
+    say("full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+for database in (path.with_name("other.duckdb"), path):
+    backend = DuckDBBackend(database, create=True)
+    with backend.lease(write=True):
+        say(backend.fetch_all("SELECT count(*) FROM information_schema.tables")[0][0])
+"""
+)
+
+
+def test_a_disk_that_is_full_while_rows_are_replayed_closes_no_other_database(tmp_path: Path) -> None:
+    """The engine kept the file attached and unusable, and every question about tables met it (DuckDB 1.5.6)."""
+    assert run(REPLAYED, path=tmp_path / "gauges.duckdb") == ["full", 0, 1]

@@ -196,6 +196,8 @@ class DuckDBBackend:
                     # a detach after a replay wrote the rows and not their index entries: lookups missed them (1.5.6)
                     file.connection.execute(f"CHECKPOINT {alias}")
         except HmpError as error:
+            if left:  # it may be attached and of no use: every question about tables would meet it
+                self._detach(file.connection, alias, displaced=True)
             file.close()
             if isinstance(error, BusyError) and file.path in _instance.inherited:
                 raise born_within(file.path) from error
