@@ -71,6 +71,13 @@ def test_the_same_is_looked_at(data: InputsNamespace, memory: Any, content: byte
     assert data.failures().to_pylist()[0]["error_type"] == reason
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what fsspec half made says so
+def test_an_address_that_names_no_host(data: InputsNamespace) -> None:
+    with pytest.raises(DownloadFailed, match="host"):
+        data.fetch("ftp://", variable="discharge", retry=Retry(attempts=1))
+    assert data.failures()["error_type"].to_pylist() == ["http"]
+
+
 def test_what_is_not_there_is_waited_after(data: InputsNamespace, memory: Any) -> None:
     with pytest.raises(DownloadFailed, match="FileNotFoundError") as caught:
         _fetch(data, "memory://none.csv")

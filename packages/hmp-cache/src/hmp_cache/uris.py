@@ -105,7 +105,8 @@ def _translated(uri: str) -> Iterator[None]:
         yield
     except HmpError:
         raise  # our own disk
-    except (FileNotFoundError, IsADirectoryError, PermissionError, LookupError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError, LookupError, TypeError) as error:
+        # a TypeError: the address lacks what this kind of store needs, as a host
         raise Refused(HTTP, _said(error, uri), transient=False) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise Refused(CONTENT, _said(error, uri), transient=False) from error
