@@ -43,7 +43,8 @@ def main(workspace: str, dies_before: str = "") -> None:
         die_before(int(dies_before))
     with hmp_cache.open(workspace, create=True) as data:
         for done in data.fetch_many(wanted, at_once=4, retry=Retry(attempts=6, first=0.02, stalled=1.0)):
-            said = {"got": done.entry.sha256} if done.entry else {"failed": type(done.error).__name__, "why": str(done.error)}
+            failed = {"failed": type(done.error).__name__, "why": str(done.error)}
+            said = {"got": done.entry.sha256} if done.entry else failed
             print(json.dumps(said | {"uri": done.request["uri"]}), flush=True)
 
 

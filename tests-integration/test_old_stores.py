@@ -15,8 +15,8 @@ import hmp_catalog
 import hmp_index
 from hmp_cache.fold import _MEANINGS
 from hmp_cache.opening import rebuild_cache
-from hmp_catalog.catalog import rebuild_catalog
 from hmp_catalog.fold import _KINDS
+from hmp_catalog.rebuilding import rebuild_catalog
 from hmp_core.errors import MigrationPending
 from house import PACKAGES, ROOT
 

@@ -20,9 +20,9 @@ import hmp_index
 import hydromodpy
 from hmp_cache.opening import rebuild_cache, rooms_of
 from hmp_catalog.audit import AuditTrail
-from hmp_catalog.catalog import rebuild_catalog
 from hmp_catalog.fields import SimulationZarr
 from hmp_catalog.fold import FOLD
+from hmp_catalog.rebuilding import rebuild_catalog
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.records import RunSpec
 from hmp_catalog.tables import TableSet, TableWriter
@@ -58,7 +58,7 @@ MODULES = (
     "hmp_cache",
     "hmp_cache.opening",
     "hmp_catalog",
-    "hmp_catalog.catalog",
+    "hmp_catalog.rebuilding",
     "hmp_catalog.fields",
     "hmp_catalog.tables",
     "hydromodpy",
@@ -341,7 +341,6 @@ CATALOG: dict[str, Line] = {
     "Workflow.step": (W_CATALOG, lambda w: w.flow.step("mesh", dict)),
     "Workflow.__exit__": (W_CATALOG, lambda w: w.flow.__exit__(None, None, None)),
     "Recorder.geographic_feature": (W_CATALOG, lambda w: w.recorder.geographic_feature("outlet", _POINT)),
-    "Recorder.fields": (W_CATALOG, lambda w: w.recorder.fields),
     "Run.observed": (R_CATALOG, lambda w: w.run().observed("discharge")),
     "Run.score": (W_CATALOG, lambda w: w.found().score("discharge")),
     "Run.geographic": (R_CATALOG, lambda w: w.run().geographic()),
@@ -455,7 +454,8 @@ _EXCUSED: dict[str, dict[str, str]] = {
         "Run": "project workspace auth",
         "EventStore": "components log",
         "InputsNamespace": "store auth",
-        "SimulationCatalog": "audit store observations stations writer",
+        "SimulationCatalog": "audit store observations stations vocabulary writer",
+        "SimulationGroup": "plot",
         "DataCatalogDuckDB": "auth",
     },
     "is made by a verb that asks, or opens nothing": dict.fromkeys(

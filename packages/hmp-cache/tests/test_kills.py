@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 #: an input's first version, its next, one of another form under another name, one that is fetched, and a rebuild
-SCENARIOS = {"first": 4, "next": 15, "form": 4, "fetch": 4, "rebuild": 4}
+SCENARIOS = {"first": 4, "next": 6, "form": 4, "fetch": 4, "rebuild": 4}
 
 #: bytes that go, an input that is given up, bytes that come back
 CHANGES = {"purge": 4, "remove": 4, "restore": 4}

@@ -276,6 +276,7 @@ CHECKS = Checks(
         Vocabulary("provenance.source_type", frozenset({"cache", "custom_file"})),
         Vocabulary("calibration_sessions.status", frozenset({"running", *ENDS})),
         Vocabulary("calibration_iterations.status", frozenset(STATUSES)),
+        Vocabulary("workflow_steps.status", frozenset({"running", "completed", "failed", "aborted"})),
         Vocabulary("audit_log.event_type", frozenset({*AUDITED.values(), "sim.tag_remove"})),
         Vocabulary("audit_log.actor_kind", frozenset({"os_user", "principal", "system", "cli", "api"})),
     ),

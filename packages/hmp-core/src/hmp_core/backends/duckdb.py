@@ -22,6 +22,7 @@ from hmp_core.backends.instance import Instance
 from hmp_core.backends.leases import Leases, OpenFile, born_within, is_there, require_one_name
 from hmp_core.backends.literals import PREPARED, literals, prepared
 from hmp_core.backends.meanings import meaning
+from hmp_core.backends.replay import is_left
 from hmp_core.backends.staging import stage
 from hmp_core.errors import BusyError, DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
 
 _log = logging.getLogger(__name__)
-
-#: Read by DuckDB 1.5 and 2.x alike; blocks of 16 KiB make a small catalog ten times smaller (measured).
-_CREATE_OPTIONS = "TYPE duckdb, STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 16384"
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
@@ -182,19 +180,12 @@ class DuckDBBackend:
 
     def _attach(self, file: OpenFile, *, write: bool) -> None:
         alias = f"hmp{next(_instance.names)}"
-        options = "TYPE duckdb" if self._require_there(write=write) else _CREATE_OPTIONS
-        if not write:
-            options += ", READ_ONLY"
-        literal = str(self._path).replace("'", "''")
-        left = write and _is_left(self._path.with_name(f"{self._path.name}.wal"))
+        left, new = write and is_left(self._path), not self._require_there(write=write)
         file.connection, file.alias, file.writing = _instance.cursor(), alias, write
         try:
             with self._translated(opening=True):
-                file.connection.execute(f"ATTACH '{literal}' AS {alias} ({options})")
-                file.connection.execute(f"USE {alias}")
-                if left:
-                    # a detach after a replay wrote the rows and not their index entries: lookups missed them (1.5.6)
-                    file.connection.execute(f"CHECKPOINT {alias}")
+                for statement in settings.entering(self._path, alias, write=write, new=new, left=left):
+                    file.connection.execute(statement)
         except HmpError as error:
             if left:  # it may be attached and of no use: every question about tables would meet it
                 self._detach(file.connection, alias, displaced=True)
@@ -425,11 +416,3 @@ def engine_error() -> type[Exception]:
     import duckdb
 
     return duckdb.Error
-
-
-def _is_left(wal: Path) -> bool:
-    """Return whether a process that died left something to replay."""
-    try:
-        return wal.stat().st_size > 0
-    except OSError:
-        return False

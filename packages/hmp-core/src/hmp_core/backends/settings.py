@@ -36,6 +36,20 @@ STATEMENTS = (
     "SET GLOBAL disabled_compression_methods = 'dict_fsst'",
 )
 
+#: Read by DuckDB 1.5 and 2.x alike; blocks of 16 KiB make a small catalog ten times smaller (measured).
+_CREATE_OPTIONS = "TYPE duckdb, STORAGE_VERSION 'v1.5.0', BLOCK_SIZE 16384"
+
+
+def entering(path: Path, alias: str, *, write: bool, new: bool, left: bool) -> Iterator[str]:
+    """Yield what attaches a database file, or makes it; ``left`` tells that a dead process left something to replay."""
+    options = (_CREATE_OPTIONS if new else "TYPE duckdb") + ("" if write else ", READ_ONLY")
+    literal = str(path).replace("'", "''")
+    yield f"ATTACH '{literal}' AS {alias} ({options})"
+    yield f"USE {alias}"
+    if left:
+        # a detach after a replay wrote the rows and not their index entries: lookups missed them (1.5.6)
+        yield f"CHECKPOINT {alias}"
+
 
 @contextlib.contextmanager
 def no_checkpoint(connection: Any) -> Iterator[None]:
