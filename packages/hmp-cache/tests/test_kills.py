@@ -10,22 +10,27 @@ from typing import Any
 
 import pytest
 
-#: an input's first version, its next, one of another form under another name, one that is fetched, and a rebuild
-SCENARIOS = {"first": 4, "next": 6, "form": 4, "fetch": 4, "rebuild": 4}
+#: Script -> scenario -> at how many lines a process is killed in the ordinary run.
+SCRIPTS = {
+    # an input's first version, its next, one of another form under another name, one that is fetched, and a rebuild
+    "killed.py": {"first": 4, "next": 6, "form": 4, "fetch": 4, "rebuild": 4},
+    # bytes that go, an input that is given up, bytes that come back
+    "killed_changes.py": {"purge": 4, "remove": 4, "restore": 4},
+    # a download, one that goes on where it broke off, one that brings what is there, and several that arrive together
+    "killed_downloads.py": {"download": 2, "resumed": 3, "confirmed": 2, "together": 3},
+    # adding files, importing them into an empty workspace, and into one where the same inputs have another history
+    "killed_many.py": {"many": 3, "import": 2, "merge": 2},
+    # a gap on both sides of what is held, a series that is new, and a period in which there is nothing
+    "killed_series.py": {"more": 3, "first": 1, "nothing": 1},
+}
+EVERY = [(script, scenario) for script, scenarios in SCRIPTS.items() for scenario in scenarios]
+#: How many lines a flush by several threads takes differs a little from one run to the next.
+VARIES = {"killed_many.py": 5}
 
-#: bytes that go, an input that is given up, bytes that come back
-CHANGES = {"purge": 4, "remove": 4, "restore": 4}
 
-#: a download, one that goes on where it broke off, one that brings what is there, and several that arrive together
-DOWNLOADS = {"download": 2, "resumed": 3, "confirmed": 2, "together": 3}
-EVERY = SCENARIOS | CHANGES | DOWNLOADS
-
-
-def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
-    of = "_changes" if scenario in CHANGES else "_downloads" if scenario in DOWNLOADS else ""
-    script = Path(__file__).with_name(f"killed{of}.py")
+def _killed(folder: Path, script: str, scenario: str, points: int) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, str(script), str(folder), scenario, str(points)],
+        [sys.executable, str(Path(__file__).with_name(script)), str(folder), scenario, str(points)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -34,16 +39,15 @@ def _killed(folder: Path, scenario: str, points: int) -> dict[str, Any]:
     return outcome
 
 
-@pytest.mark.parametrize("scenario", EVERY)
-def test_a_kill_at_some_lines(tmp_path: Path, scenario: str) -> None:
-    points = EVERY[scenario]
-    outcome = _killed(tmp_path, scenario, points)
-    assert outcome["before"] >= points
+@pytest.mark.parametrize(("script", "scenario"), EVERY)
+def test_a_kill_at_some_lines(tmp_path: Path, script: str, scenario: str) -> None:
+    points = SCRIPTS[script][scenario]
+    assert _killed(tmp_path, script, scenario, points)["before"] >= points
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("scenario", EVERY)
-def test_a_kill_at_every_line(tmp_path: Path, scenario: str) -> None:
-    outcome = _killed(tmp_path, scenario, 0)
-    assert outcome["before"] == outcome["lines"]
+@pytest.mark.parametrize(("script", "scenario"), EVERY)
+def test_a_kill_at_every_line(tmp_path: Path, script: str, scenario: str) -> None:
+    outcome = _killed(tmp_path, script, scenario, 0)
+    assert outcome["before"] >= outcome["lines"] - VARIES.get(script, 0)
