@@ -1,6 +1,6 @@
 """Kill a process that stores many inputs together between any two lines, and look at what it left.
 
-Run by ``test_kills_many.py``: ``python killed_many.py FOLDER SCENARIO POINTS``; see ``killed.py``.
+Run by ``test_kills.py``: ``python killed_many.py FOLDER SCENARIO POINTS``; see ``killed.py``.
 """
 
 from __future__ import annotations

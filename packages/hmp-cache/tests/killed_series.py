@@ -1,6 +1,6 @@
 """Kill a process that fetches a series between any two lines, and look at what it left; see ``killed.py``.
 
-Run by ``test_kills_series.py``: ``python killed_series.py FOLDER SCENARIO POINTS``.
+Run by ``test_kills.py``: ``python killed_series.py FOLDER SCENARIO POINTS``.
 """
 
 from __future__ import annotations
