@@ -203,6 +203,17 @@ def test_a_source_says_how_long_nothing_is_remembered(data: InputsNamespace, ups
     assert len(upstream.asked) == 2
 
 
+@pytest.mark.parametrize("name", ["absent_for", "absent_lately_for"])
+@pytest.mark.parametrize("said", [30, None, timedelta(days=-1), timedelta.max], ids=["number", "none", "past", "ever"])
+def test_what_is_no_time_to_remember_is_held_to_the_source(
+    data: InputsNamespace, upstream: Upstream, name: str, said: Any
+) -> None:
+    odd = type("Odd", (Rivers,), {name: said})
+    with pytest.raises(InvalidInput, match=f"{name} of source 'rivers' is"):
+        _fetch(data, odd(upstream.address), "2010-01-01/2010-12-31")
+    assert upstream.asked == []
+
+
 def test_what_is_planned_as_nothing_is_not_remembered(data: InputsNamespace, upstream: Upstream) -> None:
     class Young(Rivers):
         def plan(self, request: Any) -> Any:

@@ -36,6 +36,7 @@ ABSENT_FOR = timedelta(days=30)
 #: So long where the window reaches into the last month: data arrive late (``absent_lately_for``).
 ABSENT_LATELY_FOR = timedelta(days=1)
 _LATELY = timedelta(days=30)
+_MEMORY = {"absent_for": ABSENT_FOR, "absent_lately_for": ABSENT_LATELY_FOR}
 
 _Plan = tuple[Window, Sequence[Asset]]
 
@@ -276,6 +277,8 @@ def kept_windows(request: Mapping[str, Any] | None) -> list[Window]:
 
 
 def _planned(wanted: Wanted, asked: Sequence[Window]) -> list[_Plan]:
+    for name, usual in _MEMORY.items():  # now: what came would be lost where the answer cannot be put on record
+        mistakes.checked_memory(wanted.source, name, usual)
     with mistakes.named(wanted.source.name, "plan"):
         found = [(window, wanted.source.plan(wanted.during(window))) for window in asked]
     return [(window, mistakes.checked_assets(wanted.source.name, assets)) for window, assets in found]
@@ -287,9 +290,8 @@ def _plain(window: Window) -> list[str | None]:
 
 def _remembered(wanted: Wanted, window: Window, now: datetime) -> timedelta:
     lately = window[1] > now - _LATELY
-    name, usual = ("absent_lately_for", ABSENT_LATELY_FOR) if lately else ("absent_for", ABSENT_FOR)
-    remembered: timedelta = getattr(wanted.source, name, usual)
-    return remembered
+    name = "absent_lately_for" if lately else "absent_for"
+    return mistakes.checked_memory(wanted.source, name, _MEMORY[name])
 
 
 def _described(station: Station) -> dict[str, Any]:

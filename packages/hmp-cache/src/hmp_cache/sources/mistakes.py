@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hmp_cache.addresses import public
@@ -19,6 +20,8 @@ THEIRS = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError,
 )  # fmt: skip
+#: How long it may be remembered that nothing is there: longer than anybody asks, and still a date.
+_LONGEST = timedelta(days=36525)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
 
 
@@ -55,3 +58,18 @@ def checked_assets(source: str, planned: Any) -> Sequence[Asset]:
         message = f"plan() of source {source!r} gave {strange[0]!r}, expected hmp_cache.sources.Asset"
         raise InvalidInput(message)
     return [asset if asset.period is None else replace(asset, period=checked_period(asset.period)) for asset in assets]
+
+
+def checked_memory(source: Any, name: str, usual: timedelta) -> timedelta:
+    """Return how long a source wants it remembered that it has nothing; ``name`` is the attribute that says so.
+
+    Raises
+    ------
+    InvalidInput
+        If that is no time span from 0 to a hundred years.
+    """
+    said = getattr(source, name, usual)
+    if not isinstance(said, timedelta) or not timedelta(0) <= said <= _LONGEST:
+        message = f"{name} of source {source.name!r} is {said!r}, expected a timedelta from 0 to {_LONGEST.days} days"
+        raise InvalidInput(message)
+    return said
