@@ -261,6 +261,14 @@ def test_a_file_that_fails_is_on_record(data: InputsNamespace, write: Write) -> 
     assert "web page" in report["errors_json"]
 
 
+def test_how_many_failures_are_asked_for(data: InputsNamespace, write: Write) -> None:
+    with pytest.raises(ValidationFailed):
+        data.add(write(content="<html>"), variable="discharge")
+    assert [data.failures(limit).num_rows for limit in (0, 1, 2**70)] == [0, 1, 1]
+    with pytest.raises(InvalidInput, match="limit is -1, expected a number from 0 on"):
+        data.failures(-1)
+
+
 def test_a_file_that_fails_leaves_the_version_that_is_there(data: InputsNamespace, write: Write) -> None:
     entry = data.add(write(), variable="discharge", station="a")
     with pytest.raises(ValidationFailed):

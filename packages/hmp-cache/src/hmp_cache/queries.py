@@ -138,8 +138,17 @@ def summary(backend: CatalogBackend) -> pa.Table:
 
 
 def failures(backend: CatalogBackend, limit: int) -> pa.Table:
-    """Return the newest failed attempts."""
-    return backend.query(_sql("failures"), [limit])
+    """Return the newest failed attempts.
+
+    Raises
+    ------
+    InvalidInput
+        For a number below 0.
+    """
+    if limit < 0:
+        message = f"limit is {limit}, expected a number from 0 on"
+        raise InvalidInput(message)
+    return backend.query(_sql("failures"), [min(limit, 2**62)])
 
 
 def failing(backend: CatalogBackend, since: datetime) -> list[tuple[Any, ...]]:
