@@ -178,6 +178,22 @@ def test_a_rebuild_brings_nothing_back(cat, project, contents):
     assert cat.audit.verify().problems == ()
 
 
+def test_what_waited_for_a_purged_run_waits_no_longer(cat, project):
+    """Its event is kept as it was logged, with the name, until it can be folded: after a purge that is never."""
+    sealed = "import sys, hmp_catalog\nwith hmp_catalog.open(sys.argv[1]).record('gr4j', name='secret'): pass"
+    subprocess.run([sys.executable, "-c", sealed, str(project)], check=True)
+    (folder,) = (project / "simulations").iterdir()
+    shutil.rmtree(folder)
+    (run,) = cat.find()
+    assert cat.notice.waiting == 1
+    cat.purge(run.sim_id, reason="asked for")
+    assert (cat.notice.waiting, cat.sql("SELECT * FROM _hmp_waiting").num_rows) == (0, 0)
+    assert cat.audit.verify().problems == ()
+    before = cat.audit.table().to_pylist()
+    cat.rebuild()
+    assert (cat.notice.waiting, cat.audit.table().to_pylist()) == (0, before)
+
+
 def test_calibrations_forget_a_purged_run(cat, record, project, contents):
     run, other = record(cat, "best"), record(cat, "other")
     with cat.calibration("sce-ua", objective="1 - kge") as session:

@@ -52,6 +52,9 @@ def _rows(event: Event, project: Path) -> list[Row | Purge]:
         raise NotYet(message)
     try:
         found = list(read(event, project))
+    except NotYet as reason:
+        rest = [row] if (row := audited(event, project)) is not None else []
+        raise NotYet(str(reason), subject=event.payload.get("sim_id"), rest=rest) from None
     except (ArithmeticError, RecursionError) as error:
         # one number that is too great must not keep everything else from being read
         message = f"its facts are not understood: {error}"

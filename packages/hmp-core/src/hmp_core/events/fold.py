@@ -18,7 +18,22 @@ from hmp_core.protocols.backend import BulkBackend, CatalogBackend
 
 
 class NotYet(Exception):
-    """Raised by a scope's ``rows``: the event must wait (unknown kind, newer version, missing file)."""
+    """Raised by a scope's ``rows``: the event must wait (unknown kind, newer version, missing file).
+
+    Parameters
+    ----------
+    reason
+        What it waits for.
+    subject
+        Whom it tells of: once that is purged, nothing is waited for any more.
+    rest
+        The rows that it gives then.
+    """
+
+    def __init__(self, reason: str, *, subject: str | None = None, rest: Sequence[Row] = ()) -> None:
+        super().__init__(reason)
+        self.subject = subject
+        self.rest = rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +174,25 @@ def reduce(
     """
     said: dict[Any, tuple[Event, list[Row]]] = {}
     waiting: dict[Any, tuple[Event, str]] = {}
+    held: dict[Any, tuple[Event, NotYet]] = {}
     purges = set(purged)
     tables = {table.name: table for table in fold.tables}
     for event in {e.id: e for e in events}.values():
         try:
             rows = [_checked(row, tables) for row in fold.rows(event, root)]
         except NotYet as reason:
-            waiting[event.id] = (event, str(reason))
+            held[event.id] = (event, reason)
         except _NOT_UNDERSTOOD as error:
             # acknowledged facts are never thrown away: a later hmp may understand what this one cannot
             waiting[event.id] = (event, f"its facts are not understood: {type(error).__name__}: {error}")
         else:
             purges.update(r.subject for r in rows if isinstance(r, Purge))
             said[event.id] = (event, [r for r in rows if isinstance(r, Row)])
+    for identity, (event, not_yet) in held.items():
+        if not_yet.subject in purges:
+            said[identity] = (event, list(not_yet.rest))
+        else:
+            waiting[identity] = (event, str(not_yet))
     subjects = _Subjects(tables, purges)
     for identity, (event, kept) in said.items():
         said[identity] = (event, [subjects.emptied(r) for r in kept if not subjects.gone(r)])
