@@ -353,6 +353,26 @@ def test_a_path_that_leads_elsewhere_is_refused(
     _refused(empty, _repacked(packed, change), "cannot be")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["hydromodpy.lock", "workspace.toml", "projects/fulda/model.nc", "data/x.csv", "data/discharge/x.csv",
+     "data/events/a/b.jsonl"],
+)  # fmt: skip
+def test_no_owner_has_a_file_where_the_house_has_its_own(packed: Path, empty: InputsNamespace, path: str) -> None:
+    def change(said: dict[str, Any], files: dict[str, bytes]) -> None:
+        from hmp_cache import sidecar
+
+        [member] = [name for name in files if ".registered" in name]
+        told = sidecar.decoded(files[member], Path(member))
+        for event in told.events:
+            files[path] = files.get("dem.txt", b"")
+            event.payload["artifact"]["path"] = path
+        del files["dem.txt"]
+        files[member] = sidecar.encoded(told)
+
+    _refused(empty, _repacked(packed, change), "is not where a dem of ign lies")
+
+
 def _told(files: dict[str, bytes], name: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change what the sidecar of an input says, sums and all."""
     from hmp_cache import sidecar
@@ -380,6 +400,26 @@ def test_what_cannot_be_said_is_refused(
     packed: Path, empty: InputsNamespace, change: Callable[[dict[str, Any]], None], what: str
 ) -> None:
     _refused(empty, _repacked(packed, lambda said, files: _told(files, "q", change)), what)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda payload: payload["provenance"].update(uri=["https://x"]), "uri"),
+        (lambda payload: payload["provenance"].update(license=7), "license"),
+        (lambda payload: payload["validation"].update(passed="perhaps"), "passed"),
+        (lambda payload: payload["data"].update(n_records=1.5), "n_records"),
+        (lambda payload: payload["entry"].update(bbox=["a", "b", "c", "d"]), "bbox"),
+        (lambda payload: (payload["superseded"] or {}).update(id="former"), "id"),
+    ],
+    ids=["uri", "license", "passed", "n_records", "bbox", "superseded"],
+)
+def test_what_fits_no_column_is_refused(
+    packed: Path, empty: InputsNamespace, change: Callable[[dict[str, Any]], None], what: str
+) -> None:
+    """The fold would set it aside: the file would be here, and no row of it."""
+    match = f"what is said of [0-9a-f-]+ cannot be .*{what}"
+    _refused(empty, _repacked(packed, lambda said, files: _told(files, "q", change)), match)
 
 
 def test_an_event_of_a_newer_hmp_is_refused(packed: Path, empty: InputsNamespace) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 from hmp_cache.batch import Batch, Move, Put
+from hmp_cache.fitting import Tables
 from hmp_cache.ledger import Known
 from hmp_cache.merging import Merged, merge
 from hmp_cache.opening import Rooms
@@ -25,7 +26,7 @@ from hmp_cache.sidecar import Sidecar
 from hmp_cache.signature import Bytes, Signature
 from hmp_cache.unpacking import Contents, unpack, verified
 from hmp_core.durable import make_folder, translated
-from hmp_core.errors import PathNotFound, StorageError
+from hmp_core.errors import ArchiveInvalid, PathNotFound, StorageError
 from hmp_core.events import Event
 from hmp_core.locks import try_flock
 from hmp_core.paths import to_local
@@ -46,6 +47,7 @@ def import_archive(rooms: Rooms, path: str | Path | UPath) -> list[Entry]:
         message = f"{source}: no such file"
         raise PathNotFound(message, path=str(source))
     contents = verified(source, rooms.shelf.workspace)
+    _require_fit(rooms, contents)
     identities = [told.entry for told in contents.sidecars]
     _sweep(rooms.shelf.incoming.folder)
     wanted = _lacking(rooms, contents)
@@ -55,6 +57,15 @@ def import_archive(rooms: Rooms, path: str | Path | UPath) -> list[Entry]:
             _store(rooms, aside, [told for told, _ in wanted])
     asked = (identities[n : n + _ASKED] for n in range(0, len(identities), _ASKED))
     return [entry for some in asked for entry in rooms.asking.find({"id": some})]
+
+
+def _require_fit(rooms: Rooms, contents: Contents) -> None:
+    with rooms.store.reading() as backend:
+        unfit = Tables(backend).unfit([event for told in contents.sidecars for event in told.events])
+    if unfit is not None:
+        event, why = unfit
+        message = f"{contents.path}: what is said of {event.payload['entry']['id']} cannot be ({why})"
+        raise ArchiveInvalid(message, path=str(contents.path))
 
 
 def _home(told: Sidecar) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from hmp_core.paths import from_relative
 
 #: Bytes that a list of members may have: of a million of them.
 _LIMIT = 256 << 20
+#: Files of the workspace itself.
+_HOUSE = frozenset({"workspace.toml", "hydromodpy.lock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +212,15 @@ def _require_place(entry: Mapping[str, Any], artifact: Mapping[str, Any]) -> Non
     folder, _, name = artifact["path"].rpartition("/")
     home = f"data/{entry['variable']}/{entry['source']}"
     hidden = any(part.startswith(".") for part in artifact["path"].split("/"))
-    # of a file that stays with its owner only the folders of the cache itself are refused
-    kept = re.match(r"data/(events/|cache\.duckdb)", artifact["path"])
-    if hidden or name.endswith((SIDECAR, ".duckdb", ".wal")) or kept or not (artifact["in_place"] or folder == home):
+    right = _is_an_owners(artifact["path"]) if artifact["in_place"] else folder == home
+    if hidden or name.endswith((SIDECAR, ".duckdb", ".wal")) or not right:
         message = f"{artifact['path']} is not where a {entry['variable']} of {entry['source']} lies"
         raise PathEscape(message, path=artifact["path"])
+
+
+def _is_an_owners(path: str) -> bool:
+    """Return whether a file may stay there with its owner: what the workspace itself has there is no input."""
+    top, *below = path.split("/")
+    if top == "data":
+        return len(below) > 2 and below[0] != "events"
+    return top != "projects" and path not in _HOUSE
