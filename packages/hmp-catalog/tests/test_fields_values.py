@@ -97,6 +97,11 @@ def test_what_is_no_number_of_eight_bytes_is_refused(store: SimulationZarr, arra
         kept(store, array)
 
 
+def test_lists_of_different_lengths_are_no_array(store: SimulationZarr) -> None:
+    with pytest.raises(InvalidInput, match="head: not an array"):
+        store.write_field("head", [[1.0], [1.0, 2.0]], dims=("y", "x"))
+
+
 def test_a_list_is_an_array(store: SimulationZarr) -> None:
     assert kept(store, [1.0, 2.0, 3.0]).tolist() == [1.0, 2.0, 3.0]
 

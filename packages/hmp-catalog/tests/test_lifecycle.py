@@ -58,6 +58,8 @@ def test_what_is_thrown_away_is_hidden_and_its_folder_moves(cat, record):
     assert cat.find(trashed=True, nse_gt=0.4).sim_ids == [run.sim_id]
     assert run.facts["trashed_at"] is not None
     assert run.table("budget").num_rows == 1
+    with pytest.raises(SimulationNotFound, match="is not in the trash"):
+        cat.restore(other.sim_id)
 
 
 def test_a_name_in_the_trash_is_free(cat, record):

@@ -64,6 +64,9 @@ def resolve(backend: CatalogBackend, reference: str, *, trashed: bool = False) -
     if not trashed and any(_fits(text, one) for one in _meant(backend, text, text, trashed=True)):
         message = f"{text!r} is in the trash; `hmp catalog restore` brings it back"
         raise SimulationNotFound(message, reference=text, candidates=[])
+    if trashed and any(_fits(text, one) for one in _meant(backend, text, text, trashed=False)):
+        message = f"{text!r} is not in the trash"
+        raise SimulationNotFound(message, reference=text, candidates=[])
     raise _missing(text, [Known(*row) for row in queries.names(backend, trashed=trashed)])
 
 

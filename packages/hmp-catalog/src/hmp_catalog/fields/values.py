@@ -90,7 +90,11 @@ def _described(name: str, array: Any, dims: Sequence[str] | None, said: Mapping[
     import numpy as np
 
     if not (hasattr(array, "shape") and hasattr(array, "dtype")):
-        array = np.asanyarray(array)
+        try:
+            array = np.asanyarray(array)
+        except ValueError as error:
+            message = f"{name}: not an array: {error}"
+            raise InvalidInput(message) from error
     known = {key: value for key, value in said.items() if value is not None}
     return Field(name, array, tuple(schema.DEFAULT_DIMS if dims is None else dims), **known)
 

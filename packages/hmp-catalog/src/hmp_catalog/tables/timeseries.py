@@ -105,7 +105,12 @@ def _numbers(values: Any, of: str) -> NDArray[np.float64]:
     import numpy as np
 
     try:
-        found: NDArray[np.float64] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
+        given = np.ma.asarray(values)
+        if given.dtype.kind in "cmM":
+            # numpy would drop the imaginary part, and count a time in the units of its type
+            message = f"{of}: values of type {given.dtype}, expected numbers: convert them first"
+            raise InvalidInput(message)
+        found: NDArray[np.float64] = np.ma.filled(given.astype(np.float64), np.nan)
     except (TypeError, ValueError) as error:
         message = f"{of}: values that are not numbers: {error}"
         raise InvalidInput(message) from error
