@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -134,6 +138,86 @@ def test_a_transfer_that_stalls_is_given_up(server: Any, sink: Sink) -> None:
         with pytest.raises(DownloadFailed, match="no answer in time") as caught:
             sink.get(uri, Retry(attempts=1, stalled=0.2))
     assert caught.value.reason == "network"
+
+
+@pytest.fixture
+def dripping() -> Iterator[Callable[[bytes, bytes], str]]:
+    """Gives the address of a server that answers with its first words, then again and again with the others."""
+    stop = threading.Event()
+
+    def answer(listener: socket.socket, first: bytes, again: bytes) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                connection = listener.accept()[0]
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(first)
+                    while not stop.wait(0.1):
+                        connection.sendall(again)
+
+    with contextlib.ExitStack() as stack:
+
+        def serve(first: bytes, again: bytes) -> str:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            listener.settimeout(0.5)
+            thread = threading.Thread(target=answer, args=(listener, first, again))
+            thread.start()
+            stack.callback(thread.join)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}/q.csv"
+
+        yield serve
+        stop.set()
+
+
+def test_a_head_that_drips_is_given_up(dripping: Any, sink: Sink) -> None:
+    """Each of its lines is in time."""
+    uri, began = dripping(b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n"), time.monotonic()
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(uri, Retry(attempts=2, first=0.01, stalled=0.3))
+    assert (caught.value.reason, caught.value.attempts) == ("network", 2)
+    assert 2.4 <= time.monotonic() - began < 6
+
+
+def test_a_reason_that_drips_is_not_waited_for(dripping: Any, sink: Sink) -> None:
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    uri, began = dripping(head, b" "), time.monotonic()
+    with pytest.raises(DownloadFailed) as caught:
+        sink.get(uri, Retry(attempts=1, stalled=0.5))
+    assert (caught.value.reason, caught.value.status) == ("http", 404)
+    assert time.monotonic() - began < 5
+
+
+def test_a_body_may_take_longer_than_its_head(dripping: Any, sink: Sink) -> None:
+    line = b"2001-01-01,1.4\n" * 20
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: {len(line) * 15}\r\n\r\n".encode()
+    assert sink.get(dripping(head, line), Retry(attempts=1, stalled=0.3)).size == len(line) * 15
+
+
+def test_a_head_that_drips_on_a_connection_that_was_kept_is_given_up(sink: Sink) -> None:
+    asked = []
+
+    def answer(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        with connection, contextlib.suppress(OSError):
+            asked.append(connection.recv(4096))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na,b\n")
+            asked.append(connection.recv(4096))
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(60):
+                time.sleep(0.1)
+                connection.sendall(b"X-More: 1\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        uri = f"http://127.0.0.1:{listener.getsockname()[1]}/q.csv"
+        assert sink.get(uri, Retry(attempts=1, stalled=0.3)).size == 4
+        began = time.monotonic()
+        with pytest.raises(DownloadFailed, match="no answer in time"):
+            sink.get(uri, Retry(attempts=1, stalled=0.3))
+        assert time.monotonic() - began < 4
+        thread.join()
+    assert [request[:10] for request in asked] == [b"GET /q.csv"] * 2
 
 
 def test_a_server_that_is_not_there(sink: Sink) -> None:

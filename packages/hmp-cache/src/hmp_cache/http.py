@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hmp_cache.addresses import host_of, public, without_secrets
 from hmp_cache.attempts import until_whole
+from hmp_cache.deadlines import watched, within
 from hmp_cache.hosts import HostTurns
 from hmp_cache.refusals import reason_in
 from hmp_cache.retries import Retry, retry_after
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Failure", "download", "public"]
 
 _HEAD = 1024
+#: How many times as long as a read the whole head of an answer may take.
+_HEADS = 4
 #: Answers that another try may change (RFC 9110, RFC 6585).
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -138,7 +141,8 @@ class _Question:
         if head.status == 304 and conditional:
             return _answer(response, head, "", 0)
         if head.status not in self.accepted and not resumed:
-            raise _unusable(response, head, self.uri)
+            with within(self.policy.stalled):
+                raise _unusable(response, head, self.uri)
         if head.status not in {200, 206}:
             return _answer(response, head, "", 0)
         self.transfer.receive(head, response.iter_raw(), self.policy)
@@ -149,19 +153,26 @@ class _Question:
 
         stalled = self.policy.stalled
         timeout = httpx.Timeout(stalled, connect=min(stalled, 10.0))
-        return _reached(lambda: _shared().stream("GET", self.uri, headers=headers, timeout=timeout))
+        return _reached(
+            lambda: _shared().stream("GET", self.uri, headers=headers, timeout=timeout, extensions={"trace": watched}),
+            _HEADS * stalled,
+        )
 
 
 @contextlib.contextmanager
-def _reached(ask: Callable[[], AbstractContextManager[httpx.Response]]) -> Iterator[httpx.Response]:
-    """Ask once more where a connection that was kept open turns out to be closed by the server."""
+def _reached(ask: Callable[[], AbstractContextManager[httpx.Response]], longest: float) -> Iterator[httpx.Response]:
+    """Ask once more where a connection that was kept open turns out to be closed by the server.
+
+    Until the head of an answer is there, redirects and all, ``longest`` seconds may pass.
+    """
     import httpx
 
     with contextlib.ExitStack() as stack:
-        try:
-            response = stack.enter_context(ask())
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            response = stack.enter_context(ask())
+        with within(longest):
+            try:
+                response = stack.enter_context(ask())
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                response = stack.enter_context(ask())
         yield response
 
 

@@ -22,7 +22,7 @@ class Retry:
     first: float = 0.5
     longest: float = 30.0
     patience: float = 120.0
-    #: seconds without a byte after which a transfer is given up
+    #: seconds without a byte after which a transfer is given up; the head of an answer may take four times as long
     stalled: float = 30.0
     #: bytes a second, over ``stalled`` seconds, below which it is given up too
     slowest: float = 100.0
