@@ -202,3 +202,15 @@ def test_a_run_from_the_future_is_not_the_latest_for_ever(own, record, monkeypat
     later = record(own, "later")
     assert own["@latest"] == later
     assert own["@latest~4"].metrics == {"nse": 0.1}  # it is there, behind all others
+
+
+def test_what_may_be_in_the_log_alone_is_not_said_to_be_nowhere(own, monkeypatch):
+    """A disk is full, or another host folds: the run was acknowledged, and is not in the tables yet."""
+    with pytest.raises(SimulationNotFound) as whole:
+        own["nobody"]
+    assert not hasattr(whole.value, "__notes__")
+    monkeypatch.setenv("HMP_FOLD", "never")
+    own.record("gr4j", name="later").seal()
+    with pytest.raises(SimulationNotFound) as lacking:
+        own["later"]
+    assert "2 unfolded" in lacking.value.__notes__[0]
