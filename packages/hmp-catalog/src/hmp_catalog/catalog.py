@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from hmp_catalog import manifest, naming, queries, refs, reuse
 from hmp_catalog.audit import AuditTrail
 from hmp_catalog.calibration import CalibrationSession
-from hmp_catalog.errors import SimulationNotFound
 from hmp_catalog.fold import FOLD
 from hmp_catalog.gc import shrink, sweep
 from hmp_catalog.group import SimulationGroup
@@ -281,13 +280,7 @@ class SimulationCatalog:
 
     def __getitem__(self, reference: str) -> Run:
         with self.reading() as backend:
-            try:
-                return Run(self, refs.resolve(backend, reference))
-            except SimulationNotFound as error:
-                if self.notice:
-                    # what was acknowledged may be in the log alone: a disk is full, or another host folds
-                    error.add_note(f"this answer is not complete: {self.notice}")
-                raise
+            return Run(self, refs.resolve_in(self._store, backend, reference))
 
     def __len__(self) -> int:
         return len(self.find())

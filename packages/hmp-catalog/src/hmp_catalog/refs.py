@@ -12,13 +12,16 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hmp_catalog import queries
 from hmp_catalog.errors import AmbiguousSimulation, SimulationNotFound
 from hmp_catalog.ranking import ranking
 from hmp_core.protocols import CatalogBackend
+
+if TYPE_CHECKING:
+    from hmp_core.events import EventStore
 
 _SHORTEST = 4
 _LISTED = 10
@@ -68,6 +71,17 @@ def resolve(backend: CatalogBackend, reference: str, *, trashed: bool = False) -
         message = f"{text!r} is not in the trash"
         raise SimulationNotFound(message, reference=text, candidates=[])
     raise _missing(text, [Known(*row) for row in queries.names(backend, trashed=trashed)])
+
+
+def resolve_in(store: EventStore, backend: CatalogBackend, reference: str) -> str:
+    """Return what `resolve` does; its error says so if not all of the log of ``store`` could be asked."""
+    try:
+        return resolve(backend, reference)
+    except SimulationNotFound as error:
+        if store.notice:
+            # what was acknowledged may be in the log alone: a disk is full, or another host folds
+            error.add_note(f"this answer is not complete: {store.notice}")
+        raise
 
 
 def _meant(backend: CatalogBackend, text: str, reference: str, *, trashed: bool) -> list[Known]:
