@@ -18,14 +18,19 @@ from hmp_cache import InputsNamespace
 #: Where the services lie that the tests of the sources ask.
 sys.path.append(str(Path(__file__).with_name("services")))
 
+#: Programs that tests run as processes of their own: no modules to look for tests or examples in.
+collect_ignore_glob = ["killed*.py"]
+
 DAYS = "time,discharge\n2001-01-01,1.4\n2001-01-02,1.3\n"
 
 
 @pytest.fixture(autouse=True)
-def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in ("HMP_FOLD", "HMP_WORKSPACE", "HMP_AUTO_MIGRATE", "HMP_AUTH_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HMP_USER", "ada")
+    # where the umbrella is installed too, it would ask the workspaces of this machine
+    monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -115,13 +120,19 @@ class Loopback:
                     loopback.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
                     queue = loopback.replies.get(self.path, [Reply(status=404, body=b"nothing here")])
                     reply = queue.pop(0) if len(queue) > 1 else queue[0]
+                self.counted = True
                 try:
                     self.answer(self.fitting(reply))
                 except (BrokenPipeError, ConnectionResetError):
                     pass  # who asked has gone
                 finally:
-                    with loopback.guard:
-                        loopback.at_once -= 1
+                    self.leave()
+
+            def leave(self) -> None:
+                """Count no more: who asked has, or is about to have, all of the answer."""
+                with loopback.guard:
+                    loopback.at_once -= self.counted
+                    self.counted = False
 
             def fitting(self, reply: Reply) -> Reply:
                 """Return what a reply becomes by what the question says of versions and parts."""
@@ -163,6 +174,8 @@ class Loopback:
                     if wait and start:
                         time.sleep(wait)
                     block = body[start : start + step]
+                    if start + step >= len(body):
+                        self.leave()
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if reply.chunked else block)
 
             def log_message(self, *args: object) -> None:

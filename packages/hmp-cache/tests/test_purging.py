@@ -17,6 +17,7 @@ import hmp_cache
 from hmp_cache import ArtifactGone, DataCatalogDuckDB, Entry, EntryNotFound, InputsNamespace
 from hmp_cache.purging import age_of, purge, size_of
 from hmp_core.errors import InvalidInput, NotWritable, PathTaken
+from hmp_core.events.clock import clock
 from hmp_core.identity import sha256_file
 
 Write = Callable[..., Path]
@@ -73,6 +74,16 @@ def test_only_former_versions(data: InputsNamespace, fetched: Entry) -> None:
 def test_the_newest_versions_are_left(data: InputsNamespace, fetched: Entry) -> None:
     assert [item.entry.state for item in data.prune(keep_latest=1)] == ["superseded"]
     assert len(data.prune(keep_latest=2)) == 0
+
+
+def test_a_clock_that_was_set_ahead_makes_nothing_young(
+    data: InputsNamespace, fetched: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes from a machine whose clock runs ahead takes this one along."""
+    monkeypatch.setattr(clock, "_last", clock.now() + 3_600_000_000)
+    data.refresh(fetched)
+    data.add(data.workspace / "workspace.toml", variable="other")
+    assert {item.entry.id for item in data.prune(older_than="0h")} == {fetched.id}
 
 
 def test_age_counts_from_what_happened_last(data: InputsNamespace, fetched: Entry) -> None:

@@ -8,7 +8,6 @@ only by force. Bytes that another input needs stay for it.
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from hmp_cache.signature import Bytes
 from hmp_cache.uses import uses_of
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.events import Event
+from hmp_core.events.clock import clock
 
 if TYPE_CHECKING:
     from hmp_cache.opening import Rooms
@@ -199,7 +199,8 @@ def _held(rooms: Rooms, filters: Mapping[str, Any]) -> list[_Held]:
 
 
 def _chosen(held: Sequence[_Held], wish: Wish) -> Iterator[_Held]:
-    latest = time.time_ns() // 1000 - (wish.older_than or timedelta()) // timedelta(microseconds=1)
+    # the clock that stamps events: one that another machine has set ahead must not make everything young
+    latest = clock.now() + 1 - (wish.older_than or timedelta()) // timedelta(microseconds=1)
     for each in held:
         if wish.superseded and each.current:
             continue

@@ -28,6 +28,11 @@ class Clock:
             self._last = max(time.time_ns() // 1000, self._last + 1)
             return self._last
 
+    def now(self) -> int:
+        """Return what this clock says: what has happened until now has no greater number."""
+        with self._guard:
+            return max(time.time_ns() // 1000, self._last)
+
     def observe(self, seen: int) -> None:
         """Make every later number greater than ``seen``, unless that is no time (see `FARTHEST`)."""
         if seen > FARTHEST:
