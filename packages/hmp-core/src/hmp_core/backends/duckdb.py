@@ -184,8 +184,8 @@ class DuckDBBackend:
         file.connection, file.alias, file.writing = _instance.cursor(), alias, write
         try:
             with self._translated(opening=True):
-                for statement in settings.entering(self._path, alias, write=write, new=new, left=left):
-                    file.connection.execute(statement)
+                statements = settings.entering(self._path, alias, write=write, new=new, left=left)
+                settings.run(file.connection.execute, statements, engine_error())
         except HmpError as error:
             if left:  # it may be attached and of no use: every question about tables would meet it
                 self._detach(file.connection, alias, displaced=True)

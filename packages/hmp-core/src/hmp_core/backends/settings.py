@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,27 @@ def entering(path: Path, alias: str, *, write: bool, new: bool, left: bool) -> I
     if left:
         # a detach after a replay wrote the rows and not their index entries: lookups missed them (1.5.6)
         yield f"CHECKPOINT {alias}"
+
+
+#: Seconds between two tries to attach what was detached a moment ago.
+_PAUSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+def run(execute: Callable[[str], Any], statements: Iterable[str], error: type[Exception]) -> None:
+    """Run statements; one that meets a database which this process has just detached is tried again.
+
+    While other threads ask other databases, the engine lets go of what was detached a moment later (1.5.6: once in
+    4,000 leases of sixteen threads on three databases).
+    """
+    for statement in statements:
+        for pause in (*_PAUSES, None):
+            try:
+                execute(statement)
+                break
+            except error as refused:
+                if pause is None or "already attached by database" not in str(refused):
+                    raise
+                time.sleep(pause)
 
 
 @contextlib.contextmanager
