@@ -258,7 +258,7 @@ def read(file: Path | Packed) -> pa.Table:
 
     try:
         with file.open("rb") as source:
-            return pq.read_table(source, page_checksum_verification=True)
+            return pq.read_table(source, use_threads=False, pre_buffer=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         message = f"{file} cannot be read as GeoParquet: {error}; restore it from a backup"
         raise CorruptError(message, path=str(file)) from error

@@ -70,7 +70,9 @@ def read_table(
         wanted = _expression(filters, found, file)
         source.seek(0)
         kept = None if columns is None else list(columns)
-        return pq.read_table(source, columns=kept, filters=wanted, page_checksum_verification=True)
+        # a thread of pyarrow's that still holds the file when the process ends has aborted it
+        calm = {"use_threads": False, "pre_buffer": False}
+        return pq.read_table(source, columns=kept, filters=wanted, page_checksum_verification=True, **calm)
 
 
 def read_timeseries(
