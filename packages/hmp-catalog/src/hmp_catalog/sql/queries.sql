@@ -202,7 +202,8 @@ FROM calibration_iterations
 WHERE session_id = CAST($1 AS UUID)
     AND status = 'completed'
     AND objective_value <> CAST('NaN' AS DOUBLE)
-ORDER BY objective_value, trial_id
+-- the head of the id of a trial is the millisecond in which it was made
+ORDER BY objective_value, left(CAST(trial_id AS VARCHAR), 13), iteration, trial_id
 LIMIT $2;
 
 -- name: folders
