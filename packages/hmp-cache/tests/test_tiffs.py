@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 
 from hmp_cache import InputsNamespace, ValidationFailed, tiffs
 
-REAL = Path("/work/shared/data/era_interim/eraint_uvz.nc")
+_HOME = os.environ.get("HMP_TEST_DATA")
+_DATA = Path(_HOME) if _HOME else Path(__file__).parents[4] / "shared" / "data"
+REAL = _DATA / "era_interim" / "eraint_uvz.nc"
 
 
 def _tiff(order: str = "<", *, big: bool = False) -> bytes:
@@ -116,7 +119,7 @@ def test_a_file_that_was_cut_off_is_not_taken_in(data: InputsNamespace, write: A
     assert caught.value.checks == ["readable"]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the file of real data is not on this machine")
+@pytest.mark.skipif(not REAL.exists(), reason="no era_interim/eraint_uvz.nc under HMP_TEST_DATA")
 def test_a_real_netcdf_file_that_was_cut_off_is_not_taken_in(data: InputsNamespace, write: Any) -> None:
     whole = REAL.read_bytes()
     assert data.add(REAL, variable="wind").size == len(whole)
