@@ -5,16 +5,11 @@ Run by ``test_kills.py``: ``python killed_many.py FOLDER SCENARIO POINTS``; see 
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import killed
-from killed import Fuse, _in_child, _visible
+from killed import _in_child, _visible
 
 import hmp_cache
 from hmp_core.identity import sha256_bytes
@@ -56,16 +51,6 @@ def _act(data: hmp_cache.InputsNamespace, folder: Path, scenario: str) -> None:
         data.import_archive(folder / "all.hmpdata")
 
 
-def _store(workspace: Path, folder: Path, scenario: str, at: int, said: Path) -> None:
-    data = hmp_cache.open(workspace)
-    fuse = Fuse(at)
-    sys.settrace(fuse)
-    _act(data, folder, scenario)
-    sys.settrace(None)
-    said.write_text(str(fuse.count))
-    data.close()
-
-
 def _expected(scenario: str) -> list[int]:
     return {"many": [2], "import": [2, 0], "merge": [2, 1, 0]}[scenario]
 
@@ -97,30 +82,15 @@ def _look(data: hmp_cache.InputsNamespace, scenario: str) -> None:
 
 
 def main(folder: Path, scenario: str, points: int) -> None:
-    """Count the lines, then die at ``points`` of them, evenly spread (0: at every one)."""
+    """Kill a process that stores many inputs together."""
     assert _in_child(lambda: _prepare(folder, scenario)) == 0
-    lines = 0
-    outcome: dict[str, Any] = {"before": 0, "after": 0, "wrong": []}
-
-    def once(at: int) -> None:
-        nonlocal lines
-        workspace, said = folder / f"run{at}", folder / f"said{at}"
-        shutil.copytree(folder / "base", workspace)
-        ended = _in_child(lambda: _store(workspace, folder, scenario, at, said))
-        answered = said.exists()
-        lines = max(lines, int(said.read_text())) if answered else lines
-        assert answered or os.WTERMSIG(ended) == signal.SIGKILL, ended
-        outcome["after" if answered else "before"] += 1
-        if _in_child(lambda: _judge(workspace, folder, scenario, answered)):
-            outcome["wrong"].append(at)
-        else:
-            shutil.rmtree(workspace)
-
-    once(0)
-    step = max(1, lines // points) if points else 1
-    for at in range(1, lines + 1, step):
-        once(at)
-    print(json.dumps(outcome | {"lines": lines}))
+    killed.kill(
+        folder,
+        folder / "base",
+        lambda data: _act(data, folder, scenario),
+        lambda workspace, answered: _judge(workspace, folder, scenario, answered),
+        points,
+    )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ Run by ``test_kills.py``: ``python killed_series.py FOLDER SCENARIO POINTS``.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -69,16 +66,6 @@ def _prepare(workspace: Path, scenario: str) -> None:
             _fetch(data, BEFORE)
 
 
-def _run(workspace: Path, scenario: str, at: int, said: Path) -> None:
-    data = hmp_cache.open(workspace)
-    fuse = killed.Fuse(at)
-    sys.settrace(fuse)
-    _fetch(data, ASKED[scenario])
-    sys.settrace(None)
-    said.write_text(str(fuse.count))
-    data.close()
-
-
 def _judge(workspace: Path, scenario: str, answered: bool) -> None:
     said: dict[str, Any] = {"variable": "discharge", "source": Rivers(), "station": "K1"}
     first = chronicle.encoded({m: DAYS[m] for m in DAYS if 4 <= m.day - 1 <= 9}, "discharge")
@@ -129,31 +116,16 @@ def _from_the_files_alone(workspace: Path, scenario: str) -> None:
 
 
 def main(folder: Path, scenario: str, points: int) -> None:
-    """Count the lines, then die at ``points`` of them, evenly spread (0: at every one)."""
+    """Kill a process that fetches a series."""
     base = folder / "base"
     assert killed._in_child(lambda: _prepare(base, scenario)) == 0
-    lines = 0
-    outcome: dict[str, Any] = {"before": 0, "after": 0, "wrong": []}
-
-    def once(at: int) -> None:
-        nonlocal lines
-        workspace, said = folder / f"run{at}", folder / f"said{at}"
-        shutil.copytree(base, workspace)
-        ended = killed._in_child(lambda: _run(workspace, scenario, at, said))
-        answered = said.exists()
-        lines = max(lines, int(said.read_text())) if answered else lines
-        assert answered or os.WTERMSIG(ended) == signal.SIGKILL, ended
-        outcome["after" if answered else "before"] += 1
-        if killed._in_child(lambda: _judge(workspace, scenario, answered)):
-            outcome["wrong"].append(at)
-        else:
-            shutil.rmtree(workspace)
-
-    once(0)
-    step = max(1, lines // points) if points else 1
-    for at in range(1, lines + 1, step):
-        once(at)
-    print(json.dumps(outcome | {"lines": lines}))
+    killed.kill(
+        folder,
+        base,
+        lambda data: _fetch(data, ASKED[scenario]),
+        lambda workspace, answered: _judge(workspace, scenario, answered),
+        points,
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ import pytest
 import hmp_catalog
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.layout import catalog_path, init_project, init_workspace
+
+#: Programs that tests run as processes of their own: no modules to look for tests or examples in.
+collect_ignore_glob = ["killed*.py"]
 
 #: What the fold keeps for itself, and when a migration was applied.
 BOOKKEEPING = ("_hmp_", "schema_migrations")
@@ -167,3 +171,49 @@ def _contents(project: Path) -> dict[str, list[dict[str, Any]]]:
 def contents() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
     """Return a function that gives every row of every table of a project's database, in a fixed order."""
     return _contents
+
+
+class Victims:
+    """A process whose children work and are killed; ``script`` is one of the ``killed_*.py`` beside this file."""
+
+    def __init__(self, script: str, project: Path, *, never: int) -> None:
+        command = [sys.executable, str(Path(__file__).with_name(script))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._line() == ["ready"]
+        said = self.work(project, never)
+        assert said[-1] == ["end", "0"], said
+        #: how many places to die at there are when nobody is killed
+        self.places = int(said[-2][1])
+
+    def _line(self) -> list[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+    def work(self, project: Path, at: int) -> list[list[str]]:
+        """Work in a child that dies at a place; return what it said."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{project} {at}\n")
+        self.process.stdin.flush()
+        said = [self._line()]
+        while said[-1][0] != "end":
+            said.append(self._line())
+        return said
+
+
+@pytest.fixture(scope="module")
+def make_victims(
+    tmp_path_factory: pytest.TempPathFactory, empty_project: Path
+) -> Iterator[Callable[[str, int], Victims]]:
+    """Start a process whose children work in copies of a project, and die where they are told (or at ``never``)."""
+    made: list[Victims] = []
+
+    def _make(script: str, never: int) -> Victims:
+        workspace = tmp_path_factory.mktemp("victims") / "workspace"
+        shutil.copytree(empty_project.parents[1], workspace)
+        made.append(Victims(script, workspace / "projects" / empty_project.name, never=never))
+        return made[-1]
+
+    yield _make
+    for victims in made:
+        victims.process.kill()
+        victims.process.communicate()

@@ -17,19 +17,15 @@ from typing import Any
 import duckdb  # noqa: F401, TID251 - imported before forking; no database is opened here
 import pandas as pd  # noqa: F401
 import pyarrow.parquet  # noqa: F401
+from killed_process import say, serve
 
 import hmp_catalog
 import hmp_core
-from hmp_catalog.environment import capture
 
 _CATALOG = ("observations", "stations", "workflow", "geography", "recorder", "manifest", "meanings/observations")
 ROOMS = {str(Path(hmp_catalog.__file__).parent / f"{room}.py") for room in _CATALOG} | {
     str(Path(hmp_core.__file__).parent / f"{room}.py") for room in ("durable", "events/apply", "events/segment")
 }
-
-
-def say(*words: Any) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def work(cat: hmp_catalog.SimulationCatalog) -> None:
@@ -75,22 +71,5 @@ def child(project: Path, fatal: int) -> None:
     say("lines", passed)
 
 
-def main() -> None:
-    capture()  # once, as for any script that has started
-    say("ready")
-    for line in sys.stdin:
-        project, _, fatal = line.strip().rpartition(" ")
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                child(Path(project), int(fatal))
-                code = 0
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        say("end", os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status))
-
-
 if __name__ == "__main__":
-    main()
+    serve(child)

@@ -11,6 +11,7 @@ import functools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def child(project: Path, fatal: int) -> None:
     say("steps", steps.made)
 
 
-def main() -> None:
+def serve(child: Callable[[Path, int], None]) -> None:
+    """Fork a child for each line on standard input, and say how it ended."""
     capture()  # once, as for any script that has started
     say("ready")
     for line in sys.stdin:
@@ -94,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(child)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,45 +16,13 @@ import hmp_catalog
 from hmp_catalog import manifest
 from hmp_catalog.tables import read_table
 
-HERE = Path(__file__).resolve().parent
 #: Kills, three of them one after the other in the same project.
 SEEDS, MANY, EACH = range(10), range(10, 150), 3
 
 
-class Victims:
-    """A process whose children record and are killed."""
-
-    def __init__(self, project: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "killed_process.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._line() == ["ready"]
-        said = self.record(project)
-        assert said[-1] == ["end", "0"], said
-        #: how many steps there are when nobody is killed
-        self.steps = int(said[-2][1])
-
-    def _line(self) -> list[str]:
-        return self.process.stdout.readline().split()
-
-    def record(self, project: Path, step: int = -1) -> list[list[str]]:
-        """Record in a child that dies at ``step``; return what it said."""
-        self.process.stdin.write(f"{project} {step}\n")
-        self.process.stdin.flush()
-        said = [self._line()]
-        while said[-1][0] != "end":
-            said.append(self._line())
-        return said
-
-
 @pytest.fixture(scope="module")
-def victims(tmp_path_factory, empty_project) -> Iterator[Victims]:
-    home = tmp_path_factory.mktemp("victims") / "workspace"
-    shutil.copytree(empty_project.parents[1], home)
-    found = Victims(home / "projects" / empty_project.name)
-    yield found
-    found.process.kill()
-    found.process.communicate()
+def victims(make_victims: Callable[[str, int], Any]) -> Any:
+    return make_victims("killed_process.py", -1)
 
 
 def check(cat: hmp_catalog.SimulationCatalog, said: list[list[str]]) -> None:
@@ -89,12 +57,12 @@ def check_rebuilt(cat: hmp_catalog.SimulationCatalog, contents) -> None:
     assert contents(cat.path) == before
 
 
-def kill(seed: int, project: Path, victims: Victims, contents) -> None:
+def kill(seed: int, project: Path, victims: Any, contents) -> None:
     chance, said = random.Random(seed), list[list[str]]()
     for _ in range(EACH):
-        said += victims.record(project, chance.randrange(victims.steps))
+        said += victims.work(project, chance.randrange(victims.places))
         while said[-1] == ["end", "0"]:  # there are a few steps less where there is something already
-            said += victims.record(project, chance.randrange(victims.steps))
+            said += victims.work(project, chance.randrange(victims.places))
         assert said[-1] == ["end", str(int(signal.SIGKILL))], said
         with hmp_catalog.open(project) as cat:
             check(cat, said)
@@ -115,7 +83,7 @@ def test_killed_at_many_steps(seed, project, victims, contents):
 
 def test_nobody_killed(project, victims, contents):
     """The steps are counted rightly: one more and nothing happens."""
-    said = victims.record(project, victims.steps)
+    said = victims.work(project, victims.places)
     assert said[-1] == ["end", "0"]
     assert [words[0] for words in said] == ["run", "tag", "run", "tag", "steps", "end"]
     with hmp_catalog.open(project) as cat:

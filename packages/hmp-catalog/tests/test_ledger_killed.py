@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +14,12 @@ import hmp_catalog
 from hmp_catalog.geography import collection
 from hmp_core.identity import sha256_file
 
-HERE = Path(__file__).resolve().parent
 SEEDS, MANY, EACH = range(3), range(3, 80), 3
 
 
-class Victims:
-    """A process whose children work and are killed."""
-
-    def __init__(self, project: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "killed_ledger.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._line() == ["ready"]
-        said = self.work(project)
-        assert said[-1] == ["end", "0"], said
-        #: how many lines there are when nobody is killed
-        self.lines = int(said[-2][1])
-
-    def _line(self) -> list[str]:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().split()
-
-    def work(self, project: Path, line: int = 0) -> list[list[str]]:
-        """Work in a child that dies before ``line``; return what it said."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{project} {line}\n")
-        self.process.stdin.flush()
-        said = [self._line()]
-        while said[-1][0] != "end":
-            said.append(self._line())
-        return said
-
-
 @pytest.fixture(scope="module")
-def victims(tmp_path_factory: pytest.TempPathFactory, empty_project: Path) -> Iterator[Victims]:
-    workspace = tmp_path_factory.mktemp("victims") / "workspace"
-    shutil.copytree(empty_project.parents[1], workspace)
-    found = Victims(workspace / "projects" / empty_project.name)
-    yield found
-    found.process.kill()
-    found.process.communicate()
+def victims(make_victims: Callable[[str, int], Any]) -> Any:
+    return make_victims("killed_ledger.py", 0)
 
 
 def check(cat: hmp_catalog.SimulationCatalog, said: list[list[str]]) -> None:
@@ -90,10 +53,10 @@ def check_steps(said: list[list[str]]) -> None:
             done.add(words[1])
 
 
-def kill(seed: int, project: Path, victims: Victims, contents: Any) -> None:
+def kill(seed: int, project: Path, victims: Any, contents: Any) -> None:
     chance, said = random.Random(seed), list[list[str]]()
     for _ in range(EACH):
-        said += victims.work(project, chance.randrange(1, victims.lines))
+        said += victims.work(project, chance.randrange(1, victims.places))
         assert said[-1] in (["end", "0"], ["end", str(int(signal.SIGKILL))]), said
         with hmp_catalog.open(project) as cat:
             check(cat, said)
@@ -105,11 +68,11 @@ def kill(seed: int, project: Path, victims: Victims, contents: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_killed_at_any_line(seed: int, project: Path, victims: Victims, contents: Any) -> None:
+def test_killed_at_any_line(seed: int, project: Path, victims: Any, contents: Any) -> None:
     kill(seed, project, victims, contents)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", MANY)
-def test_killed_at_many_lines(seed: int, project: Path, victims: Victims, contents: Any) -> None:
+def test_killed_at_many_lines(seed: int, project: Path, victims: Any, contents: Any) -> None:
     kill(seed, project, victims, contents)

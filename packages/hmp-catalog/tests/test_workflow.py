@@ -16,7 +16,7 @@ class Model:
 
     def __init__(self, cat: hmp_catalog.SimulationCatalog) -> None:
         self.cat = cat
-        self.home = cat.path / "work"
+        self.home = cat.path / "made"
         self.home.mkdir(exist_ok=True)
         self.dem = cat.workspace / "data" / "dem.txt"
         self.dem.parent.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_a_failure_is_told_and_what_was_done_is_kept(model: Model) -> None:
         model.run(fail=True)
     (run,) = model.cat.workflows()
     assert (run["status"], run["steps"]) == ("failed", 2)
-    assert run["error_message"] == "RuntimeError: <workspace>/projects/aare/work: the solver did not converge"
+    assert run["error_message"] == "RuntimeError: <workspace>/projects/aare/made: the solver did not converge"
     assert model.run() == ["plot"]
 
 
@@ -162,9 +162,9 @@ def test_the_ledger_tells_every_step(model: Model) -> None:
     assert [step["step"] for step in done] == ALL
     assert [step["reused_step_id"] for step in taken] == [step["step_id"] for step in done]
     assert [[one["path"] for one in step["artifacts"]] for step in taken] == [
-        ["projects/aare/work/mesh.txt"],
-        ["projects/aare/work/heads"],
-        ["projects/aare/work/plot.svg"],
+        ["projects/aare/made/mesh.txt"],
+        ["projects/aare/made/heads"],
+        ["projects/aare/made/plot.svg"],
     ]
     with pytest.raises(AmbiguousReference):
         model.cat.workflow_steps(first["run_id"][:4])
