@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ MARKS = ("notimpl", "notyet", "never")
 settings.register_profile("default", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the state of whoever runs the tests out of them: whoever opens a workspace leaves word of it there."""
+    if "HMP_STATE_HOME" not in os.environ:
+        kept = tempfile.TemporaryDirectory(prefix="hmp-state-")
+        os.environ["HMP_STATE_HOME"] = kept.name
+        config.add_cleanup(kept.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

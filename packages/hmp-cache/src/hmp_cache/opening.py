@@ -26,6 +26,7 @@ from hmp_cache.progress import telling
 from hmp_cache.records import Entry
 from hmp_cache.shelf import SIDECAR, Shelf
 from hmp_cache.signature import Bytes
+from hmp_core.arrivals import announce
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder
 from hmp_core.errors import CorruptError, DatabaseNotFound, InvalidInput, NotWritable, PathNotFound, SchemaTooNewError
@@ -137,6 +138,8 @@ class Rooms:
             rooms.store.authorize(write=False)  # asked before the lock file is read
             rooms = replace(rooms, asking=Frozen(rooms.store, rooms.shelf))
         rooms._enter()
+        if not (read_only or is_frozen(frozen)):
+            announce(workspace)
         return rooms
 
     @classmethod

@@ -27,6 +27,7 @@ from hmp_catalog.vocabulary import Vocabulary
 from hmp_catalog.watch import open_runs
 from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_catalog.writes import LowLevelWriter, verb
+from hmp_core.arrivals import announce
 from hmp_core.databases import Database
 from hmp_core.errors import DatabaseNotFound, MigrationPending, NotWritable
 from hmp_core.events import EventStore
@@ -89,6 +90,8 @@ class SimulationCatalog:
         self._lifecycle = Lifecycle(self._store, timeout=timeout)
         self._enter(create=create, read_only=read_only)
         self._lifecycle.finish()
+        if not read_only:
+            announce(self.workspace)
 
     def _enter(self, *, create: bool, read_only: bool) -> None:
         if self._store.path.exists():
