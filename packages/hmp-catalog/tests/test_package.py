@@ -18,7 +18,15 @@ import hmp_catalog
 from hmp_catalog import manifest, package
 from hmp_catalog.errors import PackageConflict
 from hmp_core import tarball
-from hmp_core.errors import ArchiveInvalid, CorruptError, InvalidInput, PathNotFound, PathTaken, SchemaTooNewError
+from hmp_core.errors import (
+    ArchiveInvalid,
+    CorruptError,
+    InvalidInput,
+    NotWritable,
+    PathNotFound,
+    PathTaken,
+    SchemaTooNewError,
+)
 from hmp_core.identity import sha256_bytes, sha256_file
 from hmp_core.layout import init_project, init_workspace
 from hmp_core.testing.traces import differences, trace
@@ -118,6 +126,36 @@ def test_export_and_import_are_on_the_audit_trail(cat, file, other) -> None:
     for catalog, kind in ((cat, "export"), (other, "import")):
         (row,) = catalog.sql(question).to_pylist()
         assert (row["event_type"], json.loads(row["payload"])["package"]) == (kind, sha256_file(file))
+
+
+@pytest.mark.parametrize("verb", ["export", "import", "import as", "pack", "unpack"])
+def test_a_catalog_that_is_only_read_makes_no_file(run, file, project, tmp_path, verb) -> None:
+    """It was refused when the event was to be written, and the file was there already."""
+    if verb == "unpack":
+        run.pack()
+    with hmp_catalog.open(project, read_only=True) as reader:
+        verbs = {
+            "export": lambda: reader.export_package("dry base", tmp_path / "again.hmprun"),
+            "import": lambda: reader.import_package(file, force=True),
+            "import as": lambda: reader.import_package(file, rename=True, as_project="other"),
+            "pack": lambda: reader["dry base"].pack(),
+            "unpack": lambda: reader["dry base"].unpack(),
+        }
+        assert len(reader) == 1
+        before = trace(tmp_path)
+        with pytest.raises(NotWritable, match="read-only"):
+            verbs[verb]()
+    assert [each for each in differences(before, trace(tmp_path)) if "catalog.duckdb.lock" not in each] == []
+
+
+def test_a_package_that_cannot_be_put_on_record_is_not_written(cat, run, tmp_path) -> None:
+    cat.close()
+    pending = cat.path / ".hmp" / "catalog" / "pending"
+    shutil.rmtree(pending)
+    pending.write_text("nothing can be appended here")
+    with hmp_catalog.open(cat.path) as again, pytest.raises(FileExistsError):
+        again.export_package(run.sim_id, tmp_path / "base.hmprun")
+    assert not list(tmp_path.glob("*base.hmprun*"))
 
 
 def test_a_packed_run_gives_the_same_package(cat, run, file, tmp_path) -> None:

@@ -61,6 +61,7 @@ def export_runs(
     if not target.parent.is_dir():
         message = f"{target.parent}: no such folder"
         raise PathNotFound(message, path=str(target.parent))
+    store.log.ready()  # no package leaves that nobody can put on record
     content, sources = _gathered(store, folders, workspace, with_inputs=with_inputs)
     beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
     with translated(target):

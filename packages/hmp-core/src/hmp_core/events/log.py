@@ -93,6 +93,16 @@ class EventLog:
             authorize(self._auth, "write", self._resource, database=self._database, what=f"record {kinds}")
             self._writer.write(events)
 
+    def ready(self) -> None:
+        """Return if there is a segment to append to: asked before a file is made that an event is to tell of.
+
+        Raises
+        ------
+        StorageError, NotWritable, PathNotFound
+            If none can be made here.
+        """
+        self._writer.ready()
+
     def turn(self) -> None:
         """Give the segment up: the next event begins a new one, and a fold puts this one into its pack."""
         self._writer.turn()
@@ -130,6 +140,10 @@ class _Writer:
                     raise
                 else:
                     return
+
+    def ready(self) -> None:
+        with self.guard:
+            self._segment()
 
     def turn(self) -> None:
         with self.guard:

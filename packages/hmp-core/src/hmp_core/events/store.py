@@ -149,8 +149,12 @@ class EventStore:
         ------
         AccessDenied
             If not; a refused write is on record, with ``what`` was about to be done.
+        NotWritable
+            For writing what was opened read-only.
         """
         authorize(self._auth, "write" if write else "read", self._resource, database=self.path, what=what)
+        if write:
+            self._require_writable()
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────
 
