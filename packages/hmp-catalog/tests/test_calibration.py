@@ -80,6 +80,28 @@ def test_what_failed_is_on_record_and_never_wins(session):
     assert math.isnan(session.table.column("objective_value").to_pylist()[0])
 
 
+@pytest.mark.parametrize("value", [float("-inf"), float("inf"), float("nan")])
+def test_an_objective_that_is_not_finite_is_on_record_and_never_the_best(cat, session, value):
+    """A logarithm of nothing is -inf, which is lower than any number."""
+    session.trial({"x1": 1}, value)
+    with pytest.raises(NotFound, match="no completed trial"):
+        session.best()
+    assert cat.calibrations()[0]["best_objective"] is None
+    good = session.trial({"x1": 2}, 7.0)
+    assert [trial["trial_id"] for trial in session.top(5)] == [good]
+    session.end()
+    ended = cat.sql("SELECT best_objective, n_iterations FROM calibration_sessions").to_pylist()
+    assert ended == [{"best_objective": 7.0, "n_iterations": 2}]
+    assert cat.calibrations()[0]["best_objective"] == 7.0
+    assert cat.trials(session.session_id).num_rows == 2
+
+
+def test_a_trial_that_crashed_is_not_the_best_of_its_session(cat, session):
+    session.trial({"x1": 1}, 0.0, status="crashed")
+    session.trial({"x1": 2}, 7.0, flush=True)
+    assert cat.calibrations()[0]["best_objective"] == session.best()["objective"] == 7.0
+
+
 def test_a_session_tells_how_it_ended(cat, record):
     run = record(cat, "best")
     session = cat.calibration("sce-ua", objective="1 - kge", config={"repetitions": 2}, seed=7)

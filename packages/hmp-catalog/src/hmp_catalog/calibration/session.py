@@ -94,7 +94,7 @@ class CalibrationSession:
         parameters
             Name -> value.
         objective
-            What was minimised; NaN for a trial that failed.
+            What was minimised; NaN for a trial that failed. What is not finite is on record and never the best.
         metrics
             Name -> value.
         status
@@ -182,7 +182,7 @@ class CalibrationSession:
         Raises
         ------
         NotFound
-            If no trial was completed with a number.
+            If no trial was completed with a finite number.
         """
         found = self.top(1)
         if not found:
@@ -191,7 +191,7 @@ class CalibrationSession:
         return found[0]
 
     def top(self, n: int) -> list[dict[str, Any]]:
-        """Return the ``n`` best trials, best (lowest objective) first; NaN never counts."""
+        """Return the ``n`` best trials, best (lowest objective) first; what is not finite never counts."""
         self.flush()
         with self._store.reading() as backend:
             return queries.top_trials(backend, self.session_id, n)

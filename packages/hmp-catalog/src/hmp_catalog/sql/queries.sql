@@ -130,7 +130,8 @@ FROM _hmp_asked f
 JOIN metrics m ON m.sim_id = CAST(f.sim_id AS UUID);
 
 -- name: calibrations
--- The calibration sessions, newest first; trials are counted as they are, also of a session that never ended.
+-- The calibration sessions, newest first; trials are counted as they are, also of a session that never ended. The best is
+-- the one that `top_trials` gives first.
 SELECT
     CAST(c.session_id AS VARCHAR) AS session_id,
     c.project,
@@ -151,7 +152,14 @@ LEFT JOIN (
     SELECT
         session_id,
         count(*) AS n,
-        min(CASE WHEN objective_value <> CAST('NaN' AS DOUBLE) THEN objective_value END) AS best
+        min(
+            CASE
+                WHEN status = 'completed'
+                    AND objective_value > CAST('-Infinity' AS DOUBLE)
+                    AND objective_value < CAST('Infinity' AS DOUBLE)
+                    THEN objective_value
+            END
+        ) AS best
     FROM calibration_iterations
     GROUP BY session_id
 ) i ON i.session_id = c.session_id
@@ -190,7 +198,7 @@ WHERE session_id = CAST($1 AS UUID) AND CAST(trial_id AS VARCHAR) = $2;
 SELECT count(*) FROM calibration_iterations WHERE session_id = CAST($1 AS UUID);
 
 -- name: top_trials
--- The best trials of a session: completed, with a number, lowest objective first.
+-- The best trials of a session: completed, with a finite number, lowest objective first.
 SELECT
     CAST(trial_id AS VARCHAR) AS trial_id,
     iteration,
@@ -201,7 +209,8 @@ SELECT
 FROM calibration_iterations
 WHERE session_id = CAST($1 AS UUID)
     AND status = 'completed'
-    AND objective_value <> CAST('NaN' AS DOUBLE)
+    AND objective_value > CAST('-Infinity' AS DOUBLE)
+    AND objective_value < CAST('Infinity' AS DOUBLE)
 -- the head of the id of a trial is the millisecond in which it was made
 ORDER BY objective_value, left(CAST(trial_id AS VARCHAR), 13), iteration, trial_id
 LIMIT $2;
