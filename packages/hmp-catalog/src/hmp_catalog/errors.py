@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hmp_core.errors import AmbiguousReference, InvalidInput, NotFound, SealedError
+from hmp_core.errors import AmbiguousReference, InvalidInput, NotFound, NotWritable, SealedError
 
 
 class SimulationNotFound(NotFound):
@@ -51,3 +51,15 @@ class PackageConflict(InvalidInput):
     """Runs of a package are in the catalog already, ``sim_ids`` says which; nothing was imported."""
 
     sim_ids: list[str]
+
+
+class DatasetConflict(InvalidInput):
+    """Somebody else committed a change to the same; ``variable`` and ``region`` say to what. Nothing was committed."""
+
+    path: str
+    variable: str
+    region: str
+
+
+class LinksRefused(NotWritable):
+    """The file system at ``path`` makes no hard or symbolic links, which versions of a data set are made of."""

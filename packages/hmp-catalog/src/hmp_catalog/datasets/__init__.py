@@ -1,0 +1,11 @@
+"""Gridded data sets larger than memory: plain CF on Zarr v3 in folders that keep versions of themselves.
+
+``versions`` is how a data set changes: all of a session or nothing. ``merging`` puts together what two sessions did,
+``trees`` are the folders of files that versions are made of, ``holding`` is the kernel's locks on them.
+
+Not there yet: the data set itself (``open_dataset``), its data types, coordinates, variables and chunks.
+"""
+
+from hmp_catalog.datasets.versions import Session, Snapshot, Versions
+
+__all__ = ["Session", "Snapshot", "Versions"]
