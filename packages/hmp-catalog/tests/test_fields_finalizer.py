@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from hmp_catalog.fields import SimulationZarr
-from hmp_core.errors import CorruptError, InvalidInput, NotWritable, PathNotFound, SealedError
+from hmp_core.errors import CorruptError, InvalidInput, NotWritable, PathNotFound, SealedError, StorageError
 from hmp_core.identity import sha256_file, sha256_tree
 
 DAYS = np.arange("2001-01-01", "2002-01-01", dtype="datetime64[D]")
@@ -212,3 +214,21 @@ def test_a_disk_that_refuses_is_an_error_of_storage(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "fields.zarr")]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
     assert said.stdout.strip() == f"refused {tmp_path / 'fields.zarr' / 'head'}"
+
+
+def test_a_flush_that_fails_is_an_error_of_storage_though_all_was_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SimulationZarr.create(tmp_path / "fields.zarr", title="x", run_id="1")
+    store.write_field("head", np.ones((2, 2)), dims=("y", "x"))
+    shard = os.stat(tmp_path / "fields.zarr" / "head" / "c.0.0").st_ino
+    flush = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == shard:
+            raise OSError(errno.EIO, "Input/output error")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StorageError, match="Input/output error"):
+        store.finalize()

@@ -70,6 +70,18 @@ def test_the_callers_array_is_left_as_it_is(store: SimulationZarr) -> None:
     assert array[1] == 1e30
 
 
+@pytest.mark.parametrize("at", [(0, 0, 0), (1, 299, 0), (2, 299, 299)])
+def test_a_mark_is_found_wherever_it_lies_in_an_array_that_nobody_may_change(
+    store: SimulationZarr, at: tuple[int, int, int]
+) -> None:
+    array = np.ones((3, 300, 300), dtype="f4")
+    array[at] = -1e30
+    array.flags.writeable = False
+    found = kept(store, array)
+    assert np.argwhere(np.isnan(found)).tolist() == [list(at)]
+    assert array[at] == np.float32(-1e30)
+
+
 def test_masked_integers_are_refused(store: SimulationZarr) -> None:
     with pytest.raises(InvalidInput, match="int64 has no NaN"):
         kept(store, np.ma.masked_array([1, 2, 3], mask=[False, True, False]))

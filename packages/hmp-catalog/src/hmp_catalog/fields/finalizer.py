@@ -10,7 +10,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -319,19 +319,27 @@ def _extent(coordinates: Mapping[str, Coordinate]) -> dict[str, float]:
 
 
 def _settled(path: Path) -> list[FileRecord]:
-    """Flush every file, then every folder from the innermost to the one the store lies in."""
+    """Flush every file, then every folder from the innermost to the one the store lies in; hash them meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
     folders = [path.parent, path, *(each for each in path.rglob("*") if each.is_dir())]
     files = sorted(each for each in path.rglob("*") if each.is_file())
-    with translated(path):
-        for file in files:
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    with translated(path), ThreadPoolExecutor(1, thread_name_prefix="hmp-flush") as beside:
+        flushing = beside.submit(_flush, files)
+        found = [_record(file, path.parent) for file in files]
+        flushing.result()
         for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
             fsync_folder(folder)
-    return [_record(file, path.parent) for file in files]
+    return found
+
+
+def _flush(files: Sequence[Path]) -> None:
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _record(file: Path, run: Path) -> FileRecord:

@@ -140,8 +140,11 @@ def kept_dtype(array: Any, name: str) -> np.dtype[Any]:
     raise InvalidInput(message)
 
 
-def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any]) -> Values:
-    """Return a copy of the steps ``start`` to ``stop`` (of everything, without a time axis) as they are kept.
+def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any], *, kept: bool = True) -> Values:
+    """Return the steps ``start`` to ``stop`` (everything, without a time axis) as they are kept.
+
+    They are a copy, unless nobody keeps them longer than the caller keeps the array (``kept=False``) and nothing in
+    them has to be changed.
 
     Raises
     ------
@@ -153,6 +156,8 @@ def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any]) -> Values:
     index = tuple(slice(start, stop) if d == field.along else slice(None) for d in range(len(field.dims)))
     part = np.ma.asanyarray(field.array[index] if index else field.array)
     mask = np.ma.getmaskarray(part) if np.ma.is_masked(part) else None
+    given = np.ma.getdata(part)
+    values = np.array(given, dtype=dtype) if kept or mask is not None else np.asarray(given, dtype=dtype)
     if dtype.kind != "f":
         if mask is not None or field.missing:
             message = (
@@ -160,12 +165,29 @@ def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any]) -> Values:
                 "with a number and say which in the attributes"
             )
             raise InvalidInput(message)
-        return np.array(np.ma.getdata(part), dtype=dtype)
-    values = np.array(np.ma.getdata(part), dtype=dtype)
+        return values
     if mask is not None:
         values[mask] = np.nan
-    for sentinel in _sentinels(field.missing, dtype):
-        values[values == sentinel] = np.nan
+    return _without(values, _sentinels(field.missing, dtype), ours=not np.may_share_memory(values, given))
+
+
+#: What is compared at a time stays in the cache of a core.
+_BLOCK = 1 << 16
+
+
+def _without(values: Values, marks: set[Any], *, ours: bool) -> Values:
+    """Return the values with NaN for marks: the same where there is none, a copy where they are not ours to change."""
+    import numpy as np
+
+    rows = np.atleast_1d(values)
+    size = max(1, _BLOCK // max(1, rows[:1].size))
+    for start in range(0, len(rows), size):
+        for mark in marks:
+            found = rows[start : start + size] == mark
+            if found.any():
+                if not ours:
+                    return _without(values.copy(), marks, ours=True)
+                rows[start : start + size][found] = np.nan
     return values
 
 
