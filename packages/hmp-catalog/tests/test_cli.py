@@ -155,6 +155,65 @@ def test_find_refuses_what_it_does_not_understand(shared, quickly, word, said):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("said", "names"), [("true", ["wet"]), ("false", ["été", "base"]), ("both", ["été", "wet", "base"])]
+)
+def test_find_looks_in_the_trash(own, quickly, said, names):
+    quickly("rm", "wet", "-p", own)
+    assert [row["name"] for row in rows(quickly("find", f"trashed={said}", "--json", "-p", own))] == names
+    assert "both" in quickly("find", "trashed=maybe", "-p", own, code=2).stderr
+
+
+@pytest.fixture
+def asked(own, tmp_path):
+    """Return a project in which many a question needs more words."""
+    with hmp_catalog.open(own) as cat:
+        with cat.record("gr4j", name="many") as rec:
+            rec.metric("zzz", 1.0)
+            for place in ("inlet", "weir"):
+                rec.metric("kge", 0.5 if place == "weir" else 0.25, station=place, variable="discharge")
+        cat.export_package("base", tmp_path / "base.hmprun")
+    return own
+
+
+#: Words that only a program can say.
+PYTHON = ("=True", "=False", "=,", "ascending=", "station=", " None", "Run.", "{'", "a list")
+
+#: What is asked, how it is refused, and what the answer advises: options of the line, not words of Python.
+ADVICE = [
+    (["rank", "zzz"], 2, "--ascending or --descending"),
+    (["best", "zzz"], 2, "--ascending or --descending"),
+    (["show", "@best:zzz"], 2, "`hmp catalog rank METRIC --ascending`"),
+    (["rank", "kge"], 20, "@best:kge@inlet, or with --station and --variable"),
+    (["show", "@best:kge"], 20, "@best:kge@inlet, or with `hmp catalog rank METRIC --station`"),
+    (["export", "base", "-o", "FILE"], 2, "say --overwrite"),
+    (["import", "FILE"], 2, "new ids with --rename, or restore them with --force"),
+    (["tag", "base", "--", "--x"], 2, "takes a tag away"),
+    (["find", "nse_gt=1", "nse_gt=2"], 2, "one value"),
+    (["find", "trashed=maybe"], 2, "expected true"),
+    (["audit", "verify", "--anchor", "abc"], 2, "SEQ:HASH"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"), ADVICE, ids=lambda each: "".join(each) if isinstance(each, list) else ""
+)
+def test_what_is_advised_can_be_typed(asked, tmp_path, quickly, monkeypatch, words, code, said):
+    monkeypatch.setenv("HMP_PROJECT", str(asked))
+    done = quickly(*(str(tmp_path / "base.hmprun") if word == "FILE" else word for word in words), code=code)
+    assert said in done.stderr
+    assert not [word for word in PYTHON if word in done.stderr], done.stderr
+
+
+def test_what_is_advised_works(asked, quickly):
+    first = rows(quickly("rank", "zzz", "--descending", "--json", "-p", asked))
+    assert [(row["name"], row["zzz"]) for row in first] == [("many", 1.0)]
+    for verb in ("rank", "best"):
+        words = (verb, "kge", "--station", "weir", "--variable", "discharge", "--json", "-p", asked)
+        assert [row["kge"] for row in rows(quickly(*words))] == [0.5]
+    assert rows(quickly("rank", "kge", "--station", "weir", "--variable", "head", "--json", "-p", asked)) == []
+
+
 def test_show(shared, catalog):
     done = catalog("show", "base", "-p", shared)
     shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())

@@ -226,7 +226,7 @@ def _typed(name: str, value: Any) -> Any:
 def _test(expression: str, operator: str, value: Any, bound: Bound, key: str) -> str:
     """Return a condition that also answers for what is missing: it differs from any value."""
     if operator not in {"=", "<>"} and (value is None or isinstance(value, list)):
-        message = f"{key} is compared with one value, not with {'None' if value is None else 'a list'}"
+        message = f"{key} is compared with one value, not with {'None' if value is None else 'several'}"
         raise InvalidInput(message)
     if operator == "ILIKE" and not isinstance(value, str):
         message = f"{key}: a pattern is text, as 'base%'; numbers and times are compared with _gt, _lt, ..."

@@ -128,7 +128,7 @@ def _direction(
     name = metric if metric in known else _stem(metric)
     if ascending is None and name not in known:
         message = (
-            f"nobody said whether more or less of {metric!r} is better: pass ascending=; those known are "
+            f"nobody said whether more or less of {metric!r} is better: say which with ascending=; those known are "
             f"{', '.join(sorted(known))} (also with _calibration, _validation)"
         )
         raise UnrankedMetric(message, metric=metric)

@@ -197,7 +197,7 @@ def tag_names(tags: Any) -> list[str]:
         raise InvalidInput(message) from error
     for tag in found:
         if tag.startswith("-"):
-            message = f"tag is {tag!r}; a leading '-' takes a tag away (see Run.tag)"
+            message = f"tag is {tag!r}; a leading '-' takes a tag away, and no tag begins so"
             raise InvalidInput(message)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -44,23 +45,30 @@ def show(reference: str, project: str | None, form: str) -> None:
         emit_record(record | {"folder": str(run.folder)}, form=form)
 
 
+def _which(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the options that say which values of a metric count, and which of them are good."""
+    order = "By the value itself; by default the best come first."
+    verb = click.option("--ascending/--descending", default=None, help=order)(verb)
+    verb = click.option("--variable", default=None, help="Only what was measured of it.")(verb)
+    return click.option("--station", default=None, help="Only what was measured there.")(verb)
+
+
 @click.command()
 @click.argument("metric")
 @PROJECT
 @click.option("-n", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
-@click.option("--station", default=None, help="Only what was measured there.")
+@_which
 @form
-def best(metric: str, project: str | None, count: int, station: str | None, form: str) -> None:
+def best(metric: str, project: str | None, count: int, form: str, **how: Any) -> None:
     """Show the best finished simulations by METRIC, best first."""
-    _rank(metric, project, form, station=station, count=count)
+    _rank(metric, project, form, count=count, **how)
 
 
 @click.command()
 @click.argument("metric")
 @PROJECT
 @LIMIT
-@click.option("--station", default=None, help="Only what was measured there.")
-@click.option("--ascending/--descending", default=None, help="By the value itself; by default the best come first.")
+@_which
 @form
 def rank(metric: str, project: str | None, limit: int, form: str, **how: Any) -> None:
     """Rank the finished simulations by METRIC."""

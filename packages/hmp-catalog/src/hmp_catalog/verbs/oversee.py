@@ -8,6 +8,7 @@ import click
 
 from hmp_catalog.verbs.words import LIMIT, PROJECT, form, identity, reading
 from hmp_core.cli.show import emit, emit_record
+from hmp_core.errors import InvalidInput
 from hmp_core.paths import to_local
 
 
@@ -45,6 +46,9 @@ def _said(payload: str | None) -> str:
 def _verify(project: str | None, form: str, *, anchor: str | None) -> None:
     """Say whether the trail was changed: rows, chain, log and anchor against one another; exit 1 if it was."""
     seq, _, hash_ = (anchor or "").partition(":")
+    if anchor and not (seq.isdecimal() and hash_):
+        message = f"--anchor is {anchor!r}, expected SEQ:HASH as `hmp catalog audit verify` says it"
+        raise InvalidInput(message)
     with reading(project) as catalog:
         found = catalog.audit.verify({"seq": seq, "hash": hash_} if anchor else None)
         said = {"entries": found.entries, "head": f"{found.entries}:{found.head}", "anchor": found.anchor}

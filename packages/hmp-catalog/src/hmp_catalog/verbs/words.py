@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hmp_core.cli.show import FORMS, emit, notice
-from hmp_core.errors import AccessDenied, InvalidInput, NotWritable, PathNotFound
+from hmp_core.errors import AccessDenied, HmpError, InvalidInput, NotWritable, PathNotFound
 from hmp_core.layout import project_root, workspace_root
 from hmp_core.paths import to_local
 
@@ -33,9 +34,26 @@ def form(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: --format json.")
     @functools.wraps(verb)
     def asked(*, form: str, as_json: bool, **said: Any) -> Any:
-        return verb(form="json" if as_json else form, **said)
+        try:
+            return verb(form="json" if as_json else form, **said)
+        except HmpError as error:
+            error.message = in_words_of_the_line(error.message, click.get_current_context().command)
+            raise
 
     return asked
+
+
+#: An option of a Python verb, as errors name it: ``overwrite=True``, ``station=``.
+_KEYWORD = re.compile(r"\b(?P<name>[a-z_]+)=(?:True\b|(?=[\s,;:.)]|$))")
+#: What only one verb of the line can be told.
+_ELSEWHERE = {name: f"`hmp catalog rank METRIC --{name}`" for name in ("ascending", "station", "variable")}
+
+
+def in_words_of_the_line(message: str, command: click.Command) -> str:
+    """Return what an error advises in the options of a command, where it names those of the verb in Python."""
+    options = {each.name: " or ".join(each.opts + each.secondary_opts) for each in command.params}
+    options = _ELSEWHERE | {name: said for name, said in options.items() if name and said.startswith("-")}
+    return _KEYWORD.sub(lambda found: options.get(found["name"], found[0]), message)
 
 
 def opened(project: str | None) -> SimulationCatalog:
@@ -92,12 +110,22 @@ def _value(key: str, value: str) -> Any:
 
     if is_text(key):
         return value
+    if key == "trashed":
+        return _whether(key, value)
     if key.startswith("param.") and value in {"true", "false"}:
         return value == "true"
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(value)
     return value
+
+
+def _whether(key: str, value: str) -> bool | None:
+    said = {"true": True, "false": False, "both": None}
+    if value.lower() not in said:
+        message = f"{key} is {value!r}, expected true (only the trash), false (all but the trash) or both"
+        raise InvalidInput(message)
+    return said[value.lower()]
 
 
 def show_runs(catalog: SimulationCatalog, found: SimulationGroup, limit: int, *, form: str) -> None:
