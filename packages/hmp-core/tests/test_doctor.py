@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hmp_core import databases, filesystem
+from hmp_core import filesystem
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.auth.refused import keep
 from hmp_core.backends.duckdb import DuckDBBackend
@@ -60,7 +61,7 @@ def scopes(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
     def entry_points(*, group: str, name: str = "") -> EntryPoints:
         return EntryPoints(EntryPoint(n, v, g) for (g, n), v in known.items() if g == group and name in {"", n})
 
-    monkeypatch.setattr(databases, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     monkeypatch.setattr(checks, "entry_points", lambda **_: [SimpleNamespace(load=lambda: CHECKS)])
     return known
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,8 @@ def _called(wanted: str, where: str) -> AuthBackend:
             message = f"{where}: auth backend 'policy' needs its file: set HMP_AUTH_POLICY, or write policy:<path>"
             raise InvalidInput(message)
         return PolicyAuthBackend(path)
+    from importlib.metadata import entry_points  # 10 ms, which the usual authorities do not need
+
     for point in entry_points(group="hmp.auth", name=wanted):
         return _made(point, where)
     others = "".join(f", {point.name!r}" for point in entry_points(group="hmp.auth"))
