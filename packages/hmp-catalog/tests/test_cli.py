@@ -205,6 +205,12 @@ def test_what_is_advised_can_be_typed(asked, tmp_path, quickly, monkeypatch, wor
     assert not [word for word in PYTHON if word in done.stderr], done.stderr
 
 
+def test_an_empty_answer_says_what_was_perhaps_meant(shared, quickly):
+    done = quickly("find", "solver=gr4", "--json", "-p", shared)
+    assert (done.stdout, done.stderr) == ("", "note: no simulation has the solver 'gr4', the nearest is gr4j\n")
+    assert "a simulation is pending, running" in quickly("find", "status=x", "-p", shared, code=2).stderr
+
+
 def test_what_is_advised_works(asked, quickly):
     first = rows(quickly("rank", "zzz", "--descending", "--json", "-p", asked))
     assert [(row["name"], row["zzz"]) for row in first] == [("many", 1.0)]

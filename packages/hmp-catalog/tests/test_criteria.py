@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from html import escape
 from uuid import UUID
 
 import pytest
 
 import hmp_catalog
-from hmp_catalog import criteria, queries
+from hmp_catalog import criteria, facts, queries
 from hmp_core.errors import InvalidInput, UnknownFilter
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -248,3 +249,45 @@ def test_every_column_one_reads_one_can_find_by():
 )
 def test_the_command_line_knows_what_is_text(key, answer):
     assert criteria.is_text(key) is answer
+
+
+# ── words that nobody recorded ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("value", ["x", "Completed", "", None, ["completed", "done"]], ids=str)
+@pytest.mark.parametrize("key", ["status", "status_ne"])
+def test_a_status_that_there_is_not_is_refused(several, key, value):
+    """It was an empty answer, or all of them: a typing error looked like a finding."""
+    with pytest.raises(ValueError, match="pending, running, completed, partial, failed, aborted, resumed, interrupted"):
+        several.find(**{key: value})
+
+
+def test_the_statuses_are_those_of_the_vocabulary(several):
+    assert sorted(facts.STATUSES) == sorted(several.vocabulary.table("statuses")["code"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"solver": "gr4"}, "no simulation has the solver 'gr4', the nearest is gr4j"),
+        ({"solver": ["gr4j", "modflow"], "nse_gt": 5}, "the solver 'modflow', the nearest is modflow6"),
+        ({"tags": ["paper", "papr"]}, "no simulation has the tag 'papr', the nearest is paper"),
+        ({"param.varant": "dry"}, "no simulation has the parameter 'varant', the nearest is variant"),
+        ({"study_area_name": "Aar"}, "no simulation has the study_area_name 'Aar', the nearest is Aare"),
+        ({"flow_regime": "steady"}, "no simulation has the flow_regime 'steady', there is none"),
+        ({"solver": "gr4j", "name": "nobody"}, "no simulation has the name 'nobody', there is "),
+        ({"solver": "gr4j", "nse_gt": 5}, ""),
+        ({"status": "partial"}, ""),
+    ],
+    ids=str,
+)
+def test_an_empty_answer_says_what_was_perhaps_meant(several, filters, said):
+    """Words that grow with use are never wrong."""
+    found = several.find(**filters)
+    assert (len(found), said in found.hint, bool(found.hint)) == (0, True, bool(said))
+    assert said in repr(found)
+    assert escape(said) in found._repr_html_()
+
+
+def test_an_answer_says_nothing_of_what_was_meant(several):
+    assert several.find(solver=["gr4j", "modflow"]).hint == ""

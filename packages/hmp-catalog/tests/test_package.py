@@ -138,8 +138,8 @@ def test_a_catalog_that_is_only_read_makes_no_file(run, file, project, tmp_path,
             "export": lambda: reader.export_package("dry base", tmp_path / "again.hmprun"),
             "import": lambda: reader.import_package(file, force=True),
             "import as": lambda: reader.import_package(file, rename=True, as_project="other"),
-            "pack": lambda: reader["dry base"].pack(),
-            "unpack": lambda: reader["dry base"].unpack(),
+            "pack": reader["dry base"].pack,
+            "unpack": reader["dry base"].unpack,
         }
         assert len(reader) == 1
         before = trace(tmp_path)

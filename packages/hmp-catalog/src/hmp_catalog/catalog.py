@@ -16,6 +16,7 @@ from hmp_catalog.calibration import CalibrationSession
 from hmp_catalog.fold import FOLD
 from hmp_catalog.gc import shrink, sweep
 from hmp_catalog.group import SimulationGroup
+from hmp_catalog.hints import hint
 from hmp_catalog.lifecycle import Lifecycle
 from hmp_catalog.observations import Observations
 from hmp_catalog.plain import real, word
@@ -273,13 +274,17 @@ class SimulationCatalog:
         ------
         UnknownFilter
             For a key nobody knows; lists the valid ones. It is a ``ValueError``.
+        InvalidInput
+            For a status that there is not. A solver, name, tag or parameter that nobody recorded is none: the group is
+            empty, and its ``hint`` says which are near.
 
         Examples
         --------
         ``cat.find(solver="gr4j", nse_gt=0.7, tags="paper").best("nse").parameters``
         """
         with self.reading() as backend:
-            return SimulationGroup(self, queries.find(backend, filters))
+            found = queries.find(backend, filters)
+            return SimulationGroup(self, found, hint="" if found else hint(backend, filters))
 
     def __getitem__(self, reference: str) -> Run:
         with self.reading() as backend:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from hmp_catalog.facts import json_text
+from hmp_catalog.facts import STATUSES, json_text
 from hmp_catalog.plain import moment, numbers, period_text, real, time_text
 from hmp_core.errors import InvalidInput
 from hmp_core.filters import OPERATORS, Bound, condition, split_key, unknown
@@ -45,7 +45,8 @@ TIMES = ("period_start", "period_end", "created_at", "started_at", "ended_at", "
 _UUIDS = {"sim_id", "parent_sim_id"}
 _WORDS = ("name", "description", "scientific_objective", "study_area_name", "notes")
 _PARAMETER = re.compile(rf"^param\.(?P<name>.+?)(?:_(?P<suffix>{'|'.join(OPERATORS)}))?$")
-_ALL = (list, tuple, set, frozenset)
+#: What stands for any of several values.
+SEVERAL = (list, tuple, set, frozenset)
 
 
 def column(name: str) -> str:
@@ -84,9 +85,15 @@ def is_text(key: str) -> bool:
     return key in {"tags", "text", "period", "period_covers", "bbox"} or split_key(key, TEXTS) is not None
 
 
+def parameter_of(key: str) -> str | None:
+    """Return the parameter that a filter key compares, or None."""
+    match = _PARAMETER.match(key)
+    return match["name"] if match else None
+
+
 def _special(backend: CatalogBackend, key: str, value: Any, bound: Bound) -> list[str]:
     if key == "tags":
-        return [_tagged(str(tag), bound) for tag in (value if isinstance(value, _ALL) else [value])]
+        return [_tagged(str(tag), bound) for tag in (value if isinstance(value, SEVERAL) else [value])]
     if key == "text":
         return [_says(word, bound) for word in str(value).split()]
     if key in {"period", "period_covers"}:
@@ -121,7 +128,7 @@ def _during(key: str, value: Any, bound: Bound) -> list[str]:
     Of a run whose end was not said only what is before its beginning is known to be outside.
     """
     asked = value.split("/") if isinstance(value, str) and "/" in value else value
-    if isinstance(asked, str) or not isinstance(asked, _ALL):
+    if isinstance(asked, str) or not isinstance(asked, SEVERAL):
         asked = (asked, asked)
     first, last = (moment(time) for time in period_text([time or None for time in asked], key) or (None, None))
     known = ["(s.period_start IS NOT NULL OR s.period_end IS NOT NULL)"]
@@ -180,7 +187,7 @@ def _parameter(name: str, operator: str, value: Any, bound: Bound, key: str) -> 
     if value is None and operator in {"=", "<>"}:
         said = f"IN (SELECT p.sim_id FROM parameters p WHERE {known} AND p.text_value IS DISTINCT FROM 'null')"
         return f"s.sim_id NOT {said}" if operator == "=" else f"s.sim_id {said}"
-    values = list(value) if isinstance(value, _ALL) else [value]
+    values = list(value) if isinstance(value, SEVERAL) else [value]
     if all(isinstance(one, (str, bool)) for one in values):
         # what is not a number is kept as JSON; a pattern is looked for between its quotes
         kept = _each(value, json_text)
@@ -199,7 +206,10 @@ def _state(operator: str, value: Any, bound: Bound) -> tuple[str, Callable[[str]
     if operator not in {"=", "<>"}:
         message = "a status is compared with status= or status_ne="
         raise InvalidInput(message)
-    wanted = {str(one) for one in (value if isinstance(value, _ALL) else [value])}
+    wanted = {str(one) for one in (value if isinstance(value, SEVERAL) else [value])}
+    if unknown := sorted(wanted - set(STATUSES)):
+        message = f"there is no status {', '.join(map(repr, unknown))}; a simulation is {', '.join(STATUSES)}"
+        raise InvalidInput(message)
     if operator == "=":
         kept = wanted - _OPEN | ({"running"} if wanted & _OPEN else set())
         return condition("s.status", "=", sorted(kept), bound), lambda status: status in wanted
@@ -210,7 +220,7 @@ def _state(operator: str, value: Any, bound: Bound) -> tuple[str, Callable[[str]
 
 
 def _each(value: Any, kept: Callable[[Any], Any]) -> Any:
-    if isinstance(value, _ALL):
+    if isinstance(value, SEVERAL):
         return [None if one is None else kept(one) for one in value]
     return None if value is None else kept(value)
 

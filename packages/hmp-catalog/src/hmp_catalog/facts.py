@@ -26,6 +26,8 @@ EXTENT = ("n_cells", "n_layers", "n_timesteps", "mesh_hash", "zarr_path", "time_
 
 #: How a run can end.
 ENDS = ("completed", "partial", "failed", "aborted")
+#: All that a run can be: the words of the table ``statuses``, to which nobody else adds any.
+STATUSES = ("pending", "running", *ENDS, "resumed", "interrupted")
 
 
 def parameter_facts(name: str, value: Any, *, unit: str | None = None, zone: str = GLOBAL_ZONE) -> dict[str, Any]:

@@ -26,12 +26,14 @@ class SimulationGroup:
     Which simulations they are is settled when they are found; what is known of them is read when it is asked for.
     """
 
-    def __init__(self, catalog: SimulationCatalog, sim_ids: Sequence[str]) -> None:
+    def __init__(self, catalog: SimulationCatalog, sim_ids: Sequence[str], *, hint: str = "") -> None:
         self._catalog = catalog
         self.sim_ids = list(sim_ids)
+        #: of an empty group: which words of the question nobody has recorded, and which are near
+        self.hint = hint
 
     def __repr__(self) -> str:
-        return f"<SimulationGroup of {len(self)}>"
+        return f"<SimulationGroup of {len(self)}{f': {self.hint}' if self.hint else ''}>"
 
     def __len__(self) -> int:
         return len(self.sim_ids)

@@ -48,6 +48,7 @@ def group_html(group: SimulationGroup) -> str:
         for row in first.to_pylist()
     ]
     more = f", the first {len(rows)} shown" if len(group) > len(rows) else ""
+    more += f": {group.hint}" if group.hint else ""
     return _table(f"{len(group)} simulation{'s' if len(group) != 1 else ''}{more}", head, rows)
 
 

@@ -78,6 +78,14 @@ WHERE m.metric_name = $1
     AND m.value < CAST('Infinity' AS DOUBLE)
 ORDER BY s.created_at DESC, s.sim_id DESC;
 
+-- name: all_tags
+-- The tags that simulations have.
+SELECT DISTINCT tag FROM tags;
+
+-- name: all_parameter_names
+-- The parameters that simulations have.
+SELECT DISTINCT param_name FROM parameters;
+
 -- name: tags_of
 -- The tags of a simulation.
 SELECT tag FROM tags WHERE sim_id = CAST($1 AS UUID) ORDER BY tag;

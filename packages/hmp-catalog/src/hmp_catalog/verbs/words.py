@@ -139,6 +139,8 @@ def show_runs(catalog: SimulationCatalog, found: SimulationGroup, limit: int, *,
     rows = [{k: facts[k] for k in columns} | metrics.get(facts["sim_id"], {}) for facts in shown]
     columns += sorted({k for row in rows for k in row} - set(columns))
     emit([row | {"sim_id": identity(row["sim_id"], form)} for row in rows], columns, form=form)
+    if found.hint:
+        notice(found.hint)
     if len(found) > limit:
         notice(f"{len(found) - limit} more; use --limit")
 
