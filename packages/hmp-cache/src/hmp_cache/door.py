@@ -11,7 +11,7 @@ from hmp_core.locks import DEFAULT_TIMEOUT
 if TYPE_CHECKING:
     from upath import UPath
 
-    from hmp_core.protocols import AuthBackend
+    from hmp_core.protocols import AuthBackend, BackendFactory
 
 
 def open(  # noqa: A001 - the documented name of the door
@@ -22,6 +22,7 @@ def open(  # noqa: A001 - the documented name of the door
     auth: AuthBackend | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     frozen: bool | None = None,
+    backend: BackendFactory | None = None,
 ) -> InputsNamespace:
     """Open the input cache of a workspace.
 
@@ -40,6 +41,9 @@ def open(  # noqa: A001 - the documented name of the door
     frozen
         Answer only with what ``hydromodpy.lock`` names, in exactly those bytes, and write nothing; anything else is
         `FrozenDataError`. By default as ``HMP_FROZEN`` says.
+    backend
+        Makes what opens the database file, an adapter that keeps `hmp_core.protocols.StoreBackend`; by default
+        `hmp_core.backends.DuckDBBackend`.
 
     Raises
     ------
@@ -55,4 +59,6 @@ def open(  # noqa: A001 - the documented name of the door
     ...     data.find()
     []
     """
-    return InputsNamespace(path, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen)
+    return InputsNamespace(
+        path, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen, backend=backend
+    )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hmp_cache.strays import Rejected, Stray
     from hmp_core.events import EventStore
     from hmp_core.events.store import Notice
-    from hmp_core.protocols import AuthBackend, BulkBackend
+    from hmp_core.protocols import AuthBackend, BackendFactory, BulkBackend
 
 
 class InputsNamespace:
@@ -47,7 +47,7 @@ class InputsNamespace:
     create
         Make it a workspace if it is none. The database itself is made wherever it is missing, from what lies in
         ``data``: it can be made again at any time.
-    read_only, auth, timeout, frozen
+    read_only, auth, timeout, frozen, backend
         See `hmp_cache.open`.
     """
 
@@ -60,11 +60,12 @@ class InputsNamespace:
         auth: AuthBackend | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         frozen: bool | None = None,
+        backend: BackendFactory | None = None,
     ) -> None:
         from hmp_cache.opening import rooms_of  # with all that it brings: the command line starts without
 
         self._rooms: Rooms = rooms_of(
-            workspace, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen
+            workspace, create=create, read_only=read_only, auth=auth, timeout=timeout, frozen=frozen, backend=backend
         )
         self.workspace = self._rooms.shelf.workspace
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from hmp_cache.progress import Progress
     from hmp_core.events.store import Notice
-    from hmp_core.protocols import AuthBackend
+    from hmp_core.protocols import AuthBackend, BackendFactory
 
 _log = logging.getLogger(__name__)
 
@@ -55,17 +55,22 @@ def rooms_of(
     auth: AuthBackend | None,
     timeout: float,
     frozen: bool | None = None,
+    backend: BackendFactory | None = None,
 ) -> Rooms:
     """Open the cache of a workspace; see `hmp_cache.open`."""
     local = to_local(workspace)
     if create and not read_only and not (local / WORKSPACE_MARKER).is_file():
         Database("cache", cache_path(local)).authorize("write", auth, what="make the workspace")
         init_workspace(local)
-    return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout, frozen=frozen)
+    return Rooms.opened(_root(local), read_only=read_only, auth=auth, timeout=timeout, frozen=frozen, backend=backend)
 
 
 def rebuild_cache(
-    workspace: str | Path | UPath, *, auth: AuthBackend | None = None, timeout: float = DEFAULT_TIMEOUT
+    workspace: str | Path | UPath,
+    *,
+    auth: AuthBackend | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    backend: BackendFactory | None = None,
 ) -> Notice:
     """Make the database of a workspace anew, also where it is damaged and cannot be opened.
 
@@ -82,7 +87,7 @@ def rebuild_cache(
         See `hmp_core.errors`.
     """
     root = _root(to_local(workspace))
-    rooms = Rooms.furnished(root, read_only=False, auth=auth, timeout=timeout)
+    rooms = Rooms.furnished(root, read_only=False, auth=auth, timeout=timeout, backend=backend)
     rooms.may_write("rebuild it")
     make_folder(cache_path(root).parent)
     return rooms.rebuild()
@@ -130,10 +135,17 @@ class Rooms:
 
     @classmethod
     def opened(
-        cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float, frozen: bool | None = None
+        cls,
+        workspace: Path,
+        *,
+        read_only: bool,
+        auth: AuthBackend | None,
+        timeout: float,
+        frozen: bool | None = None,
+        backend: BackendFactory | None = None,
     ) -> Rooms:
         """Return the rooms of a workspace, its database made or brought up to date unless ``read_only``."""
-        rooms = cls.furnished(workspace, read_only=read_only, auth=auth, timeout=timeout)
+        rooms = cls.furnished(workspace, read_only=read_only, auth=auth, timeout=timeout, backend=backend)
         if is_frozen(frozen):
             rooms.store.authorize(write=False)  # asked before the lock file is read
             rooms = replace(rooms, asking=Frozen(rooms.store, rooms.shelf))
@@ -143,12 +155,21 @@ class Rooms:
         return rooms
 
     @classmethod
-    def furnished(cls, workspace: Path, *, read_only: bool, auth: AuthBackend | None, timeout: float) -> Rooms:
+    def furnished(
+        cls,
+        workspace: Path,
+        *,
+        read_only: bool,
+        auth: AuthBackend | None,
+        timeout: float,
+        backend: BackendFactory | None = None,
+    ) -> Rooms:
         """Return the rooms of a workspace; nothing is opened yet."""
         database = cache_path(workspace)
         known = Database("cache", database)
         authority, resource = known.auth() if auth is None else auth, known.resource
-        store = EventStore(database, FOLD, auth=authority, resource=resource, timeout=timeout, read_only=read_only)
+        asked: dict[str, Any] = {"auth": authority, "resource": resource, "timeout": timeout}
+        store = EventStore(database, FOLD, **asked, read_only=read_only, backend=backend)
         shelf = Shelf(workspace, auth)
         intake = Intake(store, shelf, timeout=timeout)
         fetcher = Fetcher(store, shelf, intake, timeout=timeout)
@@ -298,7 +319,8 @@ class Rooms:
         return replace(notice, rejected=notice.rejected + len(unreadable), reason=reason)
 
     def _rebuild(self) -> Notice:
-        return rebuild(self.store.path, FOLD, timeout=self.timeout, auth=self.auth, resource=self.resource)
+        asked: dict[str, Any] = {"auth": self.auth, "resource": self.resource, "timeout": self.timeout}
+        return rebuild(self.store.path, FOLD, **asked, backend=self.store.backend_factory)
 
     def _unreadable(self) -> list[str]:
         found = []

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from hmp_catalog.privacy import Certificate
     from hmp_catalog.records import Difference
     from hmp_core.events.store import Notice
-    from hmp_core.protocols import AuthBackend, BulkBackend
+    from hmp_core.protocols import AuthBackend, BackendFactory, BulkBackend
     from hmp_core.upkeep.vacuum import Vacuumed
 
 
@@ -60,7 +60,7 @@ class SimulationCatalog:
         The project folder.
     create
         Make the database if it is not there; from the run folders and the log, if there are any.
-    read_only, auth, timeout
+    read_only, auth, timeout, backend
         See `hmp_catalog.open`.
     """
 
@@ -72,6 +72,7 @@ class SimulationCatalog:
         read_only: bool = False,
         auth: AuthBackend | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        backend: BackendFactory | None = None,
     ) -> None:
         # links followed: what is recorded lies where it really is
         self.path = Path(os.path.realpath(to_local(project)))
@@ -87,6 +88,7 @@ class SimulationCatalog:
             resource=database.resource,
             timeout=timeout,
             read_only=read_only,
+            backend=backend,
         )
         self._lifecycle = Lifecycle(self._store, timeout=timeout)
         self._enter(create=create, read_only=read_only)
@@ -103,7 +105,7 @@ class SimulationCatalog:
             message = f"{self.path} has no catalog.duckdb; {remedy}"
             raise DatabaseNotFound(message, path=str(self._store.path))
         if self._has_history():
-            rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout)
+            self._rebuild()
         else:
             self._store.prepare_schema()
         self._arrive(read_only=read_only)
@@ -127,7 +129,8 @@ class SimulationCatalog:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a worker of joblib or dask opens the catalog for itself: locks and leases do not travel
-        return _reopened, (str(self.path), self._store.read_only, self.auth, self._timeout)
+        store = self._store
+        return _reopened, (str(self.path), store.read_only, self.auth, self._timeout, store.backend_factory)
 
     def __repr__(self) -> str:
         return f"<SimulationCatalog {self.path.name}: {self._store.path}>"
@@ -651,7 +654,11 @@ class SimulationCatalog:
             If the catalog was opened read-only.
         """
         _refuse_read_only(self._store)
-        return rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout)
+        return self._rebuild()
+
+    def _rebuild(self) -> Notice:
+        backend = self._store.backend_factory
+        return rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout, backend=backend)
 
     def close(self) -> None:
         """Fold what is pending if nobody else is at it, and give everything back."""
@@ -670,5 +677,11 @@ def _refuse_read_only(store: EventStore) -> None:
         raise NotWritable(message, path=str(store.path))
 
 
-def _reopened(path: str, read_only: bool, auth: AuthBackend | None, timeout: float) -> SimulationCatalog:  # noqa: FBT001
-    return SimulationCatalog(path, read_only=read_only, auth=auth, timeout=timeout)
+def _reopened(
+    path: str,
+    read_only: bool,  # noqa: FBT001
+    auth: AuthBackend | None,
+    timeout: float,
+    backend: BackendFactory,
+) -> SimulationCatalog:
+    return SimulationCatalog(path, read_only=read_only, auth=auth, timeout=timeout, backend=backend)

@@ -23,7 +23,7 @@ from hmp_core.paths import to_local
 if TYPE_CHECKING:
     from upath import UPath
 
-    from hmp_core.protocols import AuthBackend
+    from hmp_core.protocols import AuthBackend, BackendFactory
 
 
 def open(  # noqa: A001 - the documented name of the door
@@ -33,6 +33,7 @@ def open(  # noqa: A001 - the documented name of the door
     read_only: bool = False,
     auth: AuthBackend | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    backend: BackendFactory | None = None,
 ) -> SimulationCatalog:
     """Open the catalog of a project.
 
@@ -48,6 +49,9 @@ def open(  # noqa: A001 - the documented name of the door
         Who is asked for the right to read and write; by default whom the workspace or ``HMP_AUTH_BACKEND`` names.
     timeout
         Seconds to wait for the database's lock.
+    backend
+        Makes what opens the database file, an adapter that keeps `hmp_core.protocols.StoreBackend`; by default
+        `hmp_core.backends.DuckDBBackend`.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def open(  # noqa: A001 - the documented name of the door
     {'nse': 0.83}
     """
     project = locate(to_local(path), create=create and not read_only, auth=auth)
-    return SimulationCatalog(project, create=create, read_only=read_only, auth=auth, timeout=timeout)
+    return SimulationCatalog(project, create=create, read_only=read_only, auth=auth, timeout=timeout, backend=backend)
 
 
 def locate(where: Path, *, create: bool = False, auth: AuthBackend | None = None) -> Path:

@@ -149,4 +149,11 @@ def shrink(store: EventStore, *, auth: AuthBackend | None, timeout: float) -> Va
     database = Database("catalog", store.path)
     store.fold()
     authority = database.auth() if auth is None else auth
-    return vacuum(store.path, store.components, timeout=timeout, auth=authority, resource=database.resource)
+    return vacuum(
+        store.path,
+        store.components,
+        timeout=timeout,
+        auth=authority,
+        resource=database.resource,
+        backend=store.backend_factory,
+    )

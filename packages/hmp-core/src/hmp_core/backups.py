@@ -23,6 +23,7 @@ from hmp_core.replacing import beside, forget_old, make_folder_beside, next_mome
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
+    from hmp_core.protocols.backend import BackendFactory, StoreBackend
 
 _NAME = re.compile(r"(?P<moment>\d{8}T\d{12})-(?P<reason>[a-z0-9][a-z0-9-]*)\.duckdb")
 _REASON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -92,19 +93,19 @@ def take_backup(
         return keep_backup(backend, reason)
 
 
-def keep_backup(backend: DuckDBBackend, reason: str) -> Path:
+def keep_backup(opened: StoreBackend, reason: str, *, backend: BackendFactory = DuckDBBackend) -> Path:
     """Copy a database to its backups, for a caller that holds its lock, and return where the copy lies.
 
     Raises
     ------
     See `take_backup`.
     """
-    folder = backups_folder(backend.path)
-    make_folder_beside(backend.path, folder)
+    folder = backups_folder(opened.path)
+    make_folder_beside(opened.path, folder)
     kept = folder / f"{next_moment(folder)}-{reason}.duckdb"
-    with beside(folder / backend.path.name) as new:
-        copy_whole(backend, new)
-        take_place(new, kept, like=backend.path)
+    with beside(folder / opened.path.name) as new:
+        copy_whole(opened, new, backend=backend)
+        take_place(new, kept, like=opened.path)
     forget_old(folder)
     return kept
 

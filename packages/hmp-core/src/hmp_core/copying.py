@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import translated
 from hmp_core.errors import CorruptError, StorageError
+
+if TYPE_CHECKING:
+    from hmp_core.protocols.backend import BackendFactory, StoreBackend
 
 #: What a database is made of, each with the statement that would make it.
 _PARTS = """
@@ -23,7 +26,9 @@ ORDER BY ALL
 """
 
 
-def copy_whole(source: DuckDBBackend, new: Path, *, unlocked: bool = False) -> None:
+def copy_whole(
+    source: StoreBackend, new: Path, *, unlocked: bool = False, backend: BackendFactory = DuckDBBackend
+) -> None:
     """Write all that ``source`` holds into a new database at ``new``, a name that nobody else knows.
 
     Every block of the source is read on the way, so damage that has not shown yet shows here.
@@ -36,6 +41,8 @@ def copy_whole(source: DuckDBBackend, new: Path, *, unlocked: bool = False) -> N
         Where to. Nothing is there yet; whatever is left after an error is the caller's to remove.
     unlocked
         The source is a file that nobody writes to: it needs no lock file.
+    backend
+        Makes what opens the new one, of the kind that the source is.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def copy_whole(source: DuckDBBackend, new: Path, *, unlocked: bool = False) -> N
     BusyError
         If the source is not to be had in time.
     """
-    target = DuckDBBackend(new, create=True)
+    target = backend(new, create=True)
     with source.lease(write=False, unlocked=unlocked):
         with translated(new), target.lease(write=True, unlocked=True):
             try:
@@ -68,13 +75,13 @@ def copy_whole(source: DuckDBBackend, new: Path, *, unlocked: bool = False) -> N
         raise CorruptError(message, path=str(source.path))
 
 
-def contents(backend: DuckDBBackend) -> dict[tuple[Any, ...], int | None]:
+def contents(backend: StoreBackend) -> dict[tuple[Any, ...], int | None]:
     """Return what a database is made of, each table with how many rows it has."""
     with backend.lease(write=False, unlocked=True):
         return {part: _count(backend, *part[1:3]) if part[0] == "table" else None for part in backend.fetch_all(_PARTS)}
 
 
-def _count(backend: DuckDBBackend, schema: str, table: str) -> int:
+def _count(backend: StoreBackend, schema: str, table: str) -> int:
     quoted = ".".join('"' + name.replace('"', '""') + '"' for name in (schema, table))
     row = backend.fetch_one(f"SELECT count(*) FROM {quoted}")
     return int(row[0]) if row else 0

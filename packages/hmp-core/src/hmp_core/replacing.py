@@ -15,12 +15,15 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hmp_core import wal
-from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import fsync_folder, make_folder, translated
 from hmp_core.errors import StorageError
 from hmp_core.layout import internal_folder
+
+if TYPE_CHECKING:
+    from hmp_core.protocols.backend import BulkBackend
 
 #: How many former databases are kept, and how many backups.
 KEPT = 5
@@ -57,7 +60,7 @@ def sweep(database: Path) -> None:
                 leftover.unlink()
 
 
-def flush(backend: DuckDBBackend) -> None:
+def flush(backend: BulkBackend) -> None:
     """Bring what is in the WAL into the database itself, so that the file is all of it; the lock is held.
 
     Raises

@@ -11,10 +11,14 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import HmpError, WalCorrupt
+
+if TYPE_CHECKING:
+    from hmp_core.protocols.backend import BackendFactory
 
 _log = logging.getLogger(__name__)
 
@@ -28,10 +32,10 @@ def files(database: Path) -> list[Path]:
     return [path for path in beside if os.path.lexists(path)]
 
 
-def damage(database: Path) -> WalCorrupt | None:
+def damage(database: Path, *, backend: BackendFactory = DuckDBBackend) -> WalCorrupt | None:
     """Return what keeps the WAL from being replayed; None if nothing does. The lock is held."""
     try:
-        with DuckDBBackend(database).lease(write=False):
+        with backend(database).lease(write=False):
             return None
     except WalCorrupt as error:
         return error
@@ -58,9 +62,9 @@ def set_aside(database: Path) -> list[Path]:
     return kept
 
 
-def set_aside_if_damaged(database: Path) -> str:
+def set_aside_if_damaged(database: Path, *, backend: BackendFactory = DuckDBBackend) -> str:
     """Move a WAL that cannot be replayed, and return what to say of it; empty if it can be. The lock is held."""
-    found = damage(database)
+    found = damage(database, backend=backend)
     if found is None:
         return ""
     kept = ", ".join(path.name for path in set_aside(database))

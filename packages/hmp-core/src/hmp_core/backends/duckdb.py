@@ -50,7 +50,7 @@ _leases = Leases()
 
 
 class DuckDBBackend:
-    """Keeps the promises of `CatalogBackend` and `BulkBackend` with DuckDB.
+    """Keeps the promises of `CatalogBackend`, `BulkBackend` and `StoreBackend` with DuckDB.
 
     Parameters
     ----------
@@ -90,6 +90,12 @@ class DuckDBBackend:
         return self._path
 
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Import and start what a lease needs, pyarrow too: 0.5 s the first time, and nobody should wait for that."""
+        import pyarrow  # noqa: F401
+
+        _instance.start()
 
     @property
     def only_reads(self) -> bool:
@@ -402,13 +408,6 @@ class DuckDBBackend:
             # a value or a text that cannot even be handed to the engine, as a lone surrogate
             message = f"{self._path}: {type(error).__name__}: {error}"
             raise StatementError(message) from error
-
-
-def start_engine() -> None:
-    """Import and start what a lease needs, pyarrow too: 0.5 s the first time, and nobody should wait for that."""
-    import pyarrow  # noqa: F401
-
-    _instance.start()
 
 
 def engine_error() -> type[Exception]:

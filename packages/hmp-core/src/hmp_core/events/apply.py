@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.errors import StatementError
 from hmp_core.events import merge
 from hmp_core.events.columns import texts
@@ -19,6 +18,8 @@ from hmp_core.events.record import Event
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from hmp_core.protocols.backend import BulkBackend
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Folding:
         Remembers the columns of each table from one folding to the next.
     """
 
-    def __init__(self, backend: DuckDBBackend, fold: Fold, root: Path, schemas: dict[str, pa.Schema]) -> None:
+    def __init__(self, backend: BulkBackend, fold: Fold, root: Path, schemas: dict[str, pa.Schema]) -> None:
         self._backend = backend
         self._fold = fold
         self._root = root
@@ -117,7 +118,7 @@ class Folding:
         return {}
 
 
-def apply(backend: DuckDBBackend, fold: Fold, harvest: Harvest, root: Path, *, schemas: dict[str, pa.Schema]) -> None:
+def apply(backend: BulkBackend, fold: Fold, harvest: Harvest, root: Path, *, schemas: dict[str, pa.Schema]) -> None:
     """Put a harvest into the tables of a database on which a write lease is held (see `Folding`)."""
     Folding(backend, fold, root, schemas).apply(harvest)
 
@@ -126,13 +127,13 @@ class _Tried(Exception):
     """Undoes a trial."""
 
 
-def positions(backend: DuckDBBackend) -> dict[str, Position]:
+def positions(backend: BulkBackend) -> dict[str, Position]:
     """Return how far each file of the log was folded."""
     rows = backend.fetch_all("SELECT name, position, packed FROM _hmp_segments")
     return {name: Position(position, packed) for name, position, packed in rows}
 
 
-def remember(backend: DuckDBBackend, harvest: Harvest) -> None:
+def remember(backend: BulkBackend, harvest: Harvest) -> None:
     """Record how far each file of the log was read, in the caller's transaction."""
     before = positions(backend)
     gone = sorted(before.keys() - harvest.positions.keys())

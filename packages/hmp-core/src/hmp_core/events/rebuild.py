@@ -25,6 +25,7 @@ from hmp_core.replacing import beside, set_aside, take_place
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
+    from hmp_core.protocols.backend import BackendFactory, StoreBackend
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def rebuild(
     timeout: float = DEFAULT_TIMEOUT,
     auth: AuthBackend | None = None,
     resource: str = "",
+    backend: BackendFactory = DuckDBBackend,
 ) -> Notice:
     """Make a database anew from its files and its log.
 
@@ -50,6 +52,8 @@ def rebuild(
         Seconds to wait for the lock.
     auth, resource
         Who is asked for the right to write, and to what; nobody if ``auth`` is None.
+    backend
+        Makes what opens the former database and the new one.
 
     Raises
     ------
@@ -85,15 +89,21 @@ def rebuild(
         if lock.nested:
             message = f"{database}: it is being read; leave the block before rebuilding it"
             raise InvalidInput(message)
-        return rebuild_locked(database, fold)
+        return rebuild_locked(database, fold, backend=backend)
 
 
-def rebuild_locked(database: Path, fold: Fold) -> Notice:
+def rebuild_locked(database: Path, fold: Fold, *, backend: BackendFactory = DuckDBBackend) -> Notice:
     """Make a database anew, as `rebuild` does, for a caller that holds its lock and no lease on it."""
-    return refold_into(lambda new: create_database(new, components(fold)), database, fold)
+
+    def make(new: Path) -> None:
+        create_database(new, components(fold), backend=backend)
+
+    return refold_into(make, database, fold, backend=backend)
 
 
-def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Notice:
+def refold_into(
+    make: Callable[[Path], None], database: Path, fold: Fold, *, backend: BackendFactory = DuckDBBackend
+) -> Notice:
     """Have a database made, put everything that files and log tell into it, and let it take the old one's place.
 
     The caller holds the lock of the database and no lease on it. Folding what a database has folded before changes
@@ -105,19 +115,21 @@ def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Not
         Makes a database, of the present schema, under the name that it is given.
     database, fold
         Whose place it takes, and what its scope declares.
+    backend
+        Makes what opens them.
     """
     files = LogFiles(database)
     with beside(database) as new, translated(database):
         make(new)
         # else it would go with the former database, and with the sixth rebuild for good
-        remark = wal.set_aside_if_damaged(database)
-        besides = _read_by(new, unlocked=True)
-        lost = lost_files(database, besides=besides)
+        remark = wal.set_aside_if_damaged(database, backend=backend)
+        besides = _read_by(backend(new), unlocked=True)
+        lost = lost_files(database, besides=besides, backend=backend)
         gone = files.lost(besides)
         harvest = files.harvest({})
         try:
             only_here = [name.removeprefix(LOST) for name in harvest.note(gone)]
-            waiting = _fold_all(new, fold, harvest, database.parent)
+            waiting = _fold_all(backend(new), fold, harvest, database.parent)
             kept = set_aside(database)
             take_place(new, database)
             harvest.discard()
@@ -132,7 +144,9 @@ def refold_into(make: Callable[[Path], None], database: Path, fold: Fold) -> Not
     )
 
 
-def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None) -> list[str]:
+def lost_files(
+    database: Path, *, besides: Mapping[str, Position] | None = None, backend: BackendFactory = DuckDBBackend
+) -> list[str]:
     """Return the files of the log that a database had read and that are gone, or shorter, now.
 
     What another database has read of them, ``besides``, is not lost.
@@ -140,7 +154,7 @@ def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None)
     if not database.is_file():
         return []
     try:
-        known = _read_by(database)
+        known = _read_by(backend(database))
     except HmpError as error:
         # it is damaged, or somebody else's: what it had read cannot be known
         _log.info("%s tells nothing of its log: %s", database, error)
@@ -158,17 +172,15 @@ def lost_files(database: Path, *, besides: Mapping[str, Position] | None = None)
     return sorted(short)
 
 
-def _read_by(database: Path, *, unlocked: bool = False) -> dict[str, Position]:
-    backend = DuckDBBackend(database)
+def _read_by(backend: StoreBackend, *, unlocked: bool = False) -> dict[str, Position]:
     with backend.lease(write=False, unlocked=unlocked):
         return positions(backend)
 
 
-def _fold_all(new: Path, fold: Fold, harvest: Harvest, home: Path) -> int:
+def _fold_all(backend: StoreBackend, fold: Fold, harvest: Harvest, home: Path) -> int:
     """Put files and log into a database that nobody else knows, and return how many events wait in it."""
     # where log and file tell the same event, the log knows what the file was when it was sealed
     harvest.events = [*fold.files(home), *harvest.events]
-    backend = DuckDBBackend(new)
     with backend.lease(write=True, unlocked=True):
         Folding(backend, fold, home, {}).apply(harvest)
         row = backend.fetch_one("SELECT count(*) FROM _hmp_waiting")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hmp_core.auth.gate import authorize
-from hmp_core.backends.duckdb import DuckDBBackend, start_engine
+from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import translated
 from hmp_core.errors import (
     BusyError,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_core.protocols.auth import AuthBackend
+    from hmp_core.protocols.backend import BackendFactory, StoreBackend
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +111,8 @@ class EventStore:
         Seconds to wait for the lock.
     read_only : bool
         Never append, never fold.
+    backend : BackendFactory
+        Makes what opens the database file; by default `DuckDBBackend`.
     """
 
     def __init__(
@@ -121,16 +124,19 @@ class EventStore:
         resource: str,
         timeout: float = DEFAULT_TIMEOUT,
         read_only: bool = False,
+        backend: BackendFactory | None = None,
     ) -> None:
         self.path = Path(os.path.realpath(database))
         self.fold_spec = fold
         self.files = LogFiles(self.path)
         self.read_only = read_only
+        #: makes what opens the file: who works on it beside the store asks no other
+        self.backend_factory: BackendFactory = DuckDBBackend if backend is None else backend
         self.notice = Notice()
         self._auth = auth
         self._resource = resource
         self._timeout = timeout
-        self._backend = DuckDBBackend(self.path, auth=auth, resource=resource, timeout=timeout)
+        self._backend = self.backend_factory(self.path, auth=auth, resource=resource, timeout=timeout)
         self._log: EventLog | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -172,8 +178,8 @@ class EventStore:
             If there is something to do and the user may not write.
         """
         self._require_open()
-        auth, resource, timeout = self._auth, self._resource, self._timeout
-        self._mended(lambda: migrate(self.path, self.components, timeout=timeout, auth=auth, resource=resource))
+        asked: dict[str, Any] = {"timeout": self._timeout, "auth": self._auth, "resource": self._resource}
+        self._mended(lambda: migrate(self.path, self.components, backend=self.backend_factory, **asked))
 
     def close(self) -> None:
         """Give the segment up; fold what is pending if the lock is free, never waiting for it.
@@ -243,7 +249,7 @@ class EventStore:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[DuckDBBackend]:
+    def reading(self) -> Iterator[StoreBackend]:
         """Hold one lease for several questions; everything acknowledged before is in the answers.
 
         Where this process may not or cannot fold, or somebody else holds the lock for too long, the answers are
@@ -264,7 +270,7 @@ class EventStore:
             yield self._backend
 
     @contextlib.contextmanager
-    def immediate(self) -> Iterator[DuckDBBackend]:
+    def immediate(self) -> Iterator[StoreBackend]:
         """Hold the lock with everything folded, so that what is checked and then appended is one step.
 
         Raises
@@ -315,7 +321,7 @@ class EventStore:
         """Take the lock for the whole reading; where it cannot be had, return why."""
         if not os.path.exists(self.path):
             return None  # the lease says so, and no lock file is made
-        start_engine()
+        self._backend.start()
         try:
             stack.enter_context(database_lock(self.path).hold(self._timeout))
         except (NotWritable, BusyError) as error:
@@ -372,7 +378,7 @@ class EventStore:
         clock.observe(seen)
         return True
 
-    def _state(self, backend: DuckDBBackend) -> tuple[int, int, bool]:
+    def _state(self, backend: StoreBackend) -> tuple[int, int, bool]:
         """Return how many events wait, the newest clock, and whether we see this schema for the first time."""
         try:
             waiting, seen, *mark = backend.fetch_all(_STATE)[0]
@@ -416,17 +422,20 @@ class EventStore:
         except WalCorrupt as error:
             if self.read_only or folding_is_off(self.path) or error.path != str(self.path):
                 raise
-            from hmp_core.events.mending import mend
-
             try:
-                self._remark = mend(self.path, self.fold_spec, timeout=self._timeout) or self._remark
+                self._remark = self._mend() or self._remark
             except NotWritable:
                 raise error from None
             self._known = {}
         return act()
 
+    def _mend(self) -> str:
+        from hmp_core.events.mending import mend
+
+        return mend(self.path, self.fold_spec, timeout=self._timeout, backend=self.backend_factory)
+
     def _fold(self, *, timeout: float) -> None:
-        backend = DuckDBBackend(self.path, auth=self._auth, resource=self._resource, timeout=timeout)
+        backend = self.backend_factory(self.path, auth=self._auth, resource=self._resource, timeout=timeout)
         with backend.lease(write=True, action="read"), translated(self.path):
             *_, fresh = self._state(backend)
             harvest = self.files.harvest(positions_of(backend))

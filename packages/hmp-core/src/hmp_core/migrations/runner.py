@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from hmp_core.protocols.auth import AuthBackend
-    from hmp_core.protocols.backend import BulkBackend
+    from hmp_core.protocols.backend import BackendFactory, BulkBackend, StoreBackend
 
 _log = logging.getLogger(__name__)
 
@@ -99,12 +99,14 @@ def migrate(
     auth: AuthBackend | None = None,
     resource: str = "",
     requested: bool = False,
+    backend: BackendFactory = DuckDBBackend,
 ) -> dict[str, int]:
     """Bring several components of a database up to date under one lock; return component -> version.
 
     ``requested`` says that somebody asked for just this: then ``HMP_AUTO_MIGRATE`` has no say.
 
-    ``auth`` is asked for the right to write to ``resource`` if there is something to do.
+    ``auth`` is asked for the right to write to ``resource`` if there is something to do; ``backend`` makes what opens
+    the file, and the new one that takes its place.
     """
     plans = [(component, discover_migrations(folder)) for component, folder in components]
     database = Path(os.path.realpath(database))
@@ -119,12 +121,12 @@ def migrate(
             # whoever may only read needs no lock, if there is nothing to bring up to date
             if not os.path.exists(database):
                 raise
-            _require_nothing_to_do(DuckDBBackend(database, read_only=True), components)
+            _require_nothing_to_do(backend(database, read_only=True), components)
             return {component: len(migrations) for component, migrations in plans}
         if os.path.exists(database):
-            _upgrade(DuckDBBackend(database, auth=auth, resource=resource), plans, requested=requested)
+            _upgrade(backend(database, auth=auth, resource=resource), plans, backend, requested=requested)
         else:
-            _create(database, plans)
+            _create(database, plans, backend)
     return {component: len(migrations) for component, migrations in plans}
 
 
@@ -155,14 +157,16 @@ def require_known(backend: BulkBackend, components: Sequence[tuple[str, Path]]) 
     _pending(backend, [(component, discover_migrations(folder)) for component, folder in components])
 
 
-def _require_nothing_to_do(backend: DuckDBBackend, components: Sequence[tuple[str, Path]]) -> None:
+def _require_nothing_to_do(backend: StoreBackend, components: Sequence[tuple[str, Path]]) -> None:
     with backend.lease(write=False, unlocked=True):
         require_current(backend, components)
 
 
-def create_database(database: Path, components: Sequence[tuple[str, Path]]) -> None:
+def create_database(
+    database: Path, components: Sequence[tuple[str, Path]], *, backend: BackendFactory = DuckDBBackend
+) -> None:
     """Make a database that is not there yet, whole or not at all; the caller sees to it that nobody else does."""
-    _create(database, [(component, discover_migrations(folder)) for component, folder in components])
+    _create(database, [(component, discover_migrations(folder)) for component, folder in components], backend)
 
 
 def upgrade_apart(database: Path, components: Sequence[tuple[str, Path]]) -> None:
@@ -194,10 +198,10 @@ def _pending(backend: BulkBackend, plans: _Plans) -> list[tuple[str, list[Migrat
     ]
 
 
-def _create(database: Path, plans: _Plans) -> None:
+def _create(database: Path, plans: _Plans, factory: BackendFactory) -> None:
     with beside(database) as new:
         _move_stray_wal(database)
-        backend = DuckDBBackend(new, create=True)
+        backend = factory(new, create=True)
         # nobody else knows this name: it needs no lock file
         with backend.lease(write=True, unlocked=True):
             _apply_all(backend, plans)
@@ -213,7 +217,7 @@ def _move_stray_wal(database: Path) -> None:
             stray.rename(aside)
 
 
-def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
+def _upgrade(backend: StoreBackend, plans: _Plans, factory: BackendFactory, *, requested: bool) -> None:
     with backend.lease(write=False):
         waiting = [(component, migrations, left) for component, migrations, left in _pending(backend, plans) if left]
     if not waiting:
@@ -227,10 +231,10 @@ def _upgrade(backend: DuckDBBackend, plans: _Plans, *, requested: bool) -> None:
         raise InvalidInput(message)
     flush(backend)
     steps = [(component, left) for component, _, left in waiting]
-    backup = None if ledger.is_bare(backend) else keep_backup(backend, f"before-{steps[-1][1][0].version:04d}")
+    backup = None if ledger.is_bare(backend) else _kept(backend, steps, factory)
     with beside(backend.path) as new:
-        copy_whole(backend, new)
-        _upgrade_copy(DuckDBBackend(new), steps, of=backend.path, backup=backup)
+        copy_whole(backend, new, backend=factory)
+        _upgrade_copy(factory(new), steps, of=backend.path, backup=backup)
         take_place(new, backend.path)
 
 
@@ -241,7 +245,11 @@ def _why_not_here(database: Path, plans: _Plans) -> str:
     return why_not_fold(database) if any(component == "events" for component, _ in plans) else ""
 
 
-def _upgrade_copy(copy: DuckDBBackend, steps: _Plans, *, of: Path, backup: Path | None) -> None:
+def _kept(backend: StoreBackend, steps: _Plans, factory: BackendFactory) -> Path:
+    return keep_backup(backend, f"before-{steps[-1][1][0].version:04d}", backend=factory)
+
+
+def _upgrade_copy(copy: StoreBackend, steps: _Plans, *, of: Path, backup: Path | None) -> None:
     try:
         with copy.lease(write=True, unlocked=True):
             _apply_all(copy, steps)

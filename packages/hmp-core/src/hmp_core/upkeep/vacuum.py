@@ -20,6 +20,7 @@ from hmp_core.replacing import beside, flush, take_place
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
+    from hmp_core.protocols.backend import BackendFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ def vacuum(
     timeout: float = DEFAULT_TIMEOUT,
     auth: AuthBackend | None = None,
     resource: str = "",
+    backend: BackendFactory = DuckDBBackend,
 ) -> Vacuumed:
     """Give back the room that deleted rows take; an interrupted vacuum leaves the database as it was.
 
@@ -51,6 +53,8 @@ def vacuum(
         Seconds to wait for the lock.
     auth, resource
         Who is asked for the right to write, and to what; nobody if ``auth`` is None.
+    backend
+        Makes what opens the file.
 
     Raises
     ------
@@ -75,16 +79,16 @@ def vacuum(
     require_there(database)
     if auth is not None:
         authorize(auth, "write", resource, database=database, what="vacuum it")
-    backend = DuckDBBackend(database, timeout=timeout)
+    opened = backend(database, timeout=timeout)
     with database_lock(database).hold(timeout):
-        if backend.leased:
+        if opened.leased:
             message = f"{database}: it is open in a block of this thread; leave the block before a vacuum"
             raise InvalidInput(message)
-        with backend.lease(write=False):
-            require_known(backend, components)
-        flush(backend)
+        with opened.lease(write=False):
+            require_known(opened, components)
+        flush(opened)
         before = database.stat().st_size
         with beside(database) as new:
-            copy_whole(backend, new)
+            copy_whole(opened, new, backend=backend)
             take_place(new, database)
         return Vacuumed(before, database.stat().st_size)
