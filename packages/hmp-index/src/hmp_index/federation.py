@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from hmp_core.events.fold import Fold
-    from hmp_core.protocols import AuthBackend
+    from hmp_core.protocols import AuthBackend, BulkBackend
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Reader:
         return Reading("ok", now, detail, marked, unread, snapshot(place, facts, now))
 
     @contextlib.contextmanager
-    def _opened(self, catalog: Path, timeout: float, fold: Fold | None) -> Iterator[tuple[DuckDBBackend, str]]:
+    def _opened(self, catalog: Path, timeout: float, fold: Fold | None) -> Iterator[tuple[BulkBackend, str]]:
         """Hold a lease on the catalog, folded if there is a fold; also tell what it lacks nevertheless."""
         real = Path(os.path.realpath(catalog))
         known = Database("catalog", real)
@@ -165,7 +165,7 @@ def _status(error: HmpError) -> str:
     return "unreachable"
 
 
-def _facts(backend: DuckDBBackend) -> tuple[Facts, list[str]]:
+def _facts(backend: BulkBackend) -> tuple[Facts, list[str]]:
     """Return what a catalog says, and what it has in a form that is not understood."""
     columns: dict[str, set[str]] = {}
     for table, column in backend.fetch_all(_SQL["catalog_columns"].sql):
@@ -190,7 +190,7 @@ def _facts(backend: DuckDBBackend) -> tuple[Facts, list[str]]:
 
 
 def _selected(
-    backend: DuckDBBackend, table: str, wanted: Mapping[str, str], there: set[str], essential: frozenset[str]
+    backend: BulkBackend, table: str, wanted: Mapping[str, str], there: set[str], essential: frozenset[str]
 ) -> list[dict[str, Any]]:
     """Return the wanted columns of a table, by name; NULL for a column, nothing for a table that is not there."""
     expressions = [
@@ -208,7 +208,7 @@ def _selected(
     return [dict(zip(wanted, row, strict=True)) for row in rows]
 
 
-def _positions(backend: DuckDBBackend) -> dict[str, Position]:
+def _positions(backend: BulkBackend) -> dict[str, Position]:
     """Return how far the log is in the tables; nothing where the catalog keeps no such account."""
     if not backend.fetch_all(_SQL["catalog_keeps_account"].sql):
         return {}
