@@ -94,12 +94,28 @@ class Book:
         action
             What the authority is asked for: a refresh writes on behalf of a reader.
         """
+        self.authorize(action)
+        with database_lock(self.path).hold(self._timeout):
+            yield
+
+    def authorize(self, action: Literal["read", "write"]) -> None:
+        """Return if the list of workspaces, and what is derived from it, may be changed.
+
+        Raises
+        ------
+        AccessDenied
+            If the authority refuses it.
+        NotWritable
+            If this book was opened to be read.
+        """
         authorize(self._auth, action, RESOURCE, database=self.path, what="change the list of workspaces")
         if self.read_only:
             message = f"{self.path} was opened read-only"
             raise NotWritable(message, path=str(self.path))
-        with database_lock(self.path).hold(self._timeout):
-            yield
+
+    def may_change(self) -> bool:
+        """Return whether `authorize` would let this user write; nothing is put on record."""
+        return not self.read_only and self._auth.can_write(RESOURCE) is True
 
     def state(self) -> State:
         """Return the rows of workspaces and projects."""
@@ -173,7 +189,7 @@ class Book:
                 require_current(self._backend, [SCHEMA])
                 state = queries.state(self._backend)
                 rows = [replace(row, mark="") for row in state.projects]
-                return Settled(state, changed=rows, read=list(queries.simulations(self._backend).items()))
+                return Settled(state, state.workspaces, rows, read=list(queries.simulations(self._backend).items()))
         except (DatabaseNotFound, CorruptError, MigrationPending, SchemaIntegrityError):
             return None
 

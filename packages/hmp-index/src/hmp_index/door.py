@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,10 +14,12 @@ from hmp_core.layout import WORKSPACE_MARKER, Root, index_path, read_root, works
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
 from hmp_core.questions import ask
-from hmp_index import finding, queries, roster, survey
+from hmp_index import finding, labels, queries, roster, scanning
+from hmp_index.enrolling import readable
 from hmp_index.keeper import Keeper, View
 from hmp_index.records import Health, Hit, Notice, Project, Pruned, Workspace
 from hmp_index.roster import Listed
+from hmp_index.scanning import DEPTH
 from hmp_index.search import ranked, words
 
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from hmp_core.protocols import AuthBackend
-
-
-#: What there is to say when a workspace was registered.
-_REMARKS = {
-    "moved": "was recognised as a workspace that lay elsewhere; its line has the new path",
-    "copied": "is a copy of a registered workspace; it has an id of its own here, and its simulations are listed twice",
-}
 
 
 def index(
@@ -114,6 +108,9 @@ class GlobalIndex:
     def register(self, path: str | Path | UPath, label: str | None = None) -> Workspace:
         """Put a workspace on the list and read what it holds.
 
+        Workspaces that hmp makes or opens to work in come onto the list by themselves, unless
+        ``HMP_AUTO_REGISTER_WORKSPACE`` is 0.
+
         Registering it again, through a link, relatively or as a ``file://`` URI, changes nothing but the label, if one
         is given. A workspace that was moved is recognised by the id it carries, and gets its new path. A copy, whose
         original is still where it was, gets a line and an id of its own: `Workspace.copy_of` and `notice` say so.
@@ -123,7 +120,8 @@ class GlobalIndex:
         path
             The root of a workspace, which has a ``workspace.toml``.
         label
-            What to call it; by default its own name.
+            What to call it; by default what it was called when it was on a list before, else its own name. It is noted
+            in the workspace too, so that it comes back where everything else of the index was lost.
 
         Raises
         ------
@@ -134,18 +132,10 @@ class GlobalIndex:
         """
         root = _root(path)
         _check_label(label)
-        now = datetime.now(UTC).replace(tzinfo=None)
-
-        def enlisted(listed: list[Listed]) -> tuple[list[Listed], tuple[Listed, str]]:
-            after, line, outcome = roster.enlist(listed, root, label, now, survey.holds)
-            return after, (line, outcome)
-
-        line, outcome = self._keeper.change(enlisted)
-        workspace = self._looked_at(line)
-        if outcome in _REMARKS:
-            remark = f"{line.path} {_REMARKS[outcome]}"
-            self.notice = replace(self.notice, remarks=(*self.notice.remarks, remark))
-        return workspace
+        line = self._keeper.enrol(lambda enrolled: enrolled.add(root, label)).lines[-1]
+        if label is not None:
+            labels.note(line, self._keeper.auth)
+        return self._looked_at(line)
 
     def relocate(self, ref: str | Path | UUID, new_path: str | Path | UPath) -> Workspace:
         """Say where a workspace lies now.
@@ -196,7 +186,7 @@ class GlobalIndex:
         list of Pruned
             What went. A workspace that was merely not mounted comes back with all it holds when it is registered.
         """
-        view = self._see(self._keeper.view())
+        view = self._see(self._keeper.found_again())
         gone = {seen.line.id: seen.line for seen in view.found.seen if seen.gone}
         lost = [row.place for row in view.found.lost]
         projects = {project.id: project for project in view.projects()}
@@ -210,19 +200,62 @@ class GlobalIndex:
     def refresh(self, *, only_stale: bool = True) -> Notice:
         """Read what changed, however long it takes, and say what could not be read.
 
+        A workspace that is gone from its place is looked for beside it, where a folder above it was renamed, and beside
+        the other workspaces: it is known by the id it carries, and gets its new path.
+
         Parameters
         ----------
         only_stale
             Leave alone the catalogs whose files are as they were.
         """
-        return self._see(self._keeper.view(only_stale=only_stale, budget=None)).notice
+        return self._see(self._keeper.found_again(only_stale=only_stale, budget=None)).notice
 
-    def rebuild(self) -> Notice:
+    def rebuild(
+        self,
+        roots: Iterable[str | Path | UPath] | None = None,
+        *,
+        below: str | Path | UPath | None = None,
+        depth: int = DEPTH,
+        progress: Callable[[str], None] | None = None,
+    ) -> Notice:
         """Make the database anew from ``workspaces.toml`` and the workspaces; say what could not be read.
 
         The former database is set aside. What is out of reach keeps its last snapshot, unless that was damaged.
+
+        Parameters
+        ----------
+        roots
+            Workspaces to put on the list first, with the labels that they note themselves. What is none is told in the
+            notice, and stops nothing.
+        below
+            Also those at and below this folder. Hidden folders, links and what lies in a workspace are passed over, and
+            what cannot be read is told in the notice.
+        depth
+            How many levels below it.
+        progress
+            Called with a sentence now and then.
+
+        Raises
+        ------
+        PathNotFound
+            If there is no folder ``below``.
+        InvalidInput, UnsupportedScheme, NotWritable, BusyError, AccessDenied
+            See `hmp_core.errors`.
         """
-        return self._see(self._keeper.rebuild()).notice
+        places = [Path(os.path.realpath(to_local(root))) for root in roots or ()]
+        start = None if below is None else _folder(below, depth)
+        self._keeper.authorize()
+        found, skipped = readable(places)
+        remarks = list[str]()
+        if start is not None:
+            scan = scanning.below(start, depth=depth, progress=progress)
+            found, skipped = [*found, *scan.roots], [*skipped, *scan.skipped]
+            remarks += [f"{scan.too_deep} folders lie deeper than {depth} below {start}"] if scan.too_deep else []
+        if found:
+            self._keeper.enrol(lambda enrolled: enrolled.add_all(found))
+        notice = self._see(self._keeper.rebuild()).notice
+        self.notice = Notice((*notice.skipped, *skipped), (*notice.remarks, *remarks))
+        return self.notice
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,6 +405,18 @@ def _root(path: str | Path | UPath) -> Root:
             raise
         message = f"{where} is not a workspace but lies in one: register {above}"
         raise PathNotFound(message, path=str(where)) from error
+
+
+def _folder(path: str | Path | UPath, depth: int) -> Path:
+    """Return the folder to look through."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
+        message = f"depth={depth!r}: expected how many levels below the folder, from 0 on"
+        raise InvalidInput(message)
+    where = Path(os.path.realpath(to_local(path)))
+    if not where.is_dir():
+        message = f"{where}: no such folder; name one that workspaces lie below"
+        raise PathNotFound(message, path=str(where))
+    return where
 
 
 def _check_label(label: str | None) -> None:

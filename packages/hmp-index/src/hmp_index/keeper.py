@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
+from hmp_core.arrivals import waiting
 from hmp_core.auth import get_auth_backend
-from hmp_core.errors import CorruptError, DatabaseNotFound, HmpError, WalCorrupt
+from hmp_core.errors import (
+    BusyError,
+    CorruptError,
+    DatabaseNotFound,
+    HmpError,
+    NotWritable,
+    StorageError,
+    WalCorrupt,
+)
 from hmp_core.layout import WORKSPACE_MARKER, read_root
 from hmp_core.paths import to_local
 from hmp_index import queries, roster
 from hmp_index.book import Book
+from hmp_index.enrolling import Enrolled, discard, newcomers, not_yet, settle_moves
 from hmp_index.federation import Reader
 from hmp_index.fold import WorkspaceRow
-from hmp_index.records import Notice, Project
-from hmp_index.refresh import Found, State, look_around, settle, tell
+from hmp_index.records import Notice, Project, Skipped
+from hmp_index.refresh import Found, Progress, State, look_around, settle, tell
 from hmp_index.roster import Listed
+from hmp_index.scanning import seek
 
 if TYPE_CHECKING:
     from hmp_core.backends.duckdb import DuckDBBackend
     from hmp_core.protocols import AuthBackend
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -62,6 +76,8 @@ class Keeper:
         self.path = Path(os.path.realpath(path))
         self.file = self.path.with_name(roster.NAME)
         self.read_only = read_only
+        #: the authority that was given; None where each workspace or the environment names it
+        self.auth = auth
         authority = get_auth_backend() if auth is None else auth
         self._book = Book(self.path, auth=authority, timeout=timeout, read_only=read_only)
         self._reader = Reader.installed(auth)
@@ -96,6 +112,44 @@ class Keeper:
 
         return self._mended(work)
 
+    def enrol(self, how: Callable[[Enrolled], None]) -> Enrolled:
+        """Put workspaces on the list as ``how`` does it, under the lock; the next answer has the remarks."""
+
+        def after(listed: list[Listed]) -> tuple[list[Listed], Enrolled]:
+            enrolled = Enrolled(listed)
+            how(enrolled)
+            return enrolled.listed, enrolled
+
+        enrolled = self.change(after)
+        self._remarks += enrolled.remarks
+        return enrolled
+
+    def authorize(self) -> None:
+        """Return if this user may change the list."""
+        self._book.authorize("write")
+
+    def _welcome(self) -> list[Skipped]:
+        """Put the workspaces that were announced on the list; return those that could not be, and why."""
+        try:
+            words = waiting(self.path.parent)
+        except OSError as error:
+            _log.warning("what was announced to %s cannot be read: %s", self.path, error)
+            return []
+        if not words:
+            return []
+        new = newcomers(words, self.listed())
+        if self.read_only:
+            return not_yet(new, "the index was opened read-only")
+        if new and not self._book.may_change():
+            return not_yet(new, "this user may not change the list")
+        try:
+            if new:
+                self.enrol(lambda enrolled: enrolled.add_all(new))
+        except (BusyError, NotWritable, StorageError) as error:
+            return not_yet(new, str(error))
+        discard(words)
+        return []
+
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
     def answer(
@@ -110,12 +164,17 @@ class Keeper:
 
         return self._mended(work)
 
-    def view(self, *, only_stale: bool = True, budget: float | None = BUDGET) -> View:
+    def view(self, *, only_stale: bool = True, budget: float | None = BUDGET, progress: Progress | None = None) -> View:
         """Look around at everything and return what there is then; see `look`."""
-        return self._mended(lambda: self.look(only_stale=only_stale, budget=budget))
+        return self._mended(lambda: self.look(only_stale=only_stale, budget=budget, progress=progress))
 
     def look(
-        self, *, only_stale: bool = True, budget: float | None = BUDGET, only: Collection[UUID] | None = None
+        self,
+        *,
+        only_stale: bool = True,
+        budget: float | None = BUDGET,
+        only: Collection[UUID] | None = None,
+        progress: Progress | None = None,
     ) -> View:
         """Look around and write down what changed.
 
@@ -127,17 +186,49 @@ class Keeper:
             Seconds after which no further catalog is read; None reads all.
         only
             The workspaces to look at, of the others what is known counts; by default all.
+        progress
+            Called with a sentence about once a second while catalogs are read.
         """
+        missing = self._welcome()
         listed, state = self.listed(), self._book.state()
         chosen = [line for line in listed if only is None or line.id in only]
         budget = 0.0 if self.read_only else budget
-        found = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget)
-        settled = settle(state, listed, found)
-        state = settled.state
-        if not self.read_only and (settled.differs or not only_stale):
-            listed, state = self._store(found)
+        parts = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget, progress=progress)
+        whole = Found(datetime.now(UTC).replace(tzinfo=None))
+        for found in parts:
+            whole.seen += found.seen
+            whole.lost += found.lost
+            whole.late += found.late
+            settled = settle(state, listed, found)
+            state = settled.state
+            if not self.read_only and (settled.differs or not only_stale):
+                listed, state = self._store(found)
         remarks, self._remarks = self._remarks, []
-        return View(listed, state, found, tell(state, listed, found, remarks))
+        notice = tell(state, listed, whole, remarks)
+        return View(listed, state, whole, replace(notice, skipped=(*notice.skipped, *missing)))
+
+    def found_again(
+        self, *, only_stale: bool = True, budget: float | None = BUDGET, progress: Progress | None = None
+    ) -> View:
+        """Look around, and for workspaces that are gone from their place also where they may have moved to."""
+        view = self.view(only_stale=only_stale, budget=budget, progress=progress)
+        lost = [seen.line for seen in view.found.seen if seen.gone]
+        if not lost or not self._book.may_change():
+            return view
+        sought = seek(lost, view.listed)
+
+        def after(listed: list[Listed]) -> tuple[list[Listed], Enrolled]:
+            enrolled = settle_moves(listed, lost, sought)
+            return enrolled.listed, enrolled
+
+        enrolled = self.change(after) if sought.found else Enrolled([])
+        remarks = [*view.notice.remarks, *enrolled.remarks]
+        if sought.gave_up:
+            remarks.append("not every folder was looked at for the workspaces that are gone from their place")
+        if not enrolled.lines:
+            return replace(view, notice=replace(view.notice, remarks=tuple(remarks)))
+        self._remarks += remarks
+        return self.view(budget=budget)
 
     def drop(self, projects: Sequence[UUID]) -> None:
         """Forget projects whose folders are gone."""
@@ -150,10 +241,10 @@ class Keeper:
 
     # ── mending ──────────────────────────────────────────────────────────────────────────────────────
 
-    def rebuild(self) -> View:
+    def rebuild(self, progress: Progress | None = None) -> View:
         """Make the database anew from the list and the workspaces; snapshots of what is out of reach are kept."""
         self._book.begin_anew()
-        return self.view(only_stale=False, budget=None)
+        return self.view(only_stale=False, budget=None, progress=progress)
 
     def close(self) -> None:
         """Refuse every further use."""
@@ -177,13 +268,17 @@ class Keeper:
                 self._remarks.append(
                     f"{error.wal} could not be replayed and is kept as {kept}; the workspaces are read anew"
                 )
-            if isinstance(error, CorruptError) and (surely or self._book.is_damaged()):
+            damaged = isinstance(error, CorruptError) and (surely or self._book.is_damaged())
+            if not damaged:
+                try:
+                    self._book.prepare()
+                except CorruptError:  # in what only the preparation reads
+                    damaged = True
+            if damaged:
                 self._book.set_aside()
                 self._remarks.append(
                     f"{self.path} was damaged; it was set aside and is made anew from {roster.NAME} and the workspaces"
                 )
-            else:
-                self._book.prepare()
 
 
 def _remembered(row: WorkspaceRow) -> Listed:
