@@ -5,138 +5,82 @@ are purged, when the workspace is moved or copied; what has become of the input 
 
 - ``current``: the run consumed the version that the entry has now, and its bytes are there;
 - ``superseded``: the entry has a newer version; the bytes that the run consumed are still there;
-- ``purged``: the bytes that the run consumed are gone, their record is kept;
-- ``missing``: the file is not where it should be, or nobody knows the input any more;
+- ``purged``: the bytes that the run consumed were let go, their record is kept;
+- ``missing``: the bytes are not where they should be, and nobody said that they may go;
 - ``modified``: the file is there with other bytes than were registered.
+
+Each question is asked once a project and once a cache, however many runs there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 from hmp_core.databases import Database
-from hmp_core.errors import HmpError, NotFound, PathEscape, PathNotFound
-from hmp_core.identity import sha256_path
-from hmp_core.layout import cache_path, projects
-from hmp_core.paths import from_relative
+from hmp_core.errors import HmpError, InvalidInput
+from hmp_core.layout import anchor, cache_path, catalog_path
+from hydromodpy.consumers import Asker, Consumer
+from hydromodpy.fates import fates
+from hydromodpy.records import Consumed, Outdated, Recorded, Stale, Upstream, Use, Uses, Version
 
 if TYPE_CHECKING:
-    from hmp_cache import Entry, InputsNamespace
-    from hmp_catalog import Run
-    from hmp_core.protocols import AuthBackend
+    import pyarrow as pa
 
-State = Literal["current", "superseded", "purged", "missing", "modified"]
+    from hmp_cache import Entry
+    from hmp_catalog import Run, SimulationCatalog
+    from hmp_core.protocols import AuthBackend, BulkBackend
 
-
-@dataclass(frozen=True, slots=True)
-class Consumed:
-    """An input that a run consumed, and what has become of it."""
-
-    variable: str
-    source: str
-    #: of the bytes that the run consumed
-    sha256: str
-    #: where they were, relative to the workspace
-    path: str
-    state: State
-    #: the entry as the cache has it now; None for a plain file, or where the cache does not know it any more
-    entry: Entry | None
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A run that consumed an entry."""
-
-    workspace: Path
-    project: Path
-    sim_id: str
-    name: str | None
-    status: str
-    #: of the version that it consumed
-    sha256: str
-    #: whether that is the version that the entry has now
-    current: bool
-
-
-class Uses(Sequence[Use]):
-    """The runs that consumed an entry, and the projects that could not be asked, with the reason."""
-
-    def __init__(self, uses: Sequence[Use], skipped: dict[str, str]) -> None:
-        self._uses = list(uses)
-        self.skipped = skipped
-
-    def __repr__(self) -> str:
-        asked = f", {len(self.skipped)} projects could not be asked" if self.skipped else ""
-        return f"<Uses: {len(self)} runs{asked}>"
-
-    def __len__(self) -> int:
-        return len(self._uses)
-
-    def __iter__(self) -> Iterator[Use]:
-        return iter(self._uses)
-
-    @overload
-    def __getitem__(self, index: int) -> Use: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Use]: ...
-    def __getitem__(self, index: int | slice) -> Use | list[Use]:
-        return self._uses[index]
+_FINISHED = "s.status IN ('completed', 'partial')"
 
 
 def input_entries(run: Run) -> list[Consumed]:
     """Return what a run consumed, each with its state now; see `hmp_catalog.Run.input_entries`."""
-    rows = run.provenance.to_pylist()
-    if not rows:
-        return []
-    if not cache_path(run.workspace).exists():
-        return [_plain(row, run.workspace) for row in rows]
-    from hmp_cache import InputsNamespace
-
-    with InputsNamespace(run.workspace, auth=run.auth) as cache:
-        return [_consumed(row, run.workspace, cache) for row in rows]
+    table = run.provenance
+    names = ("variable", "data_provider", "source_sha256", "file_path", "entry_id", "artifact_id", "license")
+    recorded = [Recorded(*row) for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
+    found = fates(run.workspace, recorded, run.auth)
+    return [found[one] for one in recorded]
 
 
-def _consumed(row: dict[str, Any], workspace: Path, cache: InputsNamespace) -> Consumed:
-    if row["entry_id"] is None:
-        return _plain(row, workspace)
-    known = cache.check(id=row["entry_id"])
-    if not known:
-        return _plain(row, workspace, state="missing")
-    entry = known[0]
-    state = cast("State", entry.state)
-    if entry.sha256 != row["source_sha256"]:
-        state = "superseded" if is_kept(cache, row["source_sha256"]) else "purged"
-    return Consumed(row["variable"], entry.source, row["source_sha256"], row["file_path"], state, entry)
+def inputs_of(catalog: SimulationCatalog) -> dict[str, list[Consumed]]:
+    """Return what each run of a catalog consumed, by its id; of those that consumed something.
+
+    As many runs as there may be, it is one question to the catalog and one to the cache.
+    """
+    with catalog.reading() as backend:
+        recorded = dict(_recorded(_all(backend)))
+    found = fates(catalog.workspace, (one for each in recorded.values() for one in each), catalog.auth)
+    return {sim: [found[one] for one in each] for sim, each in recorded.items()}
 
 
-def is_kept(cache: InputsNamespace, sha256: str) -> bool:
-    """Return whether the bytes with this SHA-256 are still in the workspace."""
-    try:
-        cache.artifact_path(sha256)
-    except (NotFound, PathNotFound):
-        return False
-    return True
+def _all(backend: BulkBackend, condition: str = "TRUE") -> pa.Table:
+    """Return what the runs recorded that are not in the trash, a row per input, the newest run first."""
+    return backend.query(
+        "SELECT CAST(p.sim_id AS VARCHAR) AS sim_id, s.name, p.variable, p.data_provider, p.source_sha256, "
+        "p.file_path, CAST(p.entry_id AS VARCHAR) AS entry_id, CAST(p.artifact_id AS VARCHAR) AS artifact_id, "
+        "p.license FROM provenance p JOIN simulations s ON s.sim_id = p.sim_id "
+        f"WHERE s.trashed_at IS NULL AND {condition} ORDER BY s.created_at DESC, s.sim_id, p.variable, p.source_ref"
+    )
 
 
-def _plain(row: dict[str, Any], workspace: Path, *, state: State | None = None) -> Consumed:
-    """Return an input that the cache does not know: the file itself is all there is to ask."""
-    if state is None:
-        try:
-            file = from_relative(row["file_path"], workspace)
-        except PathEscape:
-            state = "missing"
-        else:
-            state = "missing" if not file.exists() else "current"
-            if state == "current" and sha256_path(file) != row["source_sha256"]:
-                state = "modified"
-    return Consumed(row["variable"], row["data_provider"], row["source_sha256"], row["file_path"], state, None)
+def _recorded(table: pa.Table) -> Iterator[tuple[str, list[Recorded]]]:
+    columns = table.to_pydict()
+    sims, _ = columns.pop("sim_id"), columns.pop("name")
+    found: dict[str, list[Recorded]] = {}
+    for sim, row in zip(sims, zip(*columns.values(), strict=True), strict=True):
+        found.setdefault(sim, []).append(Recorded(*row))
+    yield from found.items()
+
+
+# ── from an entry to runs ────────────────────────────────────────────────────────────────────────────
 
 
 def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywhere: bool = True) -> Uses:
     """Return the runs that consumed an entry; see `hmp_cache.Entry.used_by`.
+
+    Runs in the trash are left out.
 
     Parameters
     ----------
@@ -145,27 +89,98 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     version
         "any" version of it, or only the "current" one.
     everywhere
-        Ask every workspace that the machine index knows, not only the entry's own. In another workspace a run used
-        the entry if it consumed the same bytes.
-    """
-    home = entry.workspace
-    from hmp_cache import InputsNamespace
+        Ask every workspace that the machine index knows, not only the entry's own. In another workspace, and where a
+        run came from one in a package, a run used the entry if it consumed the same bytes.
 
-    with InputsNamespace(home, auth=entry.auth) as cache:
-        hashes = {v.sha256 for v in cache.versions(entry)} | {entry.sha256}
-    if version == "current":
-        hashes = {entry.sha256}
-    found: list[Use] = []
-    skipped: dict[str, str] = {}
-    for workspace in _workspaces(entry, skipped) if everywhere else [home]:
-        ask = _by_entry(entry, hashes) if workspace == home else _by_bytes(hashes)
-        for project in projects(workspace):
-            found += _ask(workspace, project, entry, ask, skipped)
-    return Uses(found, skipped)
+    Returns
+    -------
+    Uses
+        The runs; its ``skipped`` says which places could not be asked, and why.
+
+    Raises
+    ------
+    InvalidInput
+        For another ``version``.
+    """
+    if version not in {"any", "current"}:
+        message = f"version is {version!r}; expected 'any' or 'current'"
+        raise InvalidInput(message)
+    asker = Asker(entry.workspace, entry.auth)
+    return Uses(uses_of([entry], asker, version=version, everywhere=everywhere)[entry.id], asker.skipped)
+
+
+def uses_of(
+    entries: Sequence[Entry], asker: Asker, *, version: Literal["any", "current"] = "any", everywhere: bool = True
+) -> dict[Any, list[Use]]:
+    """Return entry id -> the runs that consumed it; each project is asked once for all entries of the workspace."""
+    known = _Asked.of(entries, asker)
+    found: dict[Any, list[Use]] = {entry.id: [] for entry in entries}
+    for workspace in asker.workspaces(everywhere=everywhere):
+        home = workspace == asker.home
+        ids = {str(entry.id) for entry in entries} if home else set()
+        for each in asker.consumers(workspace, known.hashes, ids):
+            for entry in [] if each.is_trashed else known.meant(each, home=home):
+                now = known.now.get(str(entry.id), entry).sha256
+                if version == "any" or each.sha256 == now:
+                    found[entry.id].append(_use(each, now))
+    return found
+
+
+def _use(each: Consumer, now: str) -> Use:
+    where = (each.workspace, each.project)
+    return Use(*where, each.sim_id, each.name, each.status, each.sha256, current=each.sha256 == now)
+
+
+class _Asked:
+    """What a cache says of the entries that are asked for: which bytes were theirs, and whose else they are."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.now: dict[str, Entry] = {}
+        self._entries = {str(entry.id): entry for entry in entries}
+        #: SHA-256 -> the entries asked for that have had these bytes
+        self._had: dict[str, set[str]] = {}
+        #: every entry of this cache that has had any of these bytes
+        self._others: set[str] = set()
+        for entry in entries:
+            self._had.setdefault(entry.sha256, set()).add(str(entry.id))
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], asker: Asker) -> _Asked:
+        """Ask the cache of the home workspace."""
+        from hmp_cache import InputsNamespace
+
+        known = cls(entries)
+        with InputsNamespace(entries[0].workspace, auth=asker.auth, frozen=False) as cache:
+            known.now = {str(each.id): each for each in cache.find(id=sorted(known._entries))}
+            sql = (
+                "SELECT DISTINCT CAST(a.entry_id AS VARCHAR) AS id, a.sha256 FROM artifacts a "
+                "WHERE a.sha256 IN (SELECT sha256 FROM artifacts WHERE entry_id IN "
+                f"({', '.join(f'CAST(${n} AS UUID)' for n in range(1, len(known._entries) + 1))}))"
+            )
+            for row in cache.sql(sql, sorted(known._entries)).to_pylist():
+                known._others.add(row["id"])
+                if row["id"] in known._entries:
+                    known._had.setdefault(row["sha256"], set()).add(row["id"])
+        return known
+
+    @property
+    def hashes(self) -> Collection[str]:
+        """The SHA-256 of every version of the entries."""
+        return self._had.keys()
+
+    def meant(self, each: Consumer, *, home: bool) -> list[Entry]:
+        """Return the entries that a run used: the one it names, or where it names none of this cache, by the bytes."""
+        if home and each.entry_id in self._entries:
+            return [self._entries[each.entry_id]]
+        if home and each.entry_id in self._others:
+            return []  # the same bytes, but of another input
+        return [self._entries[one] for one in sorted(self._had.get(each.sha256, ()))]
 
 
 def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = None) -> dict[str, list[str]]:
     """Return which runs consumed each of these bytes, a line each: what is asked before bytes go.
+
+    Runs in the trash are named too, for they can come back.
 
     Parameters
     ----------
@@ -183,106 +198,91 @@ def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = No
     """
     Database("cache", cache_path(workspace)).authorize("read", auth)
     found: dict[str, list[str]] = {sha256: [] for sha256 in sorted(hashes)}
-    skipped: dict[str, str] = {}
-    asker = _Asker(workspace, auth)
-    wanted = list(found)
-    for home in _workspaces(asker, skipped) if wanted else []:
-        for project in projects(home):
-            for first in range(0, len(wanted), _TOGETHER):
-                question = _by_bytes(set(wanted[first : first + _TOGETHER]))
-                for use in _ask(home, project, asker, question, skipped):
-                    place = "" if home == workspace else f"{home.name}/"
-                    found[use.sha256].append(f"{place}{project.name}: {use.name or use.sim_id[:8]}")
-    if skipped:
+    asker = Asker(workspace, auth)
+    for home in asker.workspaces(everywhere=True) if found else []:
+        place = "" if home == workspace else f"{home.name}/"
+        for each in asker.consumers(home, found.keys()):
+            trashed = " (in the trash)" if each.is_trashed else ""
+            found[each.sha256].append(f"{place}{each.project.name}: {each.name or each.sim_id[:8]}{trashed}")
+    if asker.skipped:
+        number = len(asker.skipped)
         for lines in found.values():
-            lines.append(f"{len(skipped)} {'place' if len(skipped) == 1 else 'places'} could not be asked")
+            lines.append(f"{number} {'place' if number == 1 else 'places'} could not be asked")
     return found
 
 
-#: How many hashes are asked for in one question.
-_TOGETHER = 500
+# ── what must be run again ───────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Who asks for runs by bytes alone."""
+def stale(where: Iterable[Path], *, everywhere: bool = False, auth: AuthBackend | None = None) -> Stale:
+    """Return the finished runs whose inputs are not what they were: not current, or made of what is not any more.
 
-    workspace: Path
-    auth: AuthBackend | None
-    sha256: str = ""
+    Parameters
+    ----------
+    where
+        Folders of projects.
+    everywhere
+        Also every project of every workspace that the machine index knows.
+    auth
+        Who is asked for the right to look; by default whom each project and its cache name.
 
+    Returns
+    -------
+    Stale
+        The runs, the newest of each project first; its ``skipped`` says which places could not be asked, and why.
 
-def _workspaces(entry: Entry | _Asker, skipped: dict[str, str]) -> list[Path]:
-    from hmp_index.door import index
-
-    known = [entry.workspace]
-    try:
-        with index(auth=entry.auth) as machine:
-            for workspace in machine.workspaces():
-                if not workspace.path.is_dir():
-                    skipped[str(workspace.path)] = "the workspace is not there"
-                elif not any(workspace.path.samefile(k) for k in known):
-                    known.append(workspace.path)
-    except HmpError as error:
-        skipped["machine index"] = str(error)
-    return known
-
-
-_Question = tuple[str, list[Any]]
-
-
-def _by_entry(entry: Entry, hashes: set[str]) -> _Question:
-    condition, values = _hash_condition(hashes, 2)
-    return f"p.entry_id = CAST($1 AS UUID) AND {condition}", [str(entry.id), *values]
-
-
-def _by_bytes(hashes: set[str]) -> _Question:
-    return _hash_condition(hashes, 1)
-
-
-def _hash_condition(hashes: set[str], first: int) -> _Question:
-    values = sorted(hashes)
-    marks = ", ".join(f"${first + n}" for n in range(len(values)))
-    return f"p.source_sha256 IN ({marks})", list(values)
-
-
-def _ask(
-    workspace: Path, project: Path, entry: Entry | _Asker, question: _Question, skipped: dict[str, str]
-) -> Iterator[Use]:
-    from hmp_catalog.door import open as open_catalog
-
-    try:
-        with open_catalog(project, auth=entry.auth) as catalog:
-            sql = (
-                "SELECT CAST(s.sim_id AS VARCHAR) AS sim_id, p.source_sha256 FROM provenance p "
-                f"JOIN simulations s ON s.sim_id = p.sim_id WHERE s.trashed_at IS NULL AND {question[0]} "
-                "ORDER BY s.created_at"
-            )
-            rows = catalog.sql(sql, question[1]).to_pylist()
-            if catalog.notice:
-                skipped[str(project)] = f"the answer is not complete: {catalog.notice}"
-            runs = {r.sim_id: r for r in catalog.find(sim_id=[row["sim_id"] for row in rows])}
-    except HmpError as error:
-        skipped[str(project)] = str(error)
-        return
-    for row in rows:
-        run, consumed = runs[row["sim_id"]], row["source_sha256"]
-        yield Use(workspace, project, run.sim_id, run.name, run.status, consumed, consumed == entry.sha256)
-
-
-def stale(project: Path, say: Callable[[str], None] | None = None) -> list[tuple[Run, list[Consumed]]]:
-    """Return the finished runs of a project whose inputs are no longer the current ones, with these inputs.
-
-    ``say`` is told of an answer that is not complete.
+    Raises
+    ------
+    AccessDenied
+        If a project that was named, or its cache, may not be read.
     """
-    from hmp_catalog.door import open as open_catalog
+    named = list(where)
+    for project in named:  # what was named is refused; what is merely found is noted
+        Database("catalog", catalog_path(project)).authorize("read", auth)
+    asker = Asker(anchor(named[0]) if named else None, auth)
+    projects = {project.resolve(): project for project in named}
+    for home in asker.workspaces(everywhere=True) if everywhere else []:
+        projects |= {project.resolve(): project for project in asker.projects(home)}
+    by_home: dict[Path, list[Path]] = {}
+    for project in projects.values():
+        by_home.setdefault(anchor(project), []).append(project)
+    found: list[Outdated] = []
+    for home, some in by_home.items():
+        try:
+            found += _stale(asker, home, some)
+        except HmpError as error:
+            if not everywhere:
+                raise
+            asker.skipped[str(home)] = str(error)
+    return Stale(found, asker.skipped)
 
-    found = []
-    with open_catalog(project) as catalog:
-        for run in catalog.find(status="completed"):
-            changed = [c for c in input_entries(run) if c.state != "current"]
-            if changed:
-                found.append((run, changed))
-        if catalog.notice and say is not None:
-            say(str(catalog.notice))
-    return found
+
+def _stale(asker: Asker, home: Path, projects: Sequence[Path]) -> Iterator[Outdated]:
+    tables = {project: asker.read(project, lambda backend: _all(backend, _FINISHED)) for project in projects}
+    read = {project: table for project, table in tables.items() if table is not None}
+    recorded = {project: dict(_recorded(table)) for project, table in read.items()}
+    asked = {one for runs in recorded.values() for each in runs.values() for one in each}
+    became, made_of = _became(home, asked, asker.auth)
+    for project, runs in recorded.items():
+        names = dict(zip(read[project]["sim_id"].to_pylist(), read[project]["name"].to_pylist(), strict=True))
+        for sim, each in runs.items():
+            changed = tuple(became[one] for one in each if became[one].state != "current")
+            outdated = tuple((became[one], made_of[one]) for one in each if made_of.get(one))
+            if changed or outdated:
+                yield Outdated(home, project, sim, names[sim], changed, outdated)
+
+
+def _became(
+    home: Path, asked: Collection[Recorded], auth: AuthBackend | None
+) -> tuple[Mapping[Recorded, Consumed], Mapping[Recorded, tuple[Version, ...]]]:
+    """Return what became of inputs, and of those that are current what is outdated among what they were made of."""
+    from hydromodpy.origins import versions_of
+
+    became = fates(home, asked, auth)
+    upstream = Upstream(tuple(became.values()), versions_of(home, became.values(), auth))
+    made_of = {}
+    for one, fate in became.items():
+        version = upstream.of(fate)
+        if version is not None and fate.state == "current" and version.parents:
+            made_of[one] = tuple(each for each in upstream.ancestors(version) if each.outdated)
+    return became, made_of

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from hmp_core.cli.show import emit, notice
-from hmp_core.errors import NotFound, PathNotFound
-from hmp_core.layout import WORKSPACE_MARKER, project_root, projects, workspace_root
+from hmp_core.layout import WORKSPACE_MARKER
 from hmp_core.paths import to_local
+from hydromodpy.verbs.lineage import lineage
+from hydromodpy.verbs.places import nothing as _nothing  # noqa: F401 - until exports takes it from there
+from hydromodpy.verbs.places import projects_around as _projects  # noqa: F401
 
-if TYPE_CHECKING:
-    from hydromodpy.lineage import Graph
+__all__ = ["demo", "init", "lineage"]
 
 
 @click.command()
@@ -36,99 +32,6 @@ def init(path: str, name: str | None, project_name: str | None, force: bool) -> 
             with workspace.project(project_name) as project:
                 project.catalog.close()
                 click.echo(f"{project.path}: project {project.name}")
-
-
-@click.command()
-@click.argument("reference", required=False)
-@click.option("-p", "--project", default=None, help="The project; by default those of the workspace around here.")
-@click.option("--json", "as_json", is_flag=True, help="The graph as JSON.")
-@click.option("--dot", "as_dot", is_flag=True, help="The graph for Graphviz.")
-@click.option("--stale", "only_stale", is_flag=True, help="List the runs whose inputs have changed since.")
-def lineage(reference: str | None, project: str | None, as_json: bool, as_dot: bool, only_stale: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Draw how REFERENCE (a run, or an input) came to be and what came of it."""
-    where = _projects(project)
-    if only_stale:
-        _stale(where, as_json=as_json)
-        return
-    if reference is None:
-        message = "name a run or an input, or ask for --stale"
-        raise click.UsageError(message)
-    graph = _graph(reference, where)
-    click.echo(graph.to_json() if as_json else graph.to_dot() if as_dot else graph.to_text())
-    for place, reason in graph.skipped.items():
-        notice(f"{place}: {reason}")
-    if graph.skipped:
-        raise click.exceptions.Exit(1)
-
-
-def _projects(project: str | None) -> list[Path]:
-    if project is not None:
-        return [to_local(project)]
-    here = _here()
-    inside = project_root(here)
-    if inside is not None:
-        return [inside]
-    workspace = workspace_root(here)
-    if workspace is None:
-        message = f"{here} is not inside a workspace; go into one, or name a project with --project"
-        raise PathNotFound(message, path=str(here))
-    return projects(workspace)
-
-
-def _here() -> Path:
-    """Return the current folder, or the workspace of the environment where that lies in none."""
-    here = Path.cwd()
-    elsewhere = os.environ.get("HMP_WORKSPACE")
-    return to_local(elsewhere) if elsewhere and workspace_root(here) is None else here
-
-
-def _graph(reference: str, where: list[Path]) -> Graph:
-    from hmp_catalog.door import open as open_catalog
-    from hydromodpy.lineage import of_run
-
-    last: NotFound | None = None
-    for project in where:
-        with open_catalog(project) as catalog:
-            try:
-                graph = of_run(catalog[reference])
-            except NotFound as error:
-                last = error
-                continue
-            if catalog.notice:
-                graph.skipped[str(project)] = f"the answer is not complete: {catalog.notice}"
-            return graph
-    workspace = workspace_root(where[0] if where else _here())
-    if workspace is None:
-        raise last or _nothing(reference)
-    return _graph_of_input(reference, workspace, last)
-
-
-def _graph_of_input(reference: str, workspace: Path, last: NotFound | None) -> Graph:
-    from hmp_cache import InputsNamespace
-    from hydromodpy.lineage import of_entry
-
-    with InputsNamespace(workspace) as cache:
-        try:
-            return of_entry(cache[reference], cache)
-        except NotFound as error:
-            message = f"neither a run nor an input: {f'{last}; ' if last else ''}{error}"
-            raise NotFound(message, reference=reference, candidates=error.candidates) from error
-
-
-def _nothing(reference: str) -> NotFound:
-    message = f"there is no project here to look for {reference!r} in"
-    return NotFound(message, reference=reference, candidates=[])
-
-
-def _stale(where: list[Path], *, as_json: bool) -> None:
-    from hydromodpy.bridge import stale
-
-    rows = []
-    for project in where:
-        for run, changed in stale(project, notice):
-            why = "; ".join(f"{c.variable or c.path} is {c.state}" for c in changed)
-            rows.append({"project": project.name, "sim_id": run.sim_id, "name": run.name, "because": why})
-    emit(rows, ["project", "sim_id", "name", "because"], as_json=as_json)
 
 
 @click.command()

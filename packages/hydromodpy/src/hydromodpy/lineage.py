@@ -1,202 +1,171 @@
-"""The graph from upstream to results: runs, the versions of inputs they consumed, and where those came from.
+"""How a run or an input came to be and what came of it, as a graph: runs, versions of inputs, files, sources.
 
-Edges point from cause to effect. Drawn as a tree of text, as JSON, or as DOT for Graphviz.
+Edges point from cause to effect. What a run consumed is what it recorded, also where the cache knows nothing of it any
+more.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
 
-from hydromodpy.bridge import input_entries, is_kept, used_by
+from hmp_core.databases import Database
+from hmp_core.errors import PathNotFound
+from hmp_core.identity import sha256_path
+from hmp_core.layout import cache_path
+from hmp_core.paths import from_relative, to_relative
+from hydromodpy.bridge import uses_of
+from hydromodpy.consumers import Asker
+from hydromodpy.graph import Graph, Node
+from hydromodpy.origins import trace, upstream
+from hydromodpy.records import Consumed, Upstream, Use, Version
 
 if TYPE_CHECKING:
     from hmp_cache import Entry, InputsNamespace
     from hmp_catalog import Run
-
-Direction = Literal["upstream", "downstream"]
-
-_SHAPES = {"run": "box", "input": "ellipse", "file": "ellipse", "source": "cds"}
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A thing in the graph."""
-
-    id: str
-    #: run, input (a version of a cache entry), file (outside the cache), source (upstream)
-    kind: str
-    label: str
-    state: str = ""
-    sha256: str = ""
-
-
-@dataclass(slots=True)
-class Graph:
-    """Nodes by id, and edges from cause to effect, from one root."""
-
-    root: str
-    nodes: dict[str, Node] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
-    #: what could not be asked, and why
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def add(self, node: Node) -> str:
-        """Add a node, once."""
-        self.nodes.setdefault(node.id, node)
-        return node.id
-
-    def link(self, cause: str, effect: str) -> None:
-        """Add an edge, once."""
-        if (cause, effect) not in self.edges:
-            self.edges.append((cause, effect))
-
-    def neighbours(self, node: str, direction: Direction) -> list[str]:
-        """Return the causes or the effects of a node."""
-        if direction == "upstream":
-            return [cause for cause, effect in self.edges if effect == node]
-        return [effect for cause, effect in self.edges if cause == node]
-
-    def to_text(self) -> str:
-        """Return the graph as a tree, causes below effects and the other way round."""
-        lines = [_title(self.nodes[self.root])]
-        upstream = self.neighbours(self.root, "upstream")
-        downstream = self.neighbours(self.root, "downstream")
-        if upstream:
-            lines.append("consumed" if self.nodes[self.root].kind == "run" else "came from")
-            lines += self._branches(self.root, "upstream", "", {self.root})
-        if downstream:
-            lines.append("used by")
-            lines += self._branches(self.root, "downstream", "", {self.root})
-        return "\n".join(lines)
-
-    def _branches(self, node: str, direction: Direction, indent: str, seen: set[str]) -> list[str]:
-        lines = []
-        following = [n for n in self.neighbours(node, direction) if n not in seen]
-        for position, one in enumerate(following, 1):
-            last = position == len(following)
-            lines.append(f"{indent}{'└── ' if last else '├── '}{_title(self.nodes[one])}")
-            lines += self._branches(one, direction, indent + ("    " if last else "│   "), seen | {one})
-        return lines
-
-    def to_json(self) -> str:
-        """Return the graph as JSON: root, nodes, edges, skipped."""
-        content = {
-            "root": self.root,
-            "nodes": [asdict(node) for node in self.nodes.values()],
-            "edges": [{"from": cause, "to": effect} for cause, effect in self.edges],
-            "skipped": self.skipped,
-        }
-        return json.dumps(content, ensure_ascii=False, indent=1)
-
-    def to_dot(self) -> str:
-        """Return the graph in the language of Graphviz."""
-        lines = ["digraph lineage {", "  rankdir=LR;"]
-        for node in self.nodes.values():
-            label = json.dumps(f"{node.label}\n{node.state}".strip(), ensure_ascii=False)
-            lines.append(f"  {json.dumps(node.id)} [label={label}, shape={_SHAPES[node.kind]}];")
-        lines += [f"  {json.dumps(cause)} -> {json.dumps(effect)};" for cause, effect in self.edges]
-        return "\n".join([*lines, "}"])
-
-
-def _title(node: Node) -> str:
-    state = f" [{node.state}]" if node.state else ""
-    digest = f" sha256:{node.sha256[:12]}" if node.sha256 else ""
-    return f"{node.kind} {node.label}{digest}{state}"
+    from hmp_core.protocols import AuthBackend
 
 
 def of_run(run: Run) -> Graph:
     """Return the lineage of a run: its inputs, what they were derived from, and their sources upstream."""
-    root = Node(f"run:{run.sim_id}", "run", f"{run.name or run.sim_id[:8]} ({run.solver})", run.status)
-    graph = Graph(root.id)
-    graph.add(root)
-    from hmp_cache import InputsNamespace
-    from hmp_core.layout import cache_path
-
-    consumed = input_entries(run)
-    if not cache_path(run.workspace).exists():
-        for one in consumed:
-            node = graph.add(Node(f"file:{one.path}", "file", one.path, one.state, one.sha256))
-            graph.link(node, root.id)
-        return graph
-    with InputsNamespace(run.workspace, auth=run.auth) as cache:
-        for one in consumed:
-            kind = "file" if one.entry is None else "input"
-            label = one.path if one.entry is None else f"{one.variable} from {one.source} ({one.path})"
-            node = graph.add(Node(f"artifact:{one.sha256}", kind, label, one.state, one.sha256))
-            graph.link(node, root.id)
-            if one.entry is not None:
-                _origins(graph, cache, one.sha256)
+    found = upstream(run)
+    graph = Graph.of(Node(f"run:{run.sim_id}", "run", f"{run.name or run.sim_id[:8]} ({run.solver})", run.status))
+    for one in found.inputs:
+        graph.link(graph.add(_consumed(one)), graph.root)
+    _origins(graph, found.versions.values(), found)
     return graph
 
 
 def of_entry(entry: Entry, cache: InputsNamespace) -> Graph:
-    """Return the lineage of an entry: where it came from, and the runs that used any version of it."""
-    label = f"{entry.variable} from {entry.source} ({entry.relative_path})"
-    root = Node(f"artifact:{entry.sha256}", "input", label, entry.state, entry.sha256)
-    graph = Graph(root.id)
-    graph.add(root)
-    _origins(graph, cache, entry.sha256)
-    _descendants(graph, cache, entry)
+    """Return the lineage of a version of an input: where it came from, what was made of it, and the runs that used it.
+
+    Of an entry, as the cache gives it, that is the current version; runs that used a former one are there too.
+    """
+    versions = trace(entry.workspace, {str(entry.artifact_id)}, cache.auth)
+    root = versions.get(str(entry.artifact_id))
+    graph = Graph.of(Node(_id(entry.sha256), "input", _label(entry), root.state if root else entry.state, entry.sha256))
+    _origins(graph, versions.values(), Upstream((), versions))
+    asker = Asker(entry.workspace, cache.auth)
+    _descendants(graph, entry, asker, cache)
+    graph.skipped |= asker.skipped
     return graph
 
 
-def _origins(graph: Graph, cache: InputsNamespace, sha256: str) -> None:
-    here = f"artifact:{sha256}"
-    for origin in _provenance(cache, "a.sha256 = $1", [sha256]):
-        if origin["uri"]:
-            graph.link(graph.add(Node(f"source:{origin['uri']}", "source", origin["uri"])), here)
-        for parent in _parents(origin):
-            known = _artifact(cache, parent)
-            if known is None:
-                continue
-            graph.link(graph.add(known), here)
-            _origins(graph, cache, known.sha256)
+def of_file(path: Path, workspace: Path, auth: AuthBackend | None = None) -> Graph:
+    """Return the lineage of a file of a workspace that is no input of its cache: the runs that consumed it.
+
+    Raises
+    ------
+    PathNotFound, PathEscape, AccessDenied
+        If it is not there, lies outside the workspace, or may not be read.
+    """
+    Database("cache", cache_path(workspace)).authorize("read", auth)
+    kept = to_relative(path, workspace)
+    if not from_relative(kept, workspace).exists():
+        message = f"{path}: no such file"
+        raise PathNotFound(message, path=str(path))
+    sha256 = sha256_path(path)
+    graph = Graph.of(Node(_id(sha256), "file", kept, "current", sha256))
+    asker = Asker(workspace, auth)
+    for home in asker.workspaces(everywhere=True):
+        for each in asker.consumers(home, {sha256}, paths={kept} if home == workspace else ()):
+            if not each.is_trashed and (each.entry_id is None or each.sha256 == sha256):
+                use = Use(*each[:5], each.sha256, current=each.sha256 == sha256)
+                graph.link(graph.root, graph.add(_run(use)))
+    graph.skipped |= asker.skipped
+    return graph
 
 
-def _descendants(graph: Graph, cache: InputsNamespace, entry: Entry) -> None:
-    here = f"artifact:{entry.sha256}"
-    uses = used_by(entry)
-    graph.skipped |= uses.skipped
-    for use in uses:
-        label = f"{use.name or use.sim_id[:8]} in {use.project.name}"
-        state = use.status if use.current else f"{use.status}, consumed an older version"
-        graph.link(here, graph.add(Node(f"run:{use.sim_id}", "run", label, state)))
-    for origin in _provenance(cache, "CAST(p.parents AS VARCHAR) LIKE $1", [f"%{entry.sha256}%"]):
-        child = _artifact(cache, origin["sha256"])
-        if child is None or child.id in graph.nodes:
-            continue
-        graph.link(here, graph.add(child))
-        derived = cache[origin["entry_id"]]
-        if derived.sha256 == child.sha256:
-            _descendants(graph, cache, derived)
+# ── upstream ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _provenance(cache: InputsNamespace, condition: str, values: list[Any]) -> list[dict[str, Any]]:
-    sql = (
-        "SELECT a.sha256, CAST(a.entry_id AS VARCHAR) AS entry_id, p.uri, CAST(p.parents AS VARCHAR) AS parents "
-        f"FROM provenance p JOIN artifacts a ON a.id = p.artifact_id WHERE {condition}"
-    )
-    return list(cache.sql(sql, values).to_pylist())
+def _origins(graph: Graph, versions: Iterable[Version], known: Upstream) -> None:
+    """Add where each version came from: its parents, and its sources."""
+    for version in versions:
+        here = graph.add(_version(version))
+        for uri in dict.fromkeys(each.uri for each in version.obtained if each.uri):
+            graph.link(graph.add(Node(f"source:{uri}", "source", uri)), here)
+        for parent in version.parents:
+            there = known.versions.get(parent.artifact_id)
+            graph.link(graph.add(_version(there) if there else _unknown(parent.artifact_id, parent.sha256)), here)
 
 
-def _parents(origin: dict[str, Any]) -> list[str]:
-    """Return the SHA-256 of each parent."""
-    found = json.loads(origin["parents"] or "[]")
-    return [str(p["sha256"] if isinstance(p, dict) else p) for p in found]
+def _id(sha256: str) -> str:
+    return f"artifact:{sha256}"
 
 
-def _artifact(cache: InputsNamespace, sha256: str) -> Node | None:
-    sql = (
-        "SELECT e.variable, e.source, a.path, e.sha256 AS now FROM artifacts a JOIN entries e ON e.id = a.entry_id "
-        "WHERE a.sha256 = $1"
-    )
-    rows = cache.sql(sql, [sha256]).to_pylist()
-    if not rows:
-        return None
-    row = rows[0]
-    there, gone = ("current", "missing") if row["now"] == sha256 else ("superseded", "purged")
-    state = there if is_kept(cache, sha256) else gone
-    label = f"{row['variable']} from {row['source']} ({row['path']})"
-    return Node(f"artifact:{sha256}", "input", label, state, sha256)
+def _label(entry: Entry) -> str:
+    return f"{entry.variable} from {entry.source} ({entry.relative_path})"
+
+
+def _version(version: Version) -> Node:
+    return Node(_id(version.entry.sha256), "input", _label(version.entry), version.state, version.entry.sha256)
+
+
+def _unknown(artifact: str, sha256: str | None) -> Node:
+    """Return a parent of which the cache knows nothing but that it was named."""
+    label = f"an input that is not known here ({artifact[:8]})"
+    return Node(_id(sha256 or artifact), "input", label, "missing", sha256 or "")
+
+
+def _consumed(one: Consumed) -> Node:
+    if one.entry_id is None and one.version is None:
+        return Node(_id(one.sha256), "file", one.path, one.state, one.sha256)
+    return Node(_id(one.sha256), "input", f"{one.variable} from {one.source} ({one.path})", one.state, one.sha256)
+
+
+# ── downstream ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: InputsNamespace) -> None:
+    """Add what was made of any version of an entry, at first or second hand, and the runs that used any of it."""
+    children = _children(cache)
+    made = _made_of(str(entry.id), children)
+    entries = {str(each.id): each for each in cache.check(id=sorted({str(entry.id), *made}))}
+    here = {str(entry.id): graph.root}
+    for identity in made:
+        if identity in entries:
+            one = entries[identity]
+            here[identity] = graph.add(Node(_id(one.sha256), "input", _label(one), one.state, one.sha256))
+    for cause, effects in children.items():
+        for effect in effects & here.keys():
+            if cause in here and effect != str(entry.id):
+                graph.link(here[cause], here[effect])
+    asked = [entries.get(identity, entry) for identity in here]
+    for identity, uses in uses_of(asked, asker).items():
+        for use in uses:
+            graph.link(here[str(identity)], graph.add(_run(use)))
+
+
+def _run(use: Use) -> Node:
+    label = f"{use.name or use.sim_id[:8]} in {use.project.name}"
+    state = use.status if use.current else f"{use.status}, consumed an older version"
+    return Node(f"run:{use.sim_id}", "run", label, state)
+
+
+def _children(cache: InputsNamespace) -> dict[str, set[str]]:
+    """Return entry id -> the entries of which some version was made of some version of it."""
+    owners = {}
+    sql = "SELECT CAST(id AS VARCHAR) AS id, CAST(entry_id AS VARCHAR) AS entry FROM artifacts"
+    told = "SELECT CAST(entry_id AS VARCHAR) AS child, CAST(parents AS VARCHAR) AS parents FROM provenance "
+    rows = cache.sql(f"{told}WHERE parents IS NOT NULL").to_pylist()
+    if rows:
+        owners = {row["id"]: row["entry"] for row in cache.sql(sql).to_pylist()}
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for said in json.loads(row["parents"]) or []:
+            artifact = str(UUID(said["artifact_id"] if isinstance(said, dict) else said))
+            if artifact in owners:
+                found.setdefault(owners[artifact], set()).add(row["child"])
+    return found
+
+
+def _made_of(entry: str, children: dict[str, set[str]]) -> list[str]:
+    """Return the entries that were made of one, the nearest first; a circle ends where it began."""
+    found = [entry]
+    for each in found:  # grows while it is gone through
+        found += sorted(children.get(each, set()) - set(found))
+    return found[1:]

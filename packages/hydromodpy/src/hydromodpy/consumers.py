@@ -1,0 +1,180 @@
+"""Which runs consumed an input: every project is asked once, for everything that is wanted, on any workspace.
+
+A project is read as it is: what is pending in its log is folded where that is allowed, nothing is brought up to date.
+What could not be asked is named, with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from hmp_core.databases import Database
+from hmp_core.errors import HmpError
+from hmp_core.events import EventStore
+from hmp_core.layout import catalog_path, internal_folder, projects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hmp_core.protocols import AuthBackend, BulkBackend
+
+T = TypeVar("T")
+
+#: Seconds to wait for a project that somebody else holds; one among hundreds must not hold the answer.
+PATIENCE = 5.0
+
+_HASHES, _ENTRIES, _PATHS = "_hmp_wanted_hashes", "_hmp_wanted_entries", "_hmp_wanted_paths"
+_ASKED = (
+    "SELECT CAST(p.sim_id AS VARCHAR) AS sim_id, s.name, s.status, CAST(s.owner AS VARCHAR) AS owner, "
+    "s.trashed_at IS NOT NULL AS is_trashed, CAST(p.entry_id AS VARCHAR) AS entry_id, p.source_sha256 AS sha256 "
+    "FROM provenance p JOIN simulations s ON s.sim_id = p.sim_id "
+    f"WHERE p.source_sha256 IN (SELECT sha256 FROM {_HASHES}) "
+    f"OR p.entry_id IN (SELECT CAST(entry_id AS UUID) FROM {_ENTRIES}) "
+    f"OR (p.entry_id IS NULL AND p.file_path IN (SELECT path FROM {_PATHS})) "
+    "ORDER BY s.created_at, s.sim_id"
+)
+
+
+class Consumer(NamedTuple):
+    """A run that consumed an input: in which project, and what it recorded of it."""
+
+    workspace: Path
+    project: Path
+    sim_id: str
+    name: str | None
+    status: str
+    is_trashed: bool
+    entry_id: str | None
+    sha256: str
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks projects on behalf of a user, and keeps who could not be asked.
+
+    Parameters
+    ----------
+    home
+        The workspace that the question is about; None if it is about all of them.
+    auth
+        Who is asked for the right to look; by default whom each project names.
+    """
+
+    home: Path | None
+    auth: AuthBackend | None = None
+    #: place -> why it could not be asked
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def workspaces(self, *, everywhere: bool) -> list[Path]:
+        """Return the home workspace and, where ``everywhere``, the others of the machine that are there."""
+        known = [self.home] if self.home else []
+        if not everywhere:
+            return known
+        from hmp_index.door import index
+
+        seen = {_identity(home) for home in known}
+        try:
+            with index(auth=self.auth) as machine:
+                listed = [workspace.path for workspace in machine.workspaces()]
+        except HmpError as error:
+            self.skipped["machine index"] = str(error)
+            return known
+        for path in listed:
+            try:
+                identity = _identity(path)
+            except OSError as error:
+                self.skipped[str(path)] = f"the workspace is not there ({error.strerror})"
+                continue
+            known += [] if identity in seen else [path]
+            seen.add(identity)
+        return known
+
+    def consumers(
+        self, workspace: Path, hashes: Collection[str], entries: Collection[str] = (), *, paths: Collection[str] = ()
+    ) -> list[Consumer]:
+        """Return the runs that consumed any of these bytes, any version of these entries, or a plain file there.
+
+        The oldest comes first in each project; those in the trash are there, and say so.
+        """
+        wanted = _Wanted(hashes, entries, paths)
+        return [each for project in self.projects(workspace) for each in self._of_project(workspace, project, wanted)]
+
+    def projects(self, workspace: Path) -> list[Path]:
+        """Return the projects of a workspace in which something was recorded."""
+        try:
+            return [project for project in projects(workspace) if _has_something(project)]
+        except OSError as error:
+            self.skipped[str(workspace)] = f"it cannot be looked into: {error.strerror}"
+            return []
+
+    def _of_project(self, workspace: Path, project: Path, wanted: _Wanted) -> Iterator[Consumer]:
+        from hmp_catalog.queries import state
+
+        found = self.read(project, wanted.ask)
+        for sim, name, status, owner, trashed, entry, sha256 in [] if found is None else _rows(found):
+            yield Consumer(workspace, project, sim, name, state(status, owner), trashed, entry, sha256)
+
+    def read(self, project: Path, question: Callable[[BulkBackend], T]) -> T | None:
+        """Return what a project answers; None where it could not be asked, which is noted."""
+        from hmp_catalog.fold import FOLD
+
+        known = Database("catalog", catalog_path(project))
+        try:
+            auth = known.auth() if self.auth is None else self.auth
+            store = EventStore(known.path, FOLD, auth=auth, resource=known.resource, timeout=PATIENCE)
+            with contextlib.closing(store), store.reading() as backend:
+                found = question(backend)
+        except HmpError as error:
+            self.skipped[str(project)] = str(error)
+            return None
+        except OSError as error:
+            self.skipped[str(project)] = f"it cannot be read: {error.strerror}"
+            return None
+        if store.notice:
+            self.skipped[str(project)] = f"the answer is not complete: {store.notice}"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which bytes, entries and paths are asked for."""
+
+    hashes: Collection[str]
+    entries: Collection[str]
+    paths: Collection[str]
+
+    def ask(self, backend: BulkBackend) -> pa.Table:
+        """Ask one catalog."""
+        import pyarrow as pa
+
+        named = ((_HASHES, "sha256", self.hashes), (_ENTRIES, "entry_id", self.entries), (_PATHS, "path", self.paths))
+        with contextlib.ExitStack() as stack:
+            for name, column, values in named:
+                stack.enter_context(backend.staged(name, pa.table({column: pa.array(sorted(values), pa.string())})))
+            return backend.query(_ASKED)
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table; a dictionary a row takes five times as long."""
+    return zip(*table.to_pydict().values(), strict=True)
+
+
+def _has_something(project: Path) -> bool:
+    """Return whether anything was ever recorded in a project."""
+    database = catalog_path(project)
+    return (
+        not os.access(project, os.X_OK)  # a folder that is closed is named, not passed over
+        or database.exists()
+        or internal_folder(database).exists()
+        or any((project / "simulations").glob("*/"))
+    )
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,1 @@
+"""The verbs of the umbrella that have a room of their own."""
