@@ -20,10 +20,27 @@ as it is, and taken over by the first commit.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from hmp_catalog.datasets.holding import Hold, hold
+from hmp_catalog.datasets.layout import Layout
+from hmp_catalog.datasets.work import Work
+from hmp_core.durable import right_to_write, translated
+from hmp_core.errors import BusyError, InvalidInput, NotFound, NotWritable, PathNotFound, PathTaken
+from hmp_core.locks import database_lock
+
+#: How often a reader tries to hold a version, and the seconds in between: who clears one has it for a rename.
+_TRIES, _PAUSE = 2000, 0.005
+
+#: Where no lock file can be made: a read-only medium, or a folder of others.
+_NO_LOCK = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Versions:
@@ -42,16 +59,22 @@ class Versions:
     """
 
     def __init__(self, path: Path, *, keep: int = 0, timeout: float = 30.0) -> None:
-        raise NotImplementedError
+        self.path = Path(os.path.realpath(path))
+        self.keep = keep
+        self.timeout = timeout
+        self._layout = Layout(self.path)
 
     @property
     def exists(self) -> bool:
         """Whether there is a data set: something was committed, or written without hmp."""
-        raise NotImplementedError
+        return self._layout.current() is not None
 
     def numbers(self) -> list[int]:
         """Return the numbers of the versions that can be read, oldest first; the last is the current one."""
-        raise NotImplementedError
+        current = self._layout.current()
+        return [number for number in self._layout.numbers() if number < (current or 0)] + (
+            [] if current is None else [current]
+        )
 
     def snapshot(self, number: int | None = None) -> Snapshot:
         """Hold a version for reading, the current one unless a ``number`` is given.
@@ -63,7 +86,47 @@ class Versions:
         NotFound
             If that version is not kept any more.
         """
-        raise NotImplementedError
+        with translated(self.path):
+            for _ in range(_TRIES):
+                wanted = self._current() if number is None else self._kept(number)
+                found = self._hold(wanted)
+                if found is not None:
+                    return found
+                time.sleep(_PAUSE)
+        message = f"{self.path}: version {wanted} cannot be held; somebody keeps its lock for long. Try again"
+        raise BusyError(message, path=str(self._layout.lock(wanted)), holder="another process", waited=_TRIES * _PAUSE)
+
+    def _current(self) -> int:
+        found = self._layout.current()
+        if found is None:
+            message = f"{self.path}: no data set there; open it with flag 'c' or 'n' to make one"
+            raise PathNotFound(message, path=str(self.path))
+        return found
+
+    def _kept(self, number: int) -> int:
+        numbers = self.numbers()
+        if number not in numbers:
+            message = f"{self.path}: version {number} is not kept (there are {numbers}); open one that is"
+            raise NotFound(message, reference=str(number), candidates=[str(each) for each in numbers])
+        return number
+
+    def _hold(self, number: int) -> Snapshot | None:
+        """Hold a version unless it is being cleared; where no lock can be made, nobody can clear either."""
+        folder = self._layout.version(number)
+        if not number:
+            return Snapshot(self._layout, 0, None)
+        if not folder.is_dir():
+            return None
+        try:
+            held = hold(self._layout.lock(number), alone=False)
+        except OSError as error:
+            if error.errno not in _NO_LOCK:
+                raise
+            return Snapshot(self._layout, number, None)
+        if held is not None and not folder.is_dir():
+            held.release()
+            return None
+        return Snapshot(self._layout, number, held) if held is not None else None
 
     def session(self, *, create: bool = False, empty: bool = False) -> Session:
         """Begin to write on the current version. Any number of sessions may be under way.
@@ -79,16 +142,58 @@ class Versions:
         ------
         PathNotFound
             If there is no data set and ``create`` is off, or no folder to make it in.
+        PathTaken
+            If there is something else at the path.
         NotWritable
             If the folder may not be written.
-        LinksRefused
-            If the file system makes no hard or symbolic links; nothing was written.
         """
-        raise NotImplementedError
+        if create and not self.exists:
+            self._refuse_taken()
+            base = None
+        else:
+            base = self.snapshot()
+        place = self.path if self.path.exists() else self.path.parent
+        if not place.is_dir():
+            message = f"{place}: no such folder; make it first"
+            raise PathNotFound(message, path=str(place))
+        place = self._layout.hidden if self._layout.hidden.is_dir() else place
+        if not os.access(place, os.W_OK | os.X_OK):
+            message = f"{place} cannot be written; {right_to_write(place)}"
+            raise NotWritable(message, path=str(place))
+        return Session(self, base, empty=empty)
+
+    def _refuse_taken(self) -> None:
+        try:
+            taken = any(not self._layout.is_ours(name) for name in os.listdir(self.path))
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            taken = True
+        if taken:
+            message = f"{self.path} is there already and is no data set; choose another path"
+            raise PathTaken(message, path=str(self.path))
 
     def clear(self) -> int:
-        """Remove old versions that nobody reads and the trees of sessions whose process died; return how many."""
-        raise NotImplementedError
+        """Remove old versions that nobody reads and the trees of sessions whose process died; return how many.
+
+        Raises
+        ------
+        BusyError
+            If a commit took longer than the timeout.
+        NotWritable
+            If the folder may not be written.
+        """
+        if not self._layout.hidden.is_dir():
+            return 0
+        with translated(self.path), self._alone():
+            count = self._layout.clear_versions(self.keep)
+        return count + self._layout.clear_dead()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commits out."""
+        with database_lock(self._layout.hidden / "commit").hold(self.timeout):
+            yield
 
 
 class Snapshot:
@@ -101,19 +206,27 @@ class Snapshot:
     number : int
         The number of the version; 0 for a data set that was written without hmp and has no versions yet: its
         ``folder`` is the data set itself, and what others write there is seen.
+    held : bool
+        Whether nobody can clear the version away. Not so for number 0, and on a medium where no lock can be made.
     """
 
-    folder: Path
-    number: int
+    def __init__(self, layout: Layout, number: int, held: Hold | None) -> None:
+        self.folder = layout.version(number)
+        self.number = number
+        self.held = held is not None
+        self._layout = layout
+        self._hold = held
 
     @property
     def current(self) -> bool:
         """Whether nothing was committed since."""
-        raise NotImplementedError
+        return self._layout.current() == self.number
 
     def close(self) -> None:
         """Let go; may be called twice."""
-        raise NotImplementedError
+        held, self._hold, self.held = self._hold, None, False
+        if held is not None:
+            held.release()
 
     def __enter__(self) -> Self:
         return self
@@ -127,27 +240,39 @@ class Session:
 
     It sees the version that was current when it began, and its own changes. Threads may share it. It belongs to the
     process that began it: in the child of a fork every verb raises `InvalidInput`.
-
-    Attributes
-    ----------
-    number : int
-        The version this session stands on; 0 if there is none.
     """
 
-    number: int
+    def __init__(self, versions: Versions, base: Snapshot | None, *, empty: bool) -> None:
+        self._versions = versions
+        self._layout = versions._layout
+        self._base = base
+        self._empty = empty
+        self._work: Work | None = None
+        self._mutex = threading.RLock()
+        self._process = os.getpid()
+        self._closed = False
+
+    @property
+    def number(self) -> int:
+        """The version that this session stands on; 0 if there is none."""
+        return 0 if self._base is None else self._base.number
 
     @property
     def folder(self) -> Path:
         """The Zarr group this session sees. It changes at the first `writing`, at `commit` and at `rollback`.
 
-        Before the first `writing` of a new or an ``empty`` session it is an empty folder or not there at all.
+        Before the first `writing` of a new or an ``empty`` session there is no such folder.
         """
-        raise NotImplementedError
+        if self._work is not None:
+            return self._work.tree
+        if self._base is None or self._empty:
+            return self._layout.hidden / "nothing"
+        return self._base.folder
 
     @property
     def changed(self) -> bool:
         """Whether `writing` was entered since the session began, was committed or rolled back."""
-        raise NotImplementedError
+        return self._work is not None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Path]:
@@ -159,11 +284,17 @@ class Session:
 
         Raises
         ------
+        LinksRefused
+            If the file system makes no hard or symbolic links; nothing was written.
         StorageError, NotWritable
             If there is no room or no right to write; also for an `OSError` that the block raises.
         """
-        raise NotImplementedError
-        yield
+        with self._mutex, translated(self._versions.path):
+            self._refuse_strangers()
+            if self._work is None:
+                number = None if self._base is None else self._base.number
+                self._work = Work.begin(self._layout, number, empty=self._empty)
+            yield self._work.tree
 
     def commit(self) -> int:
         """Make everything that was written the current version and return its number; the session goes on from there.
@@ -181,15 +312,71 @@ class Session:
         StorageError, NotWritable
             If there is no room or no right to write; others see nothing of this session.
         """
-        raise NotImplementedError
+        with self._mutex, translated(self._versions.path):
+            self._refuse_strangers()
+            if self._work is not None:
+                self._commit(self._work)
+            return self.number
+
+    def _commit(self, work: Work) -> None:
+        if not work.finish():
+            self._leave()
+            return
+        layout = self._layout
+        with self._versions._alone():
+            layout.mend()
+            if layout.current() == 0:
+                layout.take_over(layout.next(), work.folder)
+            tree, number = work.on(layout.current()), layout.next()
+            held = hold(layout.lock(number), alone=False)
+            try:
+                layout.put(tree, number, work.folder)
+            finally:
+                if layout.current() == number:
+                    self._stand_on(Snapshot(layout, number, held))
+                elif held is not None:
+                    held.release()
+            with contextlib.suppress(OSError):  # it is committed: what is left is cleared up by the next
+                layout.drop_links()
+                layout.clear_versions(self._versions.keep)
+        work.remove()
+
+    def _stand_on(self, base: Snapshot | None) -> None:
+        before, self._base = self._base, base
+        self._work, self._empty = None, False
+        if before is not None:
+            before.close()
+
+    def _leave(self) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            work.remove()
 
     def rollback(self) -> None:
         """Forget what was written since the last commit; the session goes on from the version that is current now."""
-        raise NotImplementedError
+        with self._mutex, translated(self._versions.path):
+            self._refuse_strangers()
+            self._leave()
+            self._stand_on(self._versions.snapshot() if self._versions.exists else None)
 
     def close(self) -> None:
         """Forget what was not committed, and let go; may be called twice."""
-        raise NotImplementedError
+        if self._process != os.getpid():
+            return  # all is its parent's
+        with self._mutex:
+            self._closed = True
+            self._leave()
+            self._stand_on(None)
+
+    def _refuse_strangers(self) -> None:
+        if self._process != os.getpid():
+            message = (
+                f"{self._versions.path}: this session is of process {self._process}; open the data set in this one"
+            )
+            raise InvalidInput(message)
+        if self._closed:
+            message = f"{self._versions.path}: this session is closed; open the data set again"
+            raise InvalidInput(message)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,133 @@
+"""The private tree of a session: links of its base, the owner's lock, and what becomes of both at a commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hmp_catalog.datasets import documents, merging, trees
+from hmp_catalog.datasets.holding import Hold, hold
+from hmp_core.errors import InvalidInput, PathNotFound
+
+if TYPE_CHECKING:
+    from hmp_catalog.datasets.layout import Layout
+
+
+class Work:
+    """A folder that is its owner's alone, ``tree`` in it; ``base`` is what the tree was linked from."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        layout.clear_dead()
+        while True:
+            self.folder = layout.hidden / f"work-{secrets.token_hex(8)}"
+            held = hold(layout.lock_of(self.folder), alone=True)
+            if held is not None:  # the name is new: only who clears up at this moment can be in the way
+                break
+        self._hold: Hold = held
+        self.tree = self.folder / "tree"
+        self.base: Path | None = None
+
+    @classmethod
+    def begin(cls, layout: Layout, number: int | None, *, empty: bool) -> Work:
+        """Make a tree on a version that the caller holds, on none, or an ``empty`` one in the place of a version.
+
+        Raises
+        ------
+        LinksRefused
+            If the file system makes no links. Nothing is left behind then, or after any other error.
+        """
+        made = [place for place in (layout.hidden, layout.root) if not place.exists()]
+        layout.hidden.mkdir(parents=True, exist_ok=True)
+        try:
+            work = cls(layout)
+            try:
+                work._fill(number, empty=empty)
+            except BaseException:
+                work.remove()
+                raise
+        except BaseException:
+            for place in made:
+                with contextlib.suppress(OSError):  # another session may have begun in it
+                    place.rmdir()
+            raise
+        return work
+
+    def _fill(self, number: int | None, *, empty: bool) -> None:
+        self.folder.mkdir()
+        probe = self.folder / "probe"
+        trees.symlink("probe", probe)
+        probe.unlink()
+        trees.link(self._layout.lock_of(self.folder), probe)
+        probe.unlink()
+        if number == 0:  # nobody keeps it as it is: our own links do
+            self.base = self.folder / "base"
+            self._layout.plain_tree(self.base)
+        elif number is not None:
+            self.base = self._layout.version(number)
+        if empty or self.base is None:
+            self.tree.mkdir()
+        else:
+            trees.link_tree(self.base, self.tree)
+
+    def finish(self) -> bool:
+        """Make the tree ready to be a version, on disk; return whether it is another than the base.
+
+        Raises
+        ------
+        InvalidInput
+            If nothing in it says that it is a Zarr group.
+        """
+        trees.remove_partial(self.tree)
+        found = documents.read(self.tree)
+        if found is None or documents.is_array(found):
+            message = f"{self._layout.root}: no Zarr group was written; a data set is one, with a zarr.json"
+            raise InvalidInput(message)
+        documents.consolidate(self.tree)
+        return self._flushed(self.tree, self.base)
+
+    def _flushed(self, tree: Path, base: Path | None) -> bool:
+        now = trees.inventory(tree)
+        names = trees.changed(trees.inventory(base), now)
+        if names:
+            trees.flush(tree, names & now.keys())
+        return bool(names)
+
+    def on(self, current: int | None) -> Path:
+        """Return the tree that is to follow the version ``current``: ours, or both put together; lock held.
+
+        Raises
+        ------
+        DatasetConflict
+            If both changed the same.
+        PathNotFound
+            If the data set was removed meanwhile.
+        """
+        if current is None:
+            if self.base is None:
+                return self.tree
+            message = f"{self._layout.root}: the data set was removed meanwhile; roll back"
+            raise PathNotFound(message, path=str(self._layout.root))
+        theirs = self._layout.version(current)
+        if theirs == self.base or not trees.changed(trees.inventory(self.base), trees.inventory(theirs)):
+            return self.tree
+        merged = self.folder / "merged"
+        trees.remove_tree(merged)
+        merge = merging.Merge(self._layout.root, self.base, self.tree, theirs)
+        trees.link_tree(theirs, merged)
+        merge.into(merged)
+        self._flushed(merged, theirs)
+        return merged
+
+    def remove(self) -> None:
+        """Forget everything; what cannot be removed now is cleared with the trees of dead sessions."""
+        with contextlib.suppress(OSError):
+            if self.folder.exists():
+                self._layout.bury(self.folder)
+            os.unlink(self._layout.lock_of(self.folder))
+        self._hold.release()
+        with contextlib.suppress(OSError):
+            self._layout.clear_dead()
