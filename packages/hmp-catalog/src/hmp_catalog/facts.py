@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from hmp_catalog.plain import number, period_text, plain, real, text, whole, word
+from hmp_catalog.plain import label, number, period_text, plain, real, text, whole, word
 from hmp_core.errors import InvalidInput
 
 #: Where a metric is measured unless told otherwise, and the zone of a parameter that has none.
@@ -53,7 +53,7 @@ def parameter_facts(name: str, value: Any, *, unit: str | None = None, zone: str
         "zone": word(zone, f"zone of parameter {name}"),
         "type": kind,
         "value": kept,
-        "unit": text(unit, f"unit of parameter {name}"),
+        "unit": None if unit is None else word(unit, f"unit of parameter {name}"),
     }
 
 
@@ -101,7 +101,7 @@ def metric_facts(
     return {
         "name": word(name, "the name of a metric"),
         "station": word(station, f"station of {where}"),
-        "variable": "" if isinstance(variable, str) and not variable else word(variable, f"variable of {where}"),
+        "variable": label(variable, f"variable of {where}"),
         "value": plain(real(value, where)),
         "n_samples": whole(n_samples, f"n_samples of {where}"),
         "period": list(period_text(period, f"period of {where}") or (None, None)),

@@ -75,7 +75,8 @@ class RunGeography:
             message = f"geographic metadata {name} is a {type(value).__name__}; expected a number, text or a bool"
             raise InvalidInput(message)
         kind = next(k for k, t in (("bool", bool), ("int", int), ("double", float), ("string", str)) if type(kept) is t)
-        self._metadata[name] = {"key": name, "value": kept, "type": kind, "unit": text(unit, f"unit of {name}")}
+        unit = None if unit is None else word(unit, f"unit of {name}")
+        self._metadata[name] = {"key": name, "value": kept, "type": kind, "unit": unit}
 
     def feature(self, name: str, features: Any, crs: Any = None) -> None:
         """Keep a layer of features; see `Recorder.geographic_feature`."""

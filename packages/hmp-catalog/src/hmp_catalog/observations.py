@@ -248,14 +248,18 @@ def _table(station: str, variable: str, series: Any, unit: str, quality: Any) ->
         message = f"{variable} at {station}: a series without values; nothing to add"
         raise InvalidInput(message)
     if quality is None or isinstance(quality, str):
-        words = pa.repeat(pa.scalar(text(quality, "quality"), pa.string()), table.num_rows)
+        words = pa.repeat(pa.scalar(_quality(quality, "quality"), pa.string()), table.num_rows)
     else:
-        given = [text(one, f"quality[{n}]") for n, one in enumerate(quality)]
+        given = [_quality(one, f"quality[{n}]") for n, one in enumerate(quality)]
         if len(given) != table.num_rows:
             message = f"{variable} at {station}: {len(given)} words of quality for {table.num_rows} values"
             raise InvalidInput(message)
         words = pa.array(given, pa.string())
     return table.append_column("quality", words)
+
+
+def _quality(said: Any, where: str) -> str | None:
+    return None if said is None else word(said, where)
 
 
 def _parquet(table: pa.Table, station: str, variable: str) -> bytes:

@@ -186,6 +186,17 @@ def word(value: Any, where: str, *, most: int | None = LONGEST_NAME) -> str:
     raise InvalidInput(message)
 
 
+def label(value: Any, where: str) -> str:
+    """Return a name that may be empty where there is none, as a unit; see `word`.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not text, longer than a name, or cannot be kept.
+    """
+    return value if isinstance(value, str) and not value else word(value, where)
+
+
 def whole(value: Any, where: str) -> int | None:
     """Return a whole number of 64 bits, or None.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import queries
 from hmp_catalog.facts import ENDS
-from hmp_catalog.plain import digest, mapping, plain, printable, real, uuid_text, whole, word
+from hmp_catalog.plain import LONGEST_NAME, digest, mapping, plain, printable, real, uuid_text, whole, word
 from hmp_core.errors import BusyError, HmpError, InvalidInput, NotFound, NotWritable, SealedError
 from hmp_core.identity import uuid7
 from hmp_core.locks import this_process
@@ -149,14 +149,16 @@ class CalibrationSession:
         if status not in STATUSES:
             message = f"status is {status!r}, expected one of {', '.join(STATUSES)}"
             raise InvalidInput(message)
-        kept = plain(mapping(parameters, "parameters"), "parameters")
+        kept = _named(plain(mapping(parameters, "parameters"), "parameters"), "a parameter")
         said = {
             "trial_id": str(uuid7()),
             "iteration": self._count + 1,
             "parameters": kept,
             "params_hash": digest(kept),
             "objective": plain(real(objective, "objective")),
-            "metrics": plain({k: real(v, f"metric {k}") for k, v in mapping(metrics, "metrics").items()}),
+            "metrics": _named(
+                plain({k: real(v, f"metric {k}") for k, v in mapping(metrics, "metrics").items()}), "a metric"
+            ),
             "status": status,
             "sim_id": uuid_text(sim_id, "sim_id"),
         }
@@ -312,3 +314,11 @@ class CalibrationSession:
             except (HmpError, OSError) as second:
                 # what went wrong first is what the user must see
                 error.add_note(f"calibration session {self.session_id} could not be ended either: {second}")
+
+
+def _named(kept: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return what is kept by names that are names: there are twenty in each of a hundred thousand trials."""
+    for name in kept:
+        if len(name) > LONGEST_NAME or not name or name.isspace():
+            word(name, f"the name of {what}")
+    return kept

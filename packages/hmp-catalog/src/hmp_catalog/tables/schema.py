@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hmp_catalog.plain import word
 from hmp_core.errors import CorruptError, InvalidInput, SchemaTooNewError
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def as_table(given: Any, of: str) -> pa.Table:
         if not names or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
             message = f"table {of}: columns {names}: each needs a name of its own"
             raise InvalidInput(message)
+        names = [word(name, f"a column of table {of}") for name in names]
         columns = [_plain(table.column(name), name, of) for name in names]
     except (pa.ArrowException, TypeError, ValueError) as error:
         if isinstance(error, InvalidInput):

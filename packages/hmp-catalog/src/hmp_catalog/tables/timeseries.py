@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.fields.times import instants
+from hmp_catalog.plain import label, word
 from hmp_catalog.tables import schema
 from hmp_core.errors import InvalidInput
 
@@ -48,17 +49,15 @@ def timeseries_table(variable: str, series: Any, *, station: str = "", unit: str
     """
     import pyarrow as pa
 
-    for what, text in (("variable", variable), ("station", station), ("unit", unit)):
-        if not isinstance(text, str) or (what == "variable" and not text):
-            message = f"{what} of a time series: {text!r}; expected text"
-            raise InvalidInput(message)
+    variable = word(variable, "variable of a time series")
+    station, unit = label(station, f"station of {variable}"), label(unit, f"unit of {variable}")
     of = f"{variable} at {station}" if station else variable
     given_times, given_values, said = _parts(series, of)
     times, values = instants(given_times, of=of), _numbers(given_values, of)
     if times.shape != values.shape:
         message = f"{of}: {times.size} times and values of shape {values.shape}; expected one value for each time"
         raise InvalidInput(message)
-    constants = {"variable": variable, "station": station, "unit": unit or said}
+    constants = {"variable": variable, "station": station, "unit": label(unit or said, f"unit of {of}")}
     columns = {name: pa.repeat(pa.scalar(text, pa.string()), times.size) for name, text in constants.items()}
     columns |= {"time": pa.array(times), "value": pa.array(values, from_pandas=False)}
     return pa.table([columns[field.name] for field in timeseries_schema()], schema=timeseries_schema())
