@@ -21,10 +21,37 @@ from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.layout import catalog_path, init_project, init_workspace
 
 #: Programs that tests run as processes of their own: no modules to look for tests or examples in.
-collect_ignore_glob = ["killed*.py"]
+collect_ignore_glob = ["killed*.py", "plugin/*.py"]
+
+# packages of somebody else, as if they were installed
+PLUGIN = Path(__file__).with_name("plugin")
+sys.path.append(str(PLUGIN))
+
+#: What other processes do before they run the code of a test.
+BEFORE: list[str] = []
 
 #: What the fold keeps for itself, and when a migration was applied.
 BOOKKEEPING = ("_hmp_", "schema_migrations")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    what = "what opens the databases of the catalogs; those of the programs that are killed keep hmp's own"
+    parser.addoption("--backend", choices=["duckdb", "cold"], default="duckdb", help=what)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--backend", "duckdb") == "cold":
+        import standing_in
+
+        standing_in.everywhere()
+        BEFORE[:] = [f"import sys; sys.path.append({str(PLUGIN)!r})", "import standing_in; standing_in.everywhere()"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if BEFORE:
+        from cold_backend import told
+
+        terminalreporter.write_line(f"cold backend: {told['leases']} leases, {told['statements']} statements")
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +124,7 @@ def record() -> Callable[..., hmp_catalog.Run]:
 
 
 def _command(code: str, *arguments: Any) -> list[str]:
-    return [sys.executable, "-c", dedent(code), *map(str, arguments)]
+    return [sys.executable, "-c", "\n".join([*BEFORE, dedent(code)]), *map(str, arguments)]
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +164,9 @@ def hmp() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the ``hmp`` command in a process of its own."""
 
     def run(*words: Any, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hmp_core.cli.main", *map(str, words)]
+        main = "import sys; from hmp_core.cli.main import main; sys.exit(main())"
+        command = [sys.executable, *(["-c", "; ".join([*BEFORE, main])] if BEFORE else ["-m", "hmp_core.cli.main"])]
+        command += map(str, words)
         env = os.environ | environment
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
 
