@@ -86,6 +86,8 @@ def test_a_sibling_project_and_a_registered_workspace_are_asked(workspace: Works
 def test_a_workspace_that_is_gone_is_named_not_hidden(workspace: Workspace, tmp_path: Path) -> None:
     entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
     hmp.init(tmp_path / "unmounted").close()
+    with hmp.index() as machine:
+        assert len(machine.workspaces()) == 2
     shutil.move(tmp_path / "unmounted", tmp_path / "away")
     skipped = entry.used_by().skipped
     assert list(skipped) == [str(tmp_path / "unmounted")]

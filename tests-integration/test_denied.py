@@ -6,7 +6,6 @@ the workspace they are tried on in `worlds`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
+from hmp_core.arrivals import announce, waiting
 from hmp_core.auth import LocalAuthBackend, PolicyAuthBackend
 from hmp_core.cli.main import main
 from hmp_core.errors import AccessDenied
+from hmp_core.layout import init_workspace
 from hmp_core.testing.traces import differences
-from hydromodpy.workspace import register
 from verbs import (
     CLASSES,
     COMMANDS,
@@ -145,15 +145,18 @@ def test_command(trial: Trial, command: str, capsys: pytest.CaptureFixture[str])
     assert f"{USER} may not" in told.out + told.err
 
 
-def test_what_only_tells_the_index_is_refused_there(trial: Trial, caplog: pytest.LogCaptureFixture) -> None:
-    """A workspace is as good without its line in the index: the refusal is logged and on record."""
+@pytest.mark.parametrize("_trial", ["no writes"], indirect=True)
+def test_a_workspace_that_arrived_waits_for_who_may_list_it(trial: Trial, tmp_path: Path) -> None:
+    """Who may only read is told that it is missing from the answer; nothing is refused, and nothing is lost."""
+    new = init_workspace(tmp_path / "arrived").path
+    announce(new)
     on_record = len(trial.world.refused())
-    with caplog.at_level(logging.WARNING):
-        register(trial.world.workspace)
-    assert "was not registered" in caplog.text
-    assert trial.unchanged() == []
-    if trial.granted:
-        assert len(trial.world.refused()) > on_record
+    trial.world.index.find()
+    assert (new, "pending") in [(one.path, one.status) for one in trial.world.index.notice.skipped]
+    assert len(trial.world.refused()) == on_record
+    (word,) = waiting(trial.world.state)
+    word.file.unlink()
+    trial.look()
 
 
 @pytest.mark.parametrize("_trial", ["no writes"], indirect=True)

@@ -100,6 +100,7 @@ INDEX: dict[str, Line] = {
     "GlobalIndex.prune": (W_INDEX, lambda w: w.index.prune()),
     "GlobalIndex.prune: only said": (R_INDEX, lambda w: w.index.prune(dry_run=True)),
     "GlobalIndex.rebuild": (W_INDEX, lambda w: w.index.rebuild()),
+    "GlobalIndex.rebuild: below a folder": (W_INDEX, lambda w: w.index.rebuild([w.workspace], below=w.workspace)),
 }
 
 CACHE: dict[str, Line] = {
@@ -494,7 +495,6 @@ PURE: dict[str, str] = {
     "migrate": "is told whom to ask by its callers, the doors among them",
     "require_current": "is given a lease that was asked for",
     "create_database": "makes the file under a name of its own, for callers that have asked",
-    "register": "tells the index if it may; a refusal is logged and on record, and the workspace is as good",
 }
 
 

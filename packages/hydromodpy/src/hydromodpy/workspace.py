@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from hmp_core.databases import Database
-from hmp_core.errors import HmpError, PathTaken
+from hmp_core.errors import PathTaken
 from hmp_core.layout import (
     PROJECT_MARKER,
     WORKSPACE_MARKER,
@@ -30,13 +28,9 @@ if TYPE_CHECKING:
     from hmp_cache import InputsNamespace
     from hmp_catalog import SimulationCatalog
 
-_log = logging.getLogger(__name__)
-
-_OFF = {"0", "false", "no", "off"}
-
 
 def init(path: str | Path | UPath, *, name: str | None = None, force: bool = False) -> Workspace:
-    """Make ``path`` a workspace with its input cache, and tell the machine index of it.
+    """Make ``path`` a workspace with its input cache; the machine index hears of it, as of any that is worked in.
 
     Parameters
     ----------
@@ -69,9 +63,8 @@ def init(path: str | Path | UPath, *, name: str | None = None, force: bool = Fal
     action: Literal["read", "write"] = "read" if there else "write"
     Database("cache", cache_path(here)).authorize(action, what="open it" if there else "make the workspace")
     root = init_workspace(path, name=name)
-    register(root.path)
     workspace = Workspace(root.path)
-    workspace.data.close()
+    workspace.data.close()  # the door of the cache makes its database, and leaves word for the machine index
     return Workspace(root.path)
 
 
@@ -90,22 +83,6 @@ def _require_free(folder: Path) -> None:
 def _is_whole(home: Path, marker: str, *folders: str) -> bool:
     """Return whether nothing would be made by making it."""
     return (home / marker).is_file() and all((home / folder).is_dir() for folder in folders)
-
-
-def register(path: Path) -> None:
-    """Tell the machine index of a workspace, unless ``HMP_AUTO_REGISTER_WORKSPACE`` is 0.
-
-    The index is a convenience: when it cannot be had now, the workspace is as good, and the log says so.
-    """
-    if os.environ.get("HMP_AUTO_REGISTER_WORKSPACE", "1").lower() in _OFF:
-        return
-    from hmp_index.door import index
-
-    try:
-        with index(timeout=2.0) as machine:
-            machine.register(path)
-    except HmpError as error:
-        _log.warning("%s was not registered in the machine index: %s", path, error)
 
 
 class Workspace:
