@@ -29,7 +29,8 @@ from hmp_catalog.tables import TableSet, TableWriter
 from hmp_catalog.writes import LowLevelWriter
 from hmp_core.events import EventStore
 from hmp_core.migrations.runner import apply_migrations
-from hydromodpy import bridge, lineage
+from hydromodpy import bridge, lineage, origins
+from hydromodpy.consumers import Asker
 from worlds import World
 
 #: The classes whose verbs are tried, and the modules whose functions are.
@@ -64,6 +65,7 @@ MODULES = (
     "hydromodpy",
     "hydromodpy.bridge",
     "hydromodpy.lineage",
+    "hydromodpy.origins",
     "hydromodpy.workspace",
     "hydromodpy.core.migrations.runner",
 )
@@ -414,10 +416,15 @@ UMBRELLA: dict[str, Line] = {
     "input_entries": (BOTH, lambda w: bridge.input_entries(w.run())),
     "used_by": (R_CACHE, lambda w: bridge.used_by(w.entry)),
     "uses": (R_CACHE, lambda w: bridge.uses(w.workspace, {w.entry.sha256}, w.auth)),
-    "is_kept": (R_CACHE, lambda w: bridge.is_kept(w.data, w.entry.sha256)),
-    "stale": (BOTH, lambda w: bridge.stale(w.project)),
+    "inputs_of": (BOTH, lambda w: bridge.inputs_of(w.catalog)),
+    "uses_of": (R_CACHE, lambda w: bridge.uses_of([w.entry], Asker(w.workspace, w.auth))),
+    "stale": (BOTH, lambda w: bridge.stale([w.project])),
+    "upstream": (BOTH, lambda w: origins.upstream(w.run())),
+    "versions_of": (R_CACHE, lambda w: origins.versions_of(w.workspace, w.run().input_entries(), w.auth)),
+    "trace": (R_CACHE, lambda w: origins.trace(w.workspace, {str(w.entry.artifact_id)}, w.auth)),
     "of_run": (BOTH, lambda w: lineage.of_run(w.found())),
     "of_entry": (R_CACHE, lambda w: lineage.of_entry(w.entry, w.data)),
+    "of_file": (R_CACHE, lambda w: lineage.of_file(w.workspace / "data" / "dem.txt", w.workspace, w.auth)),
     "apply_migrations": (R_CATALOG, lambda w: apply_migrations(w.project / "catalog.duckdb", FOLD.migrations)),
     "apply_migrations: a new database": (
         W_CATALOG,
