@@ -131,9 +131,18 @@ class Run:
 
     @property
     def provenance(self) -> pa.Table:
-        """What it consumed, a row per input: entry, version, hash, source, path."""
+        """What it consumed, a row per input: entry, version, hash, source, path.
+
+        Raises
+        ------
+        SimulationNotFound
+            If it was purged: that it consumed nothing would not be true.
+        """
         with self._catalog.reading() as backend:
-            return queries.provenance(backend, self.sim_id)
+            found = queries.provenance(backend, self.sim_id)
+            if not found.num_rows:
+                columns.facts(backend, [self.sim_id])
+            return found
 
     def _ask(self, question: Any) -> Any:
         with self._catalog.reading() as backend:
