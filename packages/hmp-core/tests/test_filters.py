@@ -9,7 +9,7 @@ import pytest
 
 from hmp_core.backends import DuckDBBackend
 from hmp_core.errors import InvalidInput, UnknownFilter
-from hmp_core.filters import OPERATORS, Bound, where
+from hmp_core.filters import OPERATORS, Bound, compare, during, where, within
 
 COLUMNS = {"solver": "t.solver", "nse": "t.nse", "nse_gt": "t.odd"}
 
@@ -86,3 +86,37 @@ def test_values_are_never_part_of_the_text() -> None:
     conditions = where({"solver": "'; DROP TABLE runs; --", "nse": [1, "2"]}, COLUMNS, bound)
     assert conditions == ["t.solver = $1", "t.nse IN ($2, $3)"]
     assert bound.values == ["'; DROP TABLE runs; --", 1, "2"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("=", "a", "(s.x IN ($1))"),
+        ("=", ["a", None], "(s.x IN ($1) OR s.x IS NULL)"),
+        ("=", [], "(FALSE)"),
+        ("=", None, "s.x IS NULL"),
+        ("<>", "a", "NOT coalesce((s.x IN ($1)), FALSE)"),
+        ("<>", ["a", None], "NOT coalesce((s.x IN ($1) OR s.x IS NULL), FALSE)"),
+        ("<>", None, "s.x IS NOT NULL"),
+        (">", 3, "s.x > $1"),
+    ],
+)
+def test_what_is_missing_differs_from_any_value(operator: str, value: Any, expected: str) -> None:
+    assert compare("s.x", operator, value, Bound(), "x") == expected
+
+
+@pytest.mark.parametrize(("operator", "value"), [(">", None), (">=", [1, 2]), ("ILIKE", 3), ("ILIKE", None)])
+def test_one_value_is_compared_with_one(operator: str, value: Any) -> None:
+    with pytest.raises(InvalidInput, match="x"):
+        compare("s.x", operator, value, Bound(), "x")
+
+
+@pytest.mark.parametrize("box", [(), (1, 2, 3), (3, 0, 1, 1), (0, 3, 1, 1)])
+def test_a_box_that_is_none_is_refused(box: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidInput, match="xmin"):
+        within(box, Bound())
+
+
+def test_a_period_may_be_open_at_either_end() -> None:
+    assert len(during(None, None, Bound())) == 1
+    assert len(during("2001-01-01", None, Bound(), covers=True)) == 3

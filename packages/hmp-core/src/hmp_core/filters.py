@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hmp_core.errors import InvalidInput, UnknownFilter
 
 OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "ne": "<>", "like": "ILIKE"}
+
+_SIDES = 4
 
 
 class Bound:
@@ -59,6 +61,65 @@ def _any_of(expression: str, operator: str, values: list[Any], bound: Bound) -> 
     parts = [f"{expression} NOT IN ({marks})"] if marks else []
     parts += [f"{expression} IS NOT NULL"] if None in values else []
     return " AND ".join(parts) or "TRUE"
+
+
+def compare(expression: str, operator: str, value: Any, bound: Bound, key: str) -> str:
+    """Return a condition that also answers for what is missing: it differs from any value.
+
+    Raises
+    ------
+    InvalidInput
+        For a list or None where one value is compared, and for a pattern that is no text.
+    """
+    several = isinstance(value, (list, tuple, set, frozenset))
+    if operator not in {"=", "<>"} and (value is None or several):
+        message = f"{key} is compared with one value, not with {'None' if value is None else 'several'}"
+        raise InvalidInput(message)
+    if operator == "ILIKE" and not isinstance(value, str):
+        message = f"{key}: a pattern is text, as 'base%'; numbers and times are compared with _gt, _lt, ..."
+        raise InvalidInput(message)
+    if value is None or operator not in {"=", "<>"}:
+        return condition(expression, operator, value, bound)
+    values = [one for one in (value if several else [value]) if one is not None]
+    tests = [condition(expression, "=", values, bound)] if values else []
+    if several and None in value:
+        tests.append(f"{expression} IS NULL")
+    found = " OR ".join(tests) or "FALSE"
+    return f"({found})" if operator == "=" else f"NOT coalesce(({found}), FALSE)"
+
+
+def during(first: Any, last: Any, bound: Bound, *, covers: bool = False) -> list[str]:
+    """Return that the period of a row ``s`` overlaps the one asked for, or covers the whole of it.
+
+    Of a row whose end was not said only what is before its beginning is known to be outside.
+
+    Parameters
+    ----------
+    first, last
+        Times in UTC without a zone; None leaves that end open.
+    """
+    known = ["(s.period_start IS NOT NULL OR s.period_end IS NOT NULL)"]
+    known += [] if first is None else [f"coalesce(s.period_end >= {bound.add(first)}, TRUE)"]
+    known += [] if last is None else [f"coalesce(s.period_start <= {bound.add(last)}, TRUE)"]
+    if covers:
+        known += [] if first is None else [f"s.period_start <= {bound.add(first)}"]
+        known += [] if last is None else [f"s.period_end >= {bound.add(last)}"]
+    return known
+
+
+def within(box: Sequence[float], bound: Bound) -> list[str]:
+    """Return that the extent of a row ``s`` has a point in common with (xmin, ymin, xmax, ymax), its own coordinates.
+
+    Raises
+    ------
+    InvalidInput
+        If the box is none.
+    """
+    if len(box) != _SIDES or box[0] > box[2] or box[1] > box[3]:
+        message = f"bbox is {tuple(box)!r}, expected (xmin, ymin, xmax, ymax)"
+        raise InvalidInput(message)
+    pairs = (("xmax", ">=", 0), ("ymax", ">=", 1), ("xmin", "<=", 2), ("ymin", "<=", 3))
+    return [f"s.bbox_{side} {sign} {bound.add(box[n])}" for side, sign, n in pairs]
 
 
 def where(filters: Mapping[str, Any], columns: Mapping[str, str], bound: Bound) -> list[str]:
