@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hmp_catalog import manifest, naming, queries, refs, reuse
+from hmp_catalog import naming, queries, refs, reuse
 from hmp_catalog.audit import AuditTrail
 from hmp_catalog.calibration import CalibrationSession
 from hmp_catalog.fold import FOLD
@@ -20,7 +21,7 @@ from hmp_catalog.hints import hint
 from hmp_catalog.lifecycle import Lifecycle
 from hmp_catalog.observations import Observations
 from hmp_catalog.plain import real, word
-from hmp_catalog.rebuilding import rebuild_catalog
+from hmp_catalog.rebuilding import has_history, rebuild_store
 from hmp_catalog.recorder import Recorder
 from hmp_catalog.run import Run
 from hmp_catalog.stations import Stations
@@ -30,7 +31,7 @@ from hmp_catalog.workflow import Workflow, steps_of, workflow_runs
 from hmp_catalog.writes import LowLevelWriter, verb
 from hmp_core.arrivals import announce
 from hmp_core.databases import Database
-from hmp_core.errors import DatabaseNotFound, MigrationPending, NotWritable
+from hmp_core.errors import DatabaseNotFound, MigrationPending
 from hmp_core.events import EventStore
 from hmp_core.layout import anchor, catalog_path
 from hmp_core.locks import DEFAULT_TIMEOUT
@@ -101,11 +102,11 @@ class SimulationCatalog:
             self._arrive(read_only=read_only)
             return
         if not create or read_only:
-            remedy = "`hmp catalog rebuild` makes it from the runs" if self._has_history() else "pass create=True"
+            remedy = "`hmp catalog rebuild` makes it from the runs" if has_history(self._store) else "pass create=True"
             message = f"{self.path} has no catalog.duckdb; {remedy}"
             raise DatabaseNotFound(message, path=str(self._store.path))
-        if self._has_history():
-            self._rebuild()
+        if has_history(self._store):
+            rebuild_store(self._store, auth=self.auth, timeout=self._timeout)
         else:
             self._store.prepare_schema()
         self._arrive(read_only=read_only)
@@ -122,15 +123,10 @@ class SimulationCatalog:
         with self._store.reading():
             pass
 
-    def _has_history(self) -> bool:
-        return any(manifest.sealed_folders(self.path)) or bool(
-            [*self._store.files.packed(), *self._store.files.segments()]
-        )
-
     def __reduce__(self) -> tuple[Any, ...]:
         # a worker of joblib or dask opens the catalog for itself: locks and leases do not travel
-        store = self._store
-        return _reopened, (str(self.path), store.read_only, self.auth, self._timeout, store.backend_factory)
+        about: dict[str, Any] = {"auth": self.auth, "timeout": self._timeout, "read_only": self._store.read_only}
+        return functools.partial(SimulationCatalog, backend=self._store.backend_factory, **about), (str(self.path),)
 
     def __repr__(self) -> str:
         return f"<SimulationCatalog {self.path.name}: {self._store.path}>"
@@ -653,12 +649,7 @@ class SimulationCatalog:
         NotWritable
             If the catalog was opened read-only.
         """
-        _refuse_read_only(self._store)
-        return self._rebuild()
-
-    def _rebuild(self) -> Notice:
-        backend = self._store.backend_factory
-        return rebuild_catalog(self.path, auth=self.auth, timeout=self._timeout, backend=backend)
+        return rebuild_store(self._store, auth=self.auth, timeout=self._timeout)
 
     def close(self) -> None:
         """Fold what is pending if nobody else is at it, and give everything back."""
@@ -669,19 +660,3 @@ class SimulationCatalog:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _refuse_read_only(store: EventStore) -> None:
-    if store.read_only:
-        message = f"{store.path} was opened read-only"
-        raise NotWritable(message, path=str(store.path))
-
-
-def _reopened(
-    path: str,
-    read_only: bool,  # noqa: FBT001
-    auth: AuthBackend | None,
-    timeout: float,
-    backend: BackendFactory,
-) -> SimulationCatalog:
-    return SimulationCatalog(path, read_only=read_only, auth=auth, timeout=timeout, backend=backend)
