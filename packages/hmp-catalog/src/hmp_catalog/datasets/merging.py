@@ -1,6 +1,6 @@
 """Two sessions on one base, put together: what one changed is taken from it, what both changed cell by cell.
 
-A file was changed if it is another one than in the base (device and inode), so that nothing is read of what nobody
+A file was changed if it is another one than in the base (its inode), so that nothing is read of what nobody
 touched. Nothing here decides by time, or by who came first: where both changed the same, `DatasetConflict` is raised.
 """
 

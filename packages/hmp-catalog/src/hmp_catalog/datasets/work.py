@@ -81,7 +81,6 @@ class Work:
         InvalidInput
             If nothing in it says that it is a Zarr group.
         """
-        trees.remove_partial(self.tree)
         found = documents.read(self.tree)
         if found is None or documents.is_array(found):
             message = f"{self._layout.root}: no Zarr group was written; a data set is one, with a zarr.json"
@@ -91,6 +90,9 @@ class Work:
 
     def _flushed(self, tree: Path, base: Path | None) -> bool:
         now = trees.inventory(tree)
+        for name in trees.partial(now):
+            os.unlink(tree / name)
+            del now[name]
         names = trees.changed(trees.inventory(base), now)
         if names:
             trees.flush(tree, names & now.keys())
