@@ -53,7 +53,7 @@ def listed(machine, make_sim):
 
 
 def store(book, listed):
-    return book.store(listed, look_around(listed, book.state(), Reader(AUTH)))
+    return book.store(listed, *look_around(listed, book.state(), Reader(AUTH)))
 
 
 def simulations(book):
@@ -106,7 +106,7 @@ def test_a_snapshot_of_another_form_is_not_current(book, listed):
 
 def test_a_store_that_fails_changes_nothing(book, listed, machine, make_sim):
     before = store(book, listed)
-    found = look_around(listed, before, Reader(AUTH), only_stale=False)
+    [found] = look_around(listed, before, Reader(AUTH), only_stale=False)
     place, reading = found.readings[0]
     broken = reading.snapshot.rows.replace('"sim_id": "', '"sim_id": "no id ')
     found.readings[0] = (place, replace(reading, snapshot=replace(reading.snapshot, rows=broken)))

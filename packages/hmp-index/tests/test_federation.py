@@ -163,7 +163,7 @@ def test_a_damaged_catalog_is_corrupt_and_left_as_it_is(base, harm):
 def test_a_damaged_catalog_is_not_looked_into_again(base):
     corrupt_garbage(catalog_path(base))
     reader = Reader.installed(AUTH)
-    assert reader.read(seen(base), PLACE).mark == reader.marked(seen(base).mark) != ""
+    assert reader.read(seen(base), PLACE).mark == reader.marking()(seen(base).mark) != ""
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_settled_reading_is_marked(logged, scope):
     scope.install()
     reader = Reader.installed(AUTH)
     reader.read(seen(logged), PLACE)
-    assert reader.read(seen(logged), PLACE).mark == reader.marked(seen(logged).mark)
+    assert reader.read(seen(logged), PLACE).mark == reader.marking()(seen(logged).mark)
 
 
 def test_what_is_recorded_while_we_fold_is_read_the_next_time(logged, scope):
@@ -261,19 +261,19 @@ def test_what_is_recorded_while_we_fold_is_read_the_next_time(logged, scope):
         first = reader.read(seen(logged), PLACE)
         assert (names(first), first.mark) == (["folded", "logged"], "")
         second = reader.read(seen(logged), PLACE)
-        assert (names(second), second.mark) == (["folded", "logged", "meanwhile"], reader.marked(seen(logged).mark))
+        assert (names(second), second.mark) == (["folded", "logged", "meanwhile"], reader.marking()(seen(logged).mark))
 
 
 @pytest.mark.parametrize("change", ["install", "upgrade", "fold"])
 def test_what_could_be_read_otherwise_now_is_marked_otherwise(logged, scope, monkeypatch, change):
     if change != "install":
         scope.install("1.0")
-    before = Reader.installed(AUTH).marked("m")
+    before = Reader.installed(AUTH).marking()("m")
     if change == "fold":
         monkeypatch.setenv("HMP_FOLD", "never")
     else:
         scope.install("2.0")
-    assert Reader.installed(AUTH).marked("m") != before
+    assert Reader.installed(AUTH).marking()("m") != before
 
 
 def test_an_older_catalog_is_told_by_its_columns_and_says_so(logged, scope):

@@ -31,13 +31,13 @@ def line_of(workspace):
 def around(lines, state=None, **options):
     """Return what a look around read, and the state it leads to."""
     state = state or State()
-    found = look_around(lines, state, READER, **options)
+    [found] = look_around(lines, state, READER, **options)
     return sorted(place.slug for place, _ in found.readings), settle(state, lines, found).state
 
 
 def differs(lines, state):
     """Return whether another look around finds anything to write."""
-    return settle(state, lines, look_around(lines, state, READER)).differs
+    return settle(state, lines, *look_around(lines, state, READER)).differs
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_busy_catalog_is_looked_into_again(two, held):
 
 def test_a_budget_of_nothing_reads_nothing(two):
     lines, _ = two
-    found = look_around(lines, State(), READER, budget=0.0)
+    [found] = look_around(lines, State(), READER, budget=0.0)
     assert (found.readings, len(found.late)) == ([], 4)
 
 

@@ -23,6 +23,12 @@ def line_of(workspace):
     return Listed(read_root(workspace, "workspace.toml").id, workspace, "aare", datetime(2026, 1, 1))
 
 
+def project_in(workspace):
+    """Return the only project of a workspace, as it is seen."""
+    [project] = look(line_of(workspace)).projects
+    return project
+
+
 def test_a_workspace_at_its_place_is_ok(aare):
     seen = look(line_of(aare))
     assert (seen.status, [project.slug for project in seen.projects]) == ("ok", ["base"])
@@ -42,7 +48,7 @@ def test_a_folder_with_only_a_catalog_is_a_project(aare):
 
 def test_a_workspace_without_projects_is_ok(aare):
     shutil.rmtree(aare / "projects")
-    assert (look(line_of(aare)).status, look(line_of(aare)).projects) == ("ok", [])
+    assert (look(line_of(aare)).status, list(look(line_of(aare)).projects)) == ("ok", [])
 
 
 def test_a_workspace_that_is_gone_is_unreachable(aare):
@@ -164,16 +170,28 @@ def test_a_project_without_catalog_may_have_traces(machine, trace):
 
 
 def test_a_project_carries_its_id_and_name(machine):
-    root = init_project(machine.workspace("aare"), "Upper Aare")
-    assert carried(root.path) == (root.id, "Upper Aare")
+    aare = machine.workspace("aare")
+    root = init_project(aare, "Upper Aare")
+    assert carried(project_in(aare)) == (root.id, "Upper Aare")
 
 
 @pytest.mark.parametrize("text", ["", "id =", 'id = "5f0c1e2a-9b1d-4c53-8f7e-0d3a6b2c4e11', 'id = "x"'])
 def test_a_damaged_marker_carries_nothing(machine, text):
-    project = init_project(machine.workspace("aare"), "base").path
-    (project / "project.toml").write_text(text)
-    assert carried(project) == (None, "base")
+    aare = machine.workspace("aare", "base")
+    (aare / "projects" / "base" / "project.toml").write_text(text)
+    assert carried(project_in(aare)) == (None, "base")
+
+
+def test_a_project_without_a_marker_is_known_by_its_folder(aare):
+    (aare / "projects" / "base" / "project.toml").unlink()
+    assert carried(project_in(aare)) == (None, "base")
+
+
+def test_nothing_is_said_of_a_project_that_went_while_it_was_looked_at(aare):
+    project = project_in(aare)
+    aare.rename(aare.with_name("elsewhere"))
+    assert carried(project) is None
 
 
 def test_ids_are_ids(machine):
-    assert isinstance(carried(init_project(machine.workspace("aare"), "base").path)[0], UUID)
+    assert isinstance(carried(project_in(machine.workspace("aare", "base")))[0], UUID)

@@ -189,7 +189,7 @@ class Book:
                 require_current(self._backend, [SCHEMA])
                 state = queries.state(self._backend)
                 rows = [replace(row, mark="") for row in state.projects]
-                return Settled(state, changed=rows, read=list(queries.simulations(self._backend).items()))
+                return Settled(state, state.workspaces, rows, read=list(queries.simulations(self._backend).items()))
         except (DatabaseNotFound, CorruptError, MigrationPending, SchemaIntegrityError):
             return None
 

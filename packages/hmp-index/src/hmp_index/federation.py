@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -89,9 +89,10 @@ class Reader:
             return None
         return loaded
 
-    def marked(self, mark: str) -> str:
-        """Return a mark that also changes when this reader could now read more than the one before."""
-        return f"{mark} {self.version}{' never' if folding_is_off() else ''}".rstrip()
+    def marking(self) -> Callable[[str], str]:
+        """Return what makes of a mark one that also changes when this reader could now read more than another did."""
+        suffix = f" {self.version}{' never' if folding_is_off() else ''}".rstrip()
+        return lambda mark: f"{mark}{suffix}" if mark else ""
 
     def read(self, seen: SeenProject, place: Place, timeout: float = PATIENCE) -> Reading:
         """Return what the catalog of a project says, or why it says nothing; never raises for what it finds."""
@@ -110,15 +111,15 @@ class Reader:
         except HmpError as error:
             status = _status(error)
             settled = status in {"corrupt", "schema_mismatch"}
-            return Reading(status, now, str(error), self.marked(seen.mark) if settled else "")
+            return Reading(status, now, str(error), self.marking()(seen.mark) if settled else "")
         except OSError as error:
             return Reading("unreachable", now, f"{seen.path} cannot be read: {error.strerror or error}")
 
     def _absent(self, seen: SeenProject, now: datetime) -> Reading:
         if not seen.has_traces:
-            return Reading("ok", now, mark=self.marked(seen.mark))
+            return Reading("ok", now, mark=self.marking()(seen.mark))
         detail = f"{seen.path} has no catalog.duckdb; `hmp catalog rebuild` makes it from the runs and the log"
-        return Reading("unreachable", now, detail, self.marked(seen.mark))
+        return Reading("unreachable", now, detail, self.marking()(seen.mark))
 
     def _read(self, seen: SeenProject, place: Place, now: datetime, timeout: float, fold: Fold | None) -> Reading:
         catalog = catalog_path(seen.path)
@@ -131,7 +132,7 @@ class Reader:
         if unread and fold is None:
             lack = "hmp-catalog is not installed" if self.fold is None else "an older catalog is not folded"
         detail = "; ".join([*([lack] if lack else []), *odd])
-        marked = self.marked(before) if settled else ""
+        marked = self.marking()(before) if settled else ""
         return Reading("ok", now, detail, marked, unread, snapshot(place, facts, now))
 
     @contextlib.contextmanager

@@ -30,7 +30,7 @@ from hmp_index.enrolling import Enrolled, discard, newcomers, not_yet, settle_mo
 from hmp_index.federation import Reader
 from hmp_index.fold import WorkspaceRow
 from hmp_index.records import Notice, Project, Skipped
-from hmp_index.refresh import Found, State, look_around, settle, tell
+from hmp_index.refresh import Found, Progress, State, look_around, settle, tell
 from hmp_index.roster import Listed
 from hmp_index.scanning import seek
 
@@ -164,12 +164,17 @@ class Keeper:
 
         return self._mended(work)
 
-    def view(self, *, only_stale: bool = True, budget: float | None = BUDGET) -> View:
+    def view(self, *, only_stale: bool = True, budget: float | None = BUDGET, progress: Progress | None = None) -> View:
         """Look around at everything and return what there is then; see `look`."""
-        return self._mended(lambda: self.look(only_stale=only_stale, budget=budget))
+        return self._mended(lambda: self.look(only_stale=only_stale, budget=budget, progress=progress))
 
     def look(
-        self, *, only_stale: bool = True, budget: float | None = BUDGET, only: Collection[UUID] | None = None
+        self,
+        *,
+        only_stale: bool = True,
+        budget: float | None = BUDGET,
+        only: Collection[UUID] | None = None,
+        progress: Progress | None = None,
     ) -> View:
         """Look around and write down what changed.
 
@@ -181,23 +186,32 @@ class Keeper:
             Seconds after which no further catalog is read; None reads all.
         only
             The workspaces to look at, of the others what is known counts; by default all.
+        progress
+            Called with a sentence about once a second while catalogs are read.
         """
         missing = self._welcome()
         listed, state = self.listed(), self._book.state()
         chosen = [line for line in listed if only is None or line.id in only]
         budget = 0.0 if self.read_only else budget
-        found = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget)
-        settled = settle(state, listed, found)
-        state = settled.state
-        if not self.read_only and (settled.differs or not only_stale):
-            listed, state = self._store(found)
+        parts = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget, progress=progress)
+        whole = Found(datetime.now(UTC).replace(tzinfo=None))
+        for found in parts:
+            whole.seen += found.seen
+            whole.lost += found.lost
+            whole.late += found.late
+            settled = settle(state, listed, found)
+            state = settled.state
+            if not self.read_only and (settled.differs or not only_stale):
+                listed, state = self._store(found)
         remarks, self._remarks = self._remarks, []
-        notice = tell(state, listed, found, remarks)
-        return View(listed, state, found, replace(notice, skipped=(*notice.skipped, *missing)))
+        notice = tell(state, listed, whole, remarks)
+        return View(listed, state, whole, replace(notice, skipped=(*notice.skipped, *missing)))
 
-    def found_again(self, *, only_stale: bool = True, budget: float | None = BUDGET) -> View:
+    def found_again(
+        self, *, only_stale: bool = True, budget: float | None = BUDGET, progress: Progress | None = None
+    ) -> View:
         """Look around, and for workspaces that are gone from their place also where they may have moved to."""
-        view = self.view(only_stale=only_stale, budget=budget)
+        view = self.view(only_stale=only_stale, budget=budget, progress=progress)
         lost = [seen.line for seen in view.found.seen if seen.gone]
         if not lost or not self._book.may_change():
             return view
@@ -227,10 +241,10 @@ class Keeper:
 
     # ── mending ──────────────────────────────────────────────────────────────────────────────────────
 
-    def rebuild(self) -> View:
+    def rebuild(self, progress: Progress | None = None) -> View:
         """Make the database anew from the list and the workspaces; snapshots of what is out of reach are kept."""
         self._book.begin_anew()
-        return self.view(only_stale=False, budget=None)
+        return self.view(only_stale=False, budget=None, progress=progress)
 
     def close(self) -> None:
         """Refuse every further use."""

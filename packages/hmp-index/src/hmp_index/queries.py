@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -50,17 +50,35 @@ def write(backend: CatalogBackend, settled: Settled, at: datetime) -> None:
     at
         When it was looked around (UTC, without a zone).
     """
-    one = {"project_id": "VARCHAR"}
-    _stage(backend, "staged_workspaces", fold.WORKSPACES, [_rows(settled.state.workspaces)])
-    _stage(backend, "staged_projects", fold.PROJECTS, [_rows(settled.changed)])
-    _stage(backend, "staged_gone", one, [_ids(settled.gone)])
-    _stage(backend, "staged_read", one, [_ids(identity for identity, _ in settled.read)])
-    _stage(backend, "staged_simulations", fold.SIMULATIONS, _batches(rows for _, rows in settled.read))
-    for name in _WRITING:
-        backend.execute(_SQL[name].sql)
+    if settled.forgotten or settled.gone:
+        _forget(backend, settled)
+    _stage(backend, "staged_seen", {"workspace_id": "VARCHAR"}, [_ids("workspace_id", settled.seen)])
+    _stage(backend, "staged_workspaces", fold.WORKSPACES, [_rows(settled.workspaces)])
+    _stage(backend, "staged_projects", fold.PROJECTS, [_rows(settled.projects)])
+    _run(backend, "mark_seen_workspaces", [at])
+    _run(backend, "merge_workspaces")
+    _run(backend, "merge_projects")
+    if settled.read:
+        read = _ids("project_id", (identity for identity, _ in settled.read))
+        _stage(backend, "staged_read", {"project_id": "VARCHAR"}, [read])
+        _stage(backend, "staged_simulations", fold.SIMULATIONS, _batches(rows for _, rows in settled.read))
+        _run(backend, "drop_simulations")
+        _run(backend, "merge_simulations")
     for name in _STAGED:
-        backend.execute(f"DROP TABLE {name}")
-    backend.execute(_SQL["merge_metadata"].sql, [at, fold.FORM])
+        backend.execute(f"DROP TABLE IF EXISTS {name}")
+    _run(backend, "merge_metadata", [at, fold.FORM])
+
+
+def _forget(backend: CatalogBackend, settled: Settled) -> None:
+    """Remove what is not listed any more, and projects that are gone."""
+    _stage(backend, "staged_forgotten", {"workspace_id": "VARCHAR"}, [_ids("workspace_id", settled.forgotten)])
+    _stage(backend, "staged_gone", {"project_id": "VARCHAR"}, [_ids("project_id", settled.gone)])
+    for name in ("forget_simulations", "forget_projects", "forget_workspaces"):
+        _run(backend, name)
+
+
+def _run(backend: CatalogBackend, name: str, values: Sequence[Any] = ()) -> None:
+    backend.execute(_SQL[name].sql, values)
 
 
 def _stage(backend: CatalogBackend, name: str, columns: Mapping[str, str], texts: Iterable[str]) -> None:
@@ -80,8 +98,8 @@ def _rows(rows: Iterable[WorkspaceRow | ProjectRow]) -> str:
     return fold.packed(row.as_dict() for row in rows)
 
 
-def _ids(ids: Iterable[UUID]) -> str:
-    return json.dumps([{"project_id": str(identity)} for identity in ids])
+def _ids(column: str, ids: Iterable[UUID]) -> str:
+    return json.dumps([{column: str(identity)} for identity in ids])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:
@@ -98,15 +116,14 @@ def _batches(texts: Iterable[str]) -> Iterator[str]:
 
 
 _BATCH = 50
-_STAGED = ("staged_workspaces", "staged_projects", "staged_gone", "staged_read", "staged_simulations")
-_WRITING = (
-    "forget_simulations",
-    "forget_projects",
-    "forget_workspaces",
-    "merge_workspaces",
-    "merge_projects",
-    "drop_simulations",
-    "merge_simulations",
+_STAGED = (
+    "staged_forgotten",
+    "staged_gone",
+    "staged_seen",
+    "staged_workspaces",
+    "staged_projects",
+    "staged_read",
+    "staged_simulations",
 )
 
 

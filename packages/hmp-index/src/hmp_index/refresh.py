@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,10 @@ from uuid import UUID
 from hmp_core.layout import PROJECT_MARKER
 from hmp_index.federation import PATIENCE, Reader
 from hmp_index.fold import Place, ProjectRow, Reading, WorkspaceRow, project_ids, project_row
+from hmp_index.hands import look_at_all
 from hmp_index.records import Notice, Skipped
 from hmp_index.roster import Listed
-from hmp_index.survey import SeenProject, SeenWorkspace, carried, look
+from hmp_index.survey import SeenProject, SeenWorkspace, carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,20 @@ class State:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A project that is to be read."""
+
+    project: SeenProject
+    place: Place
+    line: Listed
+    #: what is known of it by another id, which goes once it was read by its own
+    former: ProjectRow | None = None
+
+
 @dataclass(slots=True)
 class Found:
-    """What one look around found."""
+    """What one look around found, or a part of it."""
 
     at: datetime
     seen: list[SeenWorkspace] = field(default_factory=list)
@@ -49,6 +61,17 @@ class Found:
     late: list[tuple[Place, Listed]] = field(default_factory=list)
 
 
+#: Told, in a sentence, how far one is.
+Progress = Callable[[str], None]
+
+#: Seconds between two such sentences.
+_EVERY = 1.0
+
+#: How many projects are read before they are written down, and how large their text may grow, in characters: what was
+#: read is kept if the rest is interrupted, and memory does not grow with the machine.
+GROUP, GROUP_SIZE = 100, 32_000_000
+
+
 def look_around(
     listed: Sequence[Listed],
     state: State,
@@ -56,8 +79,11 @@ def look_around(
     *,
     only_stale: bool = True,
     budget: float | None = None,
-) -> Found:
-    """Return what changed in the listed workspaces since ``state``.
+    progress: Progress | None = None,
+) -> Iterator[Found]:
+    """Yield what changed in the listed workspaces since ``state``, a group of projects at a time.
+
+    The first part has what was seen by `stat`, in the others only further projects were read.
 
     Parameters
     ----------
@@ -65,66 +91,93 @@ def look_around(
         Leave alone the catalogs whose files are as they were.
     budget
         Seconds after which no further catalog is read; 0 reads none, None all of them.
+    progress
+        Called with a sentence about once a second while projects are read.
     """
-    found = Found(datetime.now(UTC).replace(tzinfo=None))
     deadline = None if budget is None else time.monotonic() + budget
-    known = state.by_workspace()
-    for line in listed:
-        seen = look(line)
-        found.seen.append(seen)
-        rows = known.get(line.id, [])
+    part = Found(datetime.now(UTC).replace(tzinfo=None))
+    marked, known = reader.marking(), state.by_workspace()
+    due: list[Due] = []
+    for seen in look_at_all(listed):
+        part.seen.append(seen)
+        rows = known.get(seen.line.id, [])
         if seen.status == "ok":
-            _look_into(seen, rows, reader, found, only_stale=only_stale and state.current, deadline=deadline)
+            due += _changed(seen, rows, part, marked=marked, only_stale=only_stale and state.current)
         else:
-            found.readings += [(row.place, _out_of_reach(seen.detail, found.at)) for row in rows]
-    return found
+            part.readings += [(row.place, _out_of_reach(seen.detail, part.at)) for row in rows]
+    yield from _read(part, due, reader, deadline=deadline, progress=progress)
 
 
-def _look_into(
-    seen: SeenWorkspace,
-    rows: Sequence[ProjectRow],
-    reader: Reader,
-    found: Found,
-    *,
-    only_stale: bool,
-    deadline: float | None,
-) -> None:
-    marks = {project.slug: reader.marked(project.mark) for project in seen.projects}
+def _read(
+    part: Found, due: Sequence[Due], reader: Reader, *, deadline: float | None, progress: Progress | None
+) -> Iterator[Found]:
+    """Yield the parts of a look around, of which one was begun."""
+    size, told = 0, 0.0
+    for number, one in enumerate(due, 1):
+        if progress is not None and time.monotonic() - told >= _EVERY:
+            told = time.monotonic()
+            progress(f"read {number - 1} of {len(due)} projects that changed")
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            part.late.append((one.place, one.line))
+            continue
+        reading = reader.read(one.project, one.place, PATIENCE if left is None else min(PATIENCE, left))
+        if one.former is None:
+            part.readings.append((one.place, reading))
+        elif reading.snapshot is None:
+            part.readings.append((one.former.place, replace(reading, mark="")))
+        else:
+            part.superseded.append(one.former.place.project_id)
+            part.readings.append((one.place, reading))
+        size += len(reading.snapshot.rows) if reading.snapshot is not None else 0
+        if number < len(due) and (len(part.readings) >= GROUP or size >= GROUP_SIZE):
+            yield part
+            part, size = Found(part.at), 0
+    yield part
+
+
+def _changed(
+    seen: SeenWorkspace, rows: Sequence[ProjectRow], part: Found, *, marked: Callable[[str], str], only_stale: bool
+) -> Iterator[Due]:
+    """Yield what is to be read of a workspace; note what is lost."""
+    marks = {project.slug: marked(project.mark) for project in seen.projects}
     present = {row.place.slug: row.mark for row in rows if row.place.slug in marks}
     if only_stale and present == marks and all(marks.values()) and len(rows) == len(marks):
         return
-    former = {row.place.project_id: row for row in rows}
-    places = dict(_places(seen))
-    for project in seen.projects:
-        place = places[project.slug]
-        known = former.get(place.project_id)
-        if only_stale and known is not None and known.place == place and known.mark == marks[project.slug] != "":
-            continue
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            found.late.append((place, seen.line))
-        else:
-            found.readings.append(
-                (place, reader.read(project, place, PATIENCE if left is None else min(PATIENCE, left)))
-            )
+    known = {row.place.project_id: row for row in rows}
+    places = _places(seen)
+    if places is None:
+        # it went while it was looked at: what is known of it stays
+        detail = f"{seen.line.path} went away while it was looked at"
+        part.readings += [(row.place, _out_of_reach(detail, part.at)) for row in rows]
+        return
     ids = {place.project_id for place in places.values()}
-    for row in (row for row in rows if row.place.project_id not in ids):
-        if row.place.slug in marks:
-            found.superseded.append(row.place.project_id)
-        else:
-            found.lost.append(row)
-            detail = (
-                f"{seen.line.path / 'projects' / row.place.slug} is not there any more; `hmp index prune` forgets it"
-            )
-            found.readings.append((row.place, _out_of_reach(detail, found.at)))
-
-
-def _places(seen: SeenWorkspace) -> Iterator[tuple[str, Place]]:
-    own = {project.slug: carried(project.path) for project in seen.projects}
-    ids = project_ids(seen.line.id, {slug: identity for slug, (identity, _) in own.items()})
+    former = {row.place.slug: row for row in rows if row.place.project_id not in ids}
     for project in seen.projects:
-        name = own[project.slug][1]
-        yield project.slug, Place(seen.line.id, ids[project.slug], project.slug, name, _made(project))
+        place, other = places[project.slug], former.pop(project.slug, None)
+        row = known.get(place.project_id)
+        if not (only_stale and row and row.place == place and row.mark == marks[project.slug] != ""):
+            yield Due(project, place, seen.line, other)
+        elif other is not None:
+            part.superseded.append(other.place.project_id)
+    for row in former.values():
+        where = seen.line.path / "projects" / row.place.slug
+        part.lost.append(row)
+        detail = f"{where} is not there any more; `hmp index prune` forgets it"
+        part.readings.append((row.place, _out_of_reach(detail, part.at)))
+
+
+def _places(seen: SeenWorkspace) -> dict[str, Place] | None:
+    """Return where the projects of a workspace stand in the index; None if one has gone since it was seen."""
+    own = {project.slug: carried(project) for project in seen.projects}
+    there = {slug: found for slug, found in own.items() if found is not None}
+    if len(there) != len(own):
+        return None
+    ids = project_ids(seen.line.id, {slug: identity for slug, (identity, _) in there.items()})
+    return {
+        project.slug: Place(seen.line.id, ids[project.slug], project.slug, there[project.slug][1], _made(project))
+        for project in seen.projects
+    }
 
 
 def _made(project: SeenProject) -> datetime | None:
@@ -147,37 +200,55 @@ class Settled:
     """The rows that follow from a look around, and which of them are new."""
 
     state: State
-    changed: Sequence[ProjectRow] = ()
+    #: the workspaces and the projects whose rows differ from what they were
+    workspaces: Sequence[WorkspaceRow] = ()
+    projects: Sequence[ProjectRow] = ()
     #: the projects whose simulations are replaced, each with their rows as JSON text
     read: Sequence[tuple[UUID, str]] = ()
+    #: the workspaces that are not listed any more, and the projects that are gone
+    forgotten: Sequence[UUID] = ()
     gone: Sequence[UUID] = ()
-    #: whether anything is to be written
+    #: the workspaces that were looked at
+    seen: Sequence[UUID] = ()
+    #: whether anything is to be written but when they were looked at
     differs: bool = False
 
 
 def settle(state: State, listed: Sequence[Listed], found: Found) -> Settled:
-    """Return the rows of the index after a look around.
+    """Return the rows of the index after a look around, or a part of it.
 
     What another process has read later stays as it is; a project of a workspace that was forgotten meanwhile goes.
     """
     ids = {line.id for line in listed}
-    rows = {row.place.project_id: row for row in state.projects if row.place.workspace_id in ids}
-    gone = [identity for identity in found.superseded if rows.pop(identity, None) is not None]
-    changed, read = [], []
+    former = {row.place.project_id: row for row in state.projects}
+    # rows of another form are read again, also if what reads them now is interrupted
+    rows = {identity: row if state.current else replace(row, mark="") for identity, row in former.items()}
+    gone = {identity for identity in found.superseded if identity in rows}
+    gone |= {identity for identity, row in rows.items() if row.place.workspace_id not in ids}
+    for identity in gone:
+        del rows[identity]
+    read = []
     for place, reading in found.readings:
         known = rows.get(place.project_id)
         if place.workspace_id not in ids or (known and known.taken_at and known.taken_at > reading.at):
             continue
-        row = project_row(place, reading, known)
-        if row != known:
-            rows[place.project_id] = row
-            changed.append(row)
+        rows[place.project_id] = project_row(place, reading, known)
         if reading.snapshot is not None:
             read.append((place.project_id, reading.snapshot.rows))
+    changed = [row for identity, row in rows.items() if row != former.get(identity)]
     workspaces = _workspaces(state, listed, found)
-    differs = bool(changed or read or gone) or not state.current or not _alike(workspaces, state.workspaces)
+    before = {row.id: row for row in state.workspaces}
+    other = [row for row in workspaces if row.id not in before or not _alike(row, before[row.id])]
+    forgotten = [identity for identity in before if identity not in ids]
     return Settled(
-        State(current=True, workspaces=workspaces, projects=list(rows.values())), changed, read, gone, differs
+        State(current=True, workspaces=workspaces, projects=list(rows.values())),
+        other,
+        changed,
+        read,
+        forgotten,
+        sorted(gone),
+        [one.line.id for one in found.seen if one.line.id in ids],
+        differs=bool(other or changed or read or forgotten or gone) or not state.current,
     )
 
 
@@ -187,25 +258,28 @@ def _workspaces(state: State, listed: Sequence[Listed], found: Found) -> list[Wo
     rows = []
     for line in listed:
         row = known.get(line.id) or WorkspaceRow(line.id, "", "", "pending", "", None, line.registered_at)
-        row = replace(row, uri=line.path.as_uri(), label=line.label, registered_at=line.registered_at)
+        status, detail, at = row.status, row.detail, row.scanned_at
         if line.id in seen:
             detail = seen[line.id].detail or (f"a copy of the workspace {line.copy_of}" if line.copy_of else "")
-            row = replace(row, status=seen[line.id].status, detail=detail, scanned_at=found.at)
-        rows.append(row)
+            status, at = seen[line.id].status, found.at
+        uri = line.path.as_uri()
+        rows.append(WorkspaceRow(line.id, uri, line.label, status, detail, at, line.registered_at))
     return rows
 
 
-def _alike(one: Sequence[WorkspaceRow], other: Sequence[WorkspaceRow]) -> bool:
-    """Return whether the rows differ in nothing but when they were looked at."""
-    left, right = ({replace(row, scanned_at=None) for row in rows} for rows in (one, other))
-    return left == right
+def _alike(one: WorkspaceRow, other: WorkspaceRow) -> bool:
+    """Return whether two rows differ in nothing but when they were looked at."""
+    return one == other or replace(one, scanned_at=None) == replace(other, scanned_at=None)
 
 
 def tell(state: State, listed: Sequence[Listed], found: Found, remarks: Sequence[str] = ()) -> Notice:
     """Return what an answer from ``state`` lacks."""
     skipped: list[Skipped] = []
     late = {place.project_id: place for place, _ in found.late}
+    unread: dict[UUID, list[Place]] = {}
     known = {row.place.project_id for row in state.projects}
+    for place in (place for identity, place in late.items() if identity not in known):
+        unread.setdefault(place.workspace_id, []).append(place)
     projects = state.by_workspace()
     status = {row.id: row for row in state.workspaces}
     for line in listed:
@@ -217,8 +291,7 @@ def tell(state: State, listed: Sequence[Listed], found: Found, remarks: Sequence
         skipped += [_skipped(line, row, late=row.place.project_id in late) for row in rows if _lacks(row, late)]
         skipped += [
             Skipped(line.label, place.slug, _folder(line, place), "stale", "not read yet")
-            for place in late.values()
-            if place.workspace_id == line.id and place.project_id not in known
+            for place in unread.get(line.id, ())
         ]
     return Notice(tuple(skipped), tuple(remarks))
 

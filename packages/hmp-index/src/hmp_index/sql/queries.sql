@@ -136,22 +136,27 @@ ORDER BY s.created_at DESC NULLS LAST, s.sim_id DESC;
 -- name: forget_simulations
 -- The simulations of workspaces that are no longer listed and of projects that are gone.
 DELETE FROM simulations_cache
-WHERE workspace_id NOT IN (SELECT CAST(workspace_id AS UUID) FROM staged_workspaces)
+WHERE workspace_id IN (SELECT CAST(workspace_id AS UUID) FROM staged_forgotten)
     OR project_id IN (SELECT CAST(project_id AS UUID) FROM staged_gone);
 
 -- name: forget_projects
 -- The projects of workspaces that are no longer listed, and those that are gone.
 DELETE FROM projects
-WHERE workspace_id NOT IN (SELECT CAST(workspace_id AS UUID) FROM staged_workspaces)
+WHERE workspace_id IN (SELECT CAST(workspace_id AS UUID) FROM staged_forgotten)
     OR project_id IN (SELECT CAST(project_id AS UUID) FROM staged_gone);
 
 -- name: forget_workspaces
 -- The workspaces that are no longer listed.
 DELETE FROM workspaces
-WHERE workspace_id NOT IN (SELECT CAST(workspace_id AS UUID) FROM staged_workspaces);
+WHERE workspace_id IN (SELECT CAST(workspace_id AS UUID) FROM staged_forgotten);
+
+-- name: mark_seen_workspaces
+-- When the workspaces were looked at, those too that are as they were.
+UPDATE workspaces SET last_scanned_at = $1
+WHERE workspace_id IN (SELECT CAST(workspace_id AS UUID) FROM staged_seen);
 
 -- name: merge_workspaces
--- Every listed workspace as it was looked at now, or before.
+-- The workspaces that are new, or differ from what they were.
 INSERT INTO workspaces (workspace_id, workspace_uri, label, status, status_detail, last_scanned_at, created_at)
 SELECT CAST(workspace_id AS UUID), workspace_uri, label, status, status_detail, last_scanned_at, created_at
 FROM staged_workspaces
