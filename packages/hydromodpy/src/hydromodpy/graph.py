@@ -73,7 +73,8 @@ class Graph:
 
     @property
     def _said_of_causes(self) -> str:
-        return "consumed" if self.nodes[self.root].kind == "run" else "came from"
+        kinds = {self.nodes[cause].kind for cause in self.neighbours(self.root, "upstream")}
+        return "consumed" if self.nodes[self.root].kind == "run" and "run" not in kinds else "came from"
 
     def _branches(self, direction: Direction) -> Iterator[str]:
         """Yield the lines of a tree; what hangs below a node is drawn once, so that circles and diamonds end."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from hmp_core.databases import Database
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 
 def of_run(run: Run) -> Graph:
-    """Return the lineage of a run: its inputs, what they were derived from, and their sources upstream."""
+    """Return the lineage of a run: its inputs, what they were derived from, their sources, and the run it goes on from.
+
+    What came of it are the runs that go on from it.
+    """
     found = upstream(run)
     graph = Graph.of(Node(f"run:{run.sim_id}", "run", f"{run.name or run.sim_id[:8]} ({run.solver})", run.status))
     for one in found.inputs:
         graph.link(graph.add(_consumed(one)), graph.root)
     _origins(graph, found.versions.values(), found)
+    _relatives(graph, run)
     return graph
 
 
@@ -115,6 +119,48 @@ def _consumed(one: Consumed) -> Node:
     if one.entry_id is None and one.version is None:
         return Node(_id(one.sha256), "file", one.path, one.state, one.sha256)
     return Node(_id(one.sha256), "input", f"{one.variable} from {one.source} ({one.path})", one.state, one.sha256)
+
+
+# ── runs that go on from runs ────────────────────────────────────────────────────────────────────────
+
+
+def _relatives(graph: Graph, run: Run) -> None:
+    """Add the runs that a run goes on from, and those that go on from it, however far."""
+    asker = Asker(run.workspace, run.auth)
+    table = asker.read(run.project, lambda backend: backend.query(_RELATED))
+    graph.skipped |= asker.skipped
+    known = {} if table is None else {row["sim_id"]: row for row in table.to_pylist()}
+    one, seen = known.get(run.sim_id), {run.sim_id}
+    while one is not None and one["parent"] is not None and one["parent"] not in seen:
+        seen.add(one["parent"])
+        graph.link(graph.add(_relative(known.get(one["parent"]), one["parent"])), f"run:{one['sim_id']}")
+        one = known.get(one["parent"])
+    children: dict[str, list[str]] = {}
+    for row in known.values():
+        children.setdefault(row["parent"], []).append(row["sim_id"])
+    waiting = [run.sim_id]
+    for parent in waiting:  # grows while it is gone through
+        for child in children.get(parent, ()):
+            if child not in seen:
+                seen.add(child)
+                waiting.append(child)
+                graph.link(f"run:{parent}", graph.add(_relative(known[child], child)))
+
+
+_RELATED = (
+    "SELECT CAST(sim_id AS VARCHAR) AS sim_id, CAST(parent_sim_id AS VARCHAR) AS parent, name, solver, status, "
+    "CAST(owner AS VARCHAR) AS owner, trashed_at IS NOT NULL AS is_trashed FROM simulations "
+    "WHERE parent_sim_id IS NOT NULL OR sim_id IN (SELECT parent_sim_id FROM simulations) ORDER BY created_at, sim_id"
+)
+
+
+def _relative(row: dict[str, Any] | None, sim_id: str) -> Node:
+    from hmp_catalog.queries import state
+
+    if row is None:
+        return Node(f"run:{sim_id}", "run", sim_id[:8], "not in this catalog")
+    told = state(row["status"], row["owner"]) + (", in the trash" if row["is_trashed"] else "")
+    return Node(f"run:{sim_id}", "run", f"{row['name'] or sim_id[:8]} ({row['solver']})", told)
 
 
 # ── downstream ───────────────────────────────────────────────────────────────────────────────────────
