@@ -171,7 +171,8 @@ class SimulationCatalog:
             ``solver_binary`` (a file, which is hashed), ``solver_version``, ``additional_solvers`` (mapping),
             ``pack`` (True: what it leaves behind becomes one file once it is sealed, see `Run.pack`),
             ``reuse`` (True: where a finished run is the same, it is ``rec.reused``: skip the work then. `simulate` does
-            so by itself).
+            so by itself). With it ``if_running``, what to do where another process or thread is running the same
+            simulation: "wait" for it (at most ``wait`` seconds, 3600 unless said), "fail", or "run" it beside.
 
         Returns
         -------
@@ -188,6 +189,8 @@ class SimulationCatalog:
             With ``if_exists="fail"``.
         NotWritable, StorageError
             If it cannot be recorded here.
+        BusyError
+            With ``reuse``, if the same simulation is still running; says in which process.
         """
         said = {"solver": solver, "name": name, "parameters": parameters or {}, "inputs": inputs}
         return naming.record(self, said | about, if_exists)
@@ -196,14 +199,20 @@ class SimulationCatalog:
         """Return the finished run of an identical simulation; where there is none, do the work and record it.
 
         Identical are solver, its version and binary, configuration, parameters, seed, period, extent, mesh and the
-        SHA-256 of every input. See `hmp_catalog.reuse`.
+        SHA-256 of every input. See `hmp_catalog.reuse`. Of several that ask at once one does the work, and the others
+        wait for it; where it fails or its process dies, the next does the work.
 
         Parameters
         ----------
         solver, **about
-            As for `record`.
+            As for `record`: ``if_running`` ("wait", "fail" or "run") and ``wait`` (seconds, 3600 unless said) too.
         work
             Called with the recorder, and only if it has to be done.
+
+        Raises
+        ------
+        BusyError
+            If another process or thread is still running it; says which.
 
         Examples
         --------

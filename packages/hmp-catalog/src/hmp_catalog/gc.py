@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import manifest, purging, queries
+from hmp_catalog import claims, manifest, purging, queries
 from hmp_core.durable import translated
 from hmp_core.locks import database_lock, this_process
 
@@ -62,6 +62,8 @@ def _clear(store: EventStore, each: Leftover) -> None:
     where = store.path.parent / each.path
     if each.kind == "log":
         purging.scrub_log(store, [str(each.sim_id)])
+    elif where.parent.name == claims.FOLDER:
+        claims.clear(where)
     elif where.is_dir():
         with translated(where):
             shutil.rmtree(where)
@@ -108,6 +110,7 @@ def _temporary(project: Path) -> Iterator[Leftover]:
     # half a pack; half an import
     yield from _halves(project, (project / "simulations").glob("*/.*.tmp"))
     yield from _halves(project, (project / ".hmp" / "importing").glob("*"))
+    yield from _halves(project, claims.left(project / "catalog.duckdb"))
 
 
 def _halves(project: Path, found: Iterable[Path]) -> Iterator[Leftover]:

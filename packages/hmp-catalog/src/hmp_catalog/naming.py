@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import queries, reuse
@@ -34,13 +35,10 @@ def record(catalog: SimulationCatalog, said: dict[str, Any], if_exists: str) -> 
     parent = said.get("parent")
     if parent is not None:
         said["parent"] = parent.sim_id if hasattr(parent, "sim_id") else catalog[parent].sim_id
-    own_id, wanted = said.get("sim_id") is not None, said.pop("reuse", False)
+    own_id, wanted = said.get("sim_id") is not None, reuse.wish(said)
     recorder = Recorder(catalog.store, catalog.path, catalog.workspace, spec_of(said))
-    if wanted and (known := reuse.twin(catalog, recorder.said)) is not None:
-        return reuse.stand_for(
-            known, recorder, lambda: begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id)
-        )
-    return begin(catalog.store, recorder, if_exists=if_exists, own_id=own_id)
+    start = partial(begin, catalog.store, recorder, if_exists=if_exists, own_id=own_id)
+    return start() if wanted is None else reuse.finished_or_begun(catalog, recorder, wanted, start)
 
 
 def begin(store: EventStore, recorder: Recorder, *, if_exists: str, own_id: bool) -> Recorder:

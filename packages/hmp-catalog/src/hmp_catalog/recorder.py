@@ -30,6 +30,7 @@ from hmp_core.locks import this_process
 from hmp_core.paths import to_relative
 
 if TYPE_CHECKING:
+    from hmp_catalog.claims import Claim
     from hmp_catalog.fields import SimulationZarr
     from hmp_catalog.run import Run
     from hmp_catalog.tables import TableSet
@@ -61,6 +62,8 @@ class Recorder:
         self.later: Callable[[], Any] | None = None
         #: the finished run that is the same, with ``record(..., reuse=True)``: there is nothing to do then
         self.reused: Run | None = None
+        #: while it runs, others that want the same simulation wait (see `hmp_catalog.claims`)
+        self.claim: Claim | None = None
         self._process = os.getpid()
         for name, value in spec.parameters.items():
             self.parameter(name, value)
@@ -327,6 +330,8 @@ class Recorder:
         except (HmpError, OSError) as second:
             # what went wrong first is what the user must see
             error.add_note(f"run {self.sim_id[:8]} could not be sealed either, and stays open: {second}")
+        finally:
+            self._let_go()
 
     def seal(
         self, status: str = "completed", *, error: str | None = None, details: BaseException | None = None
@@ -363,10 +368,16 @@ class Recorder:
         # a manifest that is whole tells its run: when only the log refused, the same seal is tried again
         self._store.commit([self._seal])
         self._sealed = True
+        self._let_go()
         if self._said.spec.pack and self._written:
             from hmp_catalog import packing
 
             packing.pack(self._store, self.folder)
+
+    def _let_go(self) -> None:
+        """Let those who wait for the same simulation go on."""
+        if self.claim is not None:
+            self.claim.release()
 
     def _portable(self, said: str | None) -> str | None:
         """Errors name files; in a workspace that moves, they lie relative to it."""

@@ -4,21 +4,30 @@ The same are: solver (its version and the hash of its binary, where these were s
 what bounds the model in space and time, and the SHA-256 of every input in the order given. Names, tags, descriptions
 and where an input lies do not count. The code of a model in Python is not seen: say ``solver_version`` and change it
 with the code.
+
+Of several that want the same at once one runs it (see `hmp_catalog.claims`): the others wait, and get its run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import manifest, queries
-from hmp_catalog.plain import digest
+from hmp_catalog import claims, manifest, queries
+from hmp_catalog.plain import digest, real
+from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from hmp_catalog.catalog import SimulationCatalog
     from hmp_catalog.recorder import Recorder
     from hmp_catalog.run import Run
     from hmp_catalog.said import Said
+
+#: What to do where somebody is running the same simulation.
+IF_RUNNING = ("wait", "fail", "run")
+#: Seconds to wait for whoever runs it, unless told otherwise.
+LONGEST = 3600.0
 
 #: What is said of a run when it begins and changes what comes out.
 _BOUNDS = ("flow_regime", "mesh_topology", "period", "bbox", "crs", "outlet")
@@ -41,12 +50,71 @@ def identity(said: Said) -> str:
     )
 
 
-def twin(catalog: SimulationCatalog, said: Said) -> Run | None:
-    """Return the newest finished run that is the same and whose files are there."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to do where somebody is running the same simulation: wait (how long), refuse, or run it beside."""
+
+    if_running: str
+    wait: float
+
+
+def wish(said: dict[str, Any]) -> Wish | None:
+    """Take what is wished out of what is said of a run that begins; None where a finished run is not asked for.
+
+    Raises
+    ------
+    InvalidInput
+        For another word than wait, fail or run, a time that is none, or either without ``reuse=True``.
+    """
+    wanted, how = said.pop("reuse", False), {key: said.pop(key) for key in ("if_running", "wait") if key in said}
+    if not wanted:
+        if how:
+            message = f"{' and '.join(how)}: who else runs the same simulation is asked with reuse=True"
+            raise InvalidInput(message)
+        return None
+    if_running, seconds = how.get("if_running", "wait"), real(how.get("wait", LONGEST), "wait")
+    if if_running not in IF_RUNNING or not seconds >= 0:
+        message = (
+            f"if_running is {if_running!r}, expected one of {', '.join(IF_RUNNING)}; wait is {seconds}, in seconds"
+        )
+        raise InvalidInput(message)
+    return Wish(if_running, seconds if if_running == "wait" else 0.0)
+
+
+def finished_or_begun(
+    catalog: SimulationCatalog, recorder: Recorder, wanted: Wish, start: Callable[[], Recorder]
+) -> Recorder:
+    """Return a recorder that stands for the finished run that is the same, else one that is begun.
+
+    Raises
+    ------
+    BusyError
+        If somebody is still running the same.
+    """
+    same = identity(recorder.said)
+    if (known := twin(catalog, same)) is not None:
+        return stand_for(known, recorder, start)
+    if wanted.if_running == "run":
+        return start()
+    claim = claims.take(catalog.store.path, same, recorder.sim_id, wait=wanted.wait)
+    try:
+        # asked again: whoever had the claim may have finished it
+        if (known := twin(catalog, same)) is not None:
+            return stand_for(known, recorder, start)
+        begun = start()
+        begun.claim, claim = claim, None
+        return begun
+    finally:
+        if claim is not None:
+            claim.release()
+
+
+def twin(catalog: SimulationCatalog, same: str) -> Run | None:
+    """Return the newest finished run that has an identity and whose files are there."""
     from hmp_catalog.run import Run
 
     with catalog.reading() as backend:
-        found = queries.identical(backend, identity(said))
+        found = queries.identical(backend, same)
     runs = (Run(catalog, sim) for sim in found)
     return next((run for run in runs if (run.folder / manifest.NAME).is_file()), None)
 
