@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.backends.making import made_by
 from hmp_core.durable import translated
 from hmp_core.errors import (
     BusyError,
@@ -113,6 +114,11 @@ class EventStore:
         Never append, never fold.
     backend : BackendFactory
         Makes what opens the database file; by default `DuckDBBackend`.
+
+    Raises
+    ------
+    InvalidInput
+        If what ``backend`` makes does not keep `StoreBackend`.
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class EventStore:
         self._auth = auth
         self._resource = resource
         self._timeout = timeout
-        self._backend = self.backend_factory(self.path, auth=auth, resource=resource, timeout=timeout)
+        self._backend = made_by(self.backend_factory, self.path, auth=auth, resource=resource, timeout=timeout)
         self._log: EventLog | None = None
         self._opening = threading.Lock()
         self._closed = False
