@@ -123,6 +123,13 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def standards(session: nox.Session) -> None:
+    """Hold what is exported to the standards, with an independent checker (which cannot do with the newest rich)."""
+    _develop(session, *PACKAGES, groups=("test", "standards"), extras=("export", "testing"))
+    _pytest(session, ("tests-integration/test_export_standards.py",), *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run the long kill and stress tests, an hour where the others take minutes (``-- PATH ...`` for some of them)."""
     _develop(session, *PACKAGES)

@@ -1,8 +1,8 @@
 """What does not leave the machine: where things lie on it, and what it is called.
 
 A run says where its inputs lie relative to the workspace; but a parameter, a configuration, or the message of an error
-may name a folder of somebody's home. What lies in the workspace is said relative to it, of any other absolute path the
-last part is left.
+may name a folder of somebody's home. Of an absolute path the last part is left, also of one that led into the workspace:
+where that was when the run was made is not known any more once it was moved, and a run tells the same everywhere.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 #: What stands for the folders of a path that is not told.
 ELSEWHERE = "<path>"
 #: Where a path begins: after a blank, a quote or a bracket, never within a word, a URI or a quotient of units.
-_BEGINS = r"(?<![\w.:/~%\\-])"
+_BEGINS = r"(?<![\w.:/~%\\-])(?<!<workspace>)"
 _QUOTED = re.compile(r"(?P<quote>['\"`])(?P<path>(?:/|[A-Za-z]:[\\/]|\\\\)[^'\"`\n]*)(?P=quote)")
 _BARE = re.compile(
     _BEGINS
     + r"(?:/[^\s/'\"`<>|:;,()\[\]{}]+(?:/[^\s/'\"`<>|:;,()\[\]{}]+)+/?|(?:[A-Za-z]:\\|\\\\)[^\s'\"`<>|;,()\[\]{}]+)"
 )
+_WHOLE = re.compile(r"(?:/[^/\n]+/|[A-Za-z]:[\\/]|\\\\)[^\n]*")
 _FILE_URI = re.compile(r"file:/+[^\s'\"`<>]+")
 
 
@@ -32,13 +33,10 @@ class Discretion:
 
     Parameters
     ----------
-    workspace
-        What lies in it is said relative to it.
     host
         The name that the machine does not leave in the message of an error; None where it may.
     """
 
-    workspace: Path
     host: str | None = None
 
     def text(self, said: str) -> str:
@@ -46,13 +44,12 @@ class Discretion:
 
         Examples
         --------
-        >>> Discretion(Path("/home/anna/aare")).text("no such file: '/home/anna/aare/data/q.csv' or /opt/grid/dem.tif")
-        "no such file: 'data/q.csv' or <path>/dem.tif"
+        >>> Discretion().text("no such file: '/home/anna/my models/q.csv' nor /opt/grid/dem.tif; https://a.org/b/c is")
+        "no such file: '<path>/q.csv' nor <path>/dem.tif; https://a.org/b/c is"
         """
-        found = said.replace(f"{self.workspace}/", "").replace(str(self.workspace), ".")
-        if found.startswith(("/", "\\\\")) and "\n" not in found and ("/" in found[1:] or "\\" in found[2:]):
-            return _last_part(found)
-        found = _FILE_URI.sub(lambda match: _of_uri(match[0]), found)
+        if _WHOLE.fullmatch(said):
+            return _last_part(said)
+        found = _FILE_URI.sub(lambda match: _of_uri(match[0]), said)
         found = _QUOTED.sub(lambda match: f"{match['quote']}{_last_part(match['path'])}{match['quote']}", found)
         return _BARE.sub(lambda match: _last_part(match[0]), found)
 

@@ -110,7 +110,7 @@ def _typed(value: Any, kind: str) -> dict[str, str] | None:
 
 
 def _name(value: str) -> dict[str, str]:
-    return {"$": value, "type": "prov:QUALIFIED_NAME"}
+    return {"$": value, "type": "xsd:QName"}
 
 
 def _plain(value: Any) -> Any:

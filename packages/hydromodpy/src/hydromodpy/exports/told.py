@@ -274,7 +274,7 @@ def tell(run: Run, *, host: bool = False) -> Told:
     # its owner is known before it is sealed, and with it what the machine is called
     owner = json.loads(run.facts["owner"] or "{}")
     name = manifest.get("environment", {}).get("hostname") or owner.get("host")
-    discretion = Discretion(run.workspace, None if host else name)
+    discretion = Discretion(None if host else name)
     said = [one for one in manifest.get("inputs", []) if one["role"] == "input"]
     items: dict[str, Item] = {}
     if not said:
