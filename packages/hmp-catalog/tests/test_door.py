@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -432,3 +434,16 @@ def test_locating_makes_nothing(workspace, project):
     before = everything_below(workspace)
     assert locate(project) == locate(project / "catalog.duckdb") == locate(workspace) == project
     assert everything_below(workspace) == before
+
+
+def test_a_new_process_finds_without_what_tables_are_made_of(tmp_path: Path) -> None:
+    """Arrow, NumPy and pandas are a third of the time in which it answers."""
+    with hmp_catalog.open(tmp_path / "project", create=True) as cat, cat.record("gr4j", parameters={"x1": 1.0}) as rec:
+        rec.metric("nse", 0.8)
+    code = (
+        "import sys, hmp_catalog; cat = hmp_catalog.open(sys.argv[1]); "
+        "print(len(cat.find(solver='gr4j', nse_gt=0.5, **{'param.x1': 1.0})), "
+        "{'pyarrow', 'numpy', 'pandas', 'zarr', 'xarray'} & sys.modules.keys() or 'light')"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "project")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() == ["1", "light"]

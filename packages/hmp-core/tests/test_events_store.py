@@ -593,6 +593,39 @@ def test_an_event_whose_file_is_missing_waits_for_it(store: EventStore, folder: 
     assert not store.notice
 
 
+def test_whoever_comes_next_writes_nothing_where_all_is_folded(
+    store: EventStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("gauge.set", AARE)
+    assert _count(store) == 1
+    store.close()
+    next_one = gauges(folder)
+    monkeypatch.setattr(EventStore, "_fold", None)
+    assert _count(next_one) == 1
+    assert not next_one.notice
+
+
+@pytest.mark.parametrize("since", ["nothing", "can be told", "was appended", "was not logged"])
+def test_whoever_comes_next_folds_what_there_is_to_fold(store: EventStore, folder: Path, since: str) -> None:
+    """What waited can be told, an event is new, or a process died between a seal and its event."""
+    told, at_hand = list[Event](), store.commit
+    store.append("gauge.set", AARE)
+    assert _count(store) == 1
+    if since == "was not logged":
+        store.commit = told.extend  # type: ignore[method-assign]
+    if since != "nothing":
+        survey(store, GAUGES[1], "Reuss", [1.0])
+    if since == "can be told":
+        file = folder / "surveys" / f"{GAUGES[1]}.json"
+        aside = file.rename(folder / "aside.json")
+        assert _count(store) == 1
+        aside.rename(file)
+    store.commit = at_hand  # type: ignore[method-assign]
+    next_one = gauges(folder)
+    assert _count(next_one) == 1 + (since != "nothing")
+    assert not next_one.notice
+
+
 def test_a_damaged_line_is_reported_by_every_answer(store: EventStore, folder: Path) -> None:
     line = bytearray(encode(store.prepare("gauge.set", AARE)))
     line[60] ^= 1

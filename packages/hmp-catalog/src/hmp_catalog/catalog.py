@@ -114,13 +114,13 @@ class SimulationCatalog:
     def _arrive(self, *, read_only: bool) -> None:
         """Read once: what cannot be read is refused here, at the door. An older database is brought up to date."""
         try:
-            with self._store.reading():
+            with self._store.reading(tables=False):
                 return
         except MigrationPending:
             if read_only:
                 raise
         self._store.prepare_schema()
-        with self._store.reading():
+        with self._store.reading(tables=False):
             pass
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -290,7 +290,7 @@ class SimulationCatalog:
         --------
         ``cat.find(solver="gr4j", nse_gt=0.7, tags="paper").best("nse").parameters``
         """
-        with self.reading() as backend:
+        with self._store.reading(tables=False) as backend:
             found = queries.find(backend, filters)
             return SimulationGroup(self, found, hint="" if found else hint(backend, filters))
 
@@ -546,7 +546,7 @@ class SimulationCatalog:
         trashed
             True looks in the trash alone, False everywhere else, None everywhere.
         """
-        with self.reading() as backend:
+        with self._store.reading(tables=False) as backend:
             return refs.known_id(backend, reference, trashed=trashed)
 
     def delete(self, reference: str) -> Run:

@@ -92,9 +92,7 @@ class DuckDBBackend:
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Import and start what a lease needs, pyarrow too: 0.5 s the first time, and nobody should wait for that."""
-        import pyarrow  # noqa: F401
-
+        """Import the engine and start it: 0.2 s the first time, and nobody should wait for that."""
         _instance.start()
 
     @property

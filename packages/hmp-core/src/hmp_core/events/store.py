@@ -12,13 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backends.making import made_by
+from hmp_core.backends.replay import is_left
 from hmp_core.durable import translated
 from hmp_core.errors import (
     BusyError,
@@ -37,6 +37,7 @@ from hmp_core.events.clock import clock
 from hmp_core.events.fold import Fold
 from hmp_core.events.host import why_not_fold
 from hmp_core.events.log import EventLog
+from hmp_core.events.notice import Notice
 from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.record import Event
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
@@ -65,36 +66,6 @@ _STATE = (
 _RECENT = "appended just now"
 
 __all__ = ["EventStore", "Notice", "apply", "components", "folding_is_off"]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What an answer lacks: events not folded, waiting or unreadable, and why. All zero when it is complete."""
-
-    unfolded: int = 0
-    waiting: int = 0
-    rejected: int = 0
-    reason: str = ""
-    #: files of the log that were read before and are gone; known to a rebuild alone
-    lost: int = 0
-    #: what was done to the database on the way to the answer, which lacks nothing by it
-    remark: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.unfolded or self.waiting or self.rejected or self.lost)
-
-    def __str__(self) -> str:
-        parts = [f"{n} {what}" for n, what in self._parts() if n]
-        told = ", ".join(parts) + (f" ({self.reason})" if self.reason else "") if parts else "complete"
-        return f"{told}; {self.remark}" if self.remark else told
-
-    def _parts(self) -> Sequence[tuple[int, str]]:
-        return (
-            (self.unfolded, "unfolded"),
-            (self.waiting, "waiting"),
-            (self.rejected, "unreadable"),
-            (self.lost, "files of the log lost"),
-        )
 
 
 class EventStore:
@@ -146,7 +117,8 @@ class EventStore:
         self._log: EventLog | None = None
         self._opening = threading.Lock()
         self._closed = False
-        self._known: dict[str, Position] = {}
+        #: how far the log was folded; None until the database has said it
+        self._known: dict[str, Position] | None = None
         self._remark = ""
         self._mark: tuple[Any, ...] = ()
         self._schemas: dict[str, pa.Schema] = {}
@@ -255,11 +227,16 @@ class EventStore:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[StoreBackend]:
+    def reading(self, *, tables: bool = True) -> Iterator[StoreBackend]:
         """Hold one lease for several questions; everything acknowledged before is in the answers.
 
         Where this process may not or cannot fold, or somebody else holds the lock for too long, the answers are
         those of the last fold, and ``notice`` counts what they lack.
+
+        Parameters
+        ----------
+        tables
+            Whether an answer may be wanted in Arrow, which is then imported before others have to wait for the lock.
 
         Raises
         ------
@@ -272,6 +249,8 @@ class EventStore:
         if self._is_reading:
             yield self._backend
             return
+        if tables or self.files.segments():  # these are to be folded, most likely
+            _import_arrow()
         with self._folded_lease(strict=False):
             yield self._backend
 
@@ -296,6 +275,7 @@ class EventStore:
             message = f"{self.path}: this needs the newest state, and a block that reads is open; leave it first"
             raise InvalidInput(message)
         self.authorize(write=True, what="record what needs an answer at once")
+        _import_arrow()
         with self._folded_lease(strict=True):
             yield self._backend
 
@@ -312,9 +292,9 @@ class EventStore:
             lease = stack.enter_context(contextlib.ExitStack())
             self._attach(lease, lack)
             if not self._observe(reason):
-                # another database took the place of the one we knew: fold into that one
+                # it is the first time, or another database took the place of the one we knew: fold into that one
                 lease.close()
-                reason = self._catch_up(strict=strict)
+                reason = self._catch_up(strict=strict, asked=True)
                 self._attach(lease, lack)
                 self._observe(reason or _RECENT)
             try:
@@ -347,13 +327,17 @@ class EventStore:
             # whoever holds the lock is writing; the engine does not know who that is
             raise (lack if isinstance(lack, BusyError) else error) from None
 
-    def _catch_up(self, *, strict: bool) -> str:
-        """Fold what is new; return why not, where that is not possible."""
+    def _catch_up(self, *, strict: bool, asked: bool = False) -> str:
+        """Fold what is new; return why not, where that is not possible.
+
+        Before the database has said how far it is there is nothing to compare with, and it is asked first, unless what
+        a killed process left must be replayed; ``asked`` tells that it was.
+        """
         if lack := why_not_fold(self.path):
             return lack
         if self.read_only:
             return "opened read-only"
-        if not self.files.is_behind(self._known):
+        if not asked and not (is_left(self.path) if self._known is None else self.files.is_behind(self._known)):
             return ""
         if self._backend.only_reads:
             return "the answer is given inside another block that reads"
@@ -370,8 +354,8 @@ class EventStore:
         waiting, seen, _ = self._state(self._backend)
         positions = positions_of(self._backend)
         if not reason and positions != self._known:
-            self._known = positions
-            if self.files.is_behind(positions):
+            first, self._known = self._known is None, positions
+            if self.files.is_behind(positions) or (first and self._is_unsettled(positions, waiting)):
                 return False
         unfolded = self.files.unread(positions) if reason else 0
         self.notice = Notice(
@@ -383,6 +367,14 @@ class EventStore:
         )
         clock.observe(seen)
         return True
+
+    def _is_unsettled(self, positions: dict[str, Position], waiting: int) -> bool:
+        """Return whether a fold has something to do though it would read nothing: asked once by each process."""
+        if not positions:
+            return False  # an empty log tells of nobody who died
+        if waiting or self.files.lost(positions).keys() - positions.keys():
+            return True
+        return any(True for _ in self.fold_spec.orphans(self._backend, self.path.parent))
 
     def _state(self, backend: StoreBackend) -> tuple[int, int, bool]:
         """Return how many events wait, the newest clock, and whether we see this schema for the first time."""
@@ -432,7 +424,7 @@ class EventStore:
                 self._remark = self._mend() or self._remark
             except NotWritable:
                 raise error from None
-            self._known = {}
+            self._known = None
         return act()
 
     def _mend(self) -> str:
@@ -441,6 +433,7 @@ class EventStore:
         return mend(self.path, self.fold_spec, timeout=self._timeout, backend=self.backend_factory)
 
     def _fold(self, *, timeout: float) -> None:
+        _import_arrow()
         backend = self.backend_factory(self.path, auth=self._auth, resource=self._resource, timeout=timeout)
         with backend.lease(write=True, action="read"), translated(self.path):
             *_, fresh = self._state(backend)
@@ -451,6 +444,11 @@ class EventStore:
             finally:
                 harvest.release()
             self._known = harvest.positions
+
+
+def _import_arrow() -> None:
+    """Import what rows are folded with, and tables answered: 0.1 s the first time, and nobody should wait for that."""
+    import pyarrow  # noqa: F401
 
 
 def components(fold: Fold) -> list[tuple[str, Path]]:
