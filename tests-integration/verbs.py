@@ -31,6 +31,7 @@ from hmp_core.events import EventStore
 from hmp_core.migrations.runner import apply_migrations
 from hydromodpy import bridge, lineage, origins
 from hydromodpy.consumers import Asker
+from hydromodpy.records import Recorded
 from worlds import World
 
 #: The classes whose verbs are tried, and the modules whose functions are.
@@ -401,6 +402,11 @@ CATALOG |= {
     if (kind, name) != ("SimulationCatalog", "delete")
 }
 
+
+def _recorded(world: World) -> list[Recorded]:
+    return [Recorded("discharge", "custom", world.entry.sha256, world.entry.relative_path)]
+
+
 #: These take no authority: they ask the one that the workspace or the environment names.
 UMBRELLA: dict[str, Line] = {
     "hydromodpy.open": (R_CATALOG, lambda w: hydromodpy.open(w.project)),
@@ -417,11 +423,11 @@ UMBRELLA: dict[str, Line] = {
     "used_by": (R_CACHE, lambda w: bridge.used_by(w.entry)),
     "uses": (R_CACHE, lambda w: bridge.uses(w.workspace, {w.entry.sha256}, w.auth)),
     "inputs_of": (BOTH, lambda w: bridge.inputs_of(w.catalog)),
-    "uses_of": (R_CACHE, lambda w: bridge.uses_of([w.entry], Asker(w.workspace, w.auth))),
+    "uses_of": (R_CACHE, lambda w: bridge.uses_of([w.entry], w.data, Asker(w.workspace, w.auth))),
     "stale": (BOTH, lambda w: bridge.stale([w.project])),
     "upstream": (BOTH, lambda w: origins.upstream(w.run())),
-    "versions_of": (R_CACHE, lambda w: origins.versions_of(w.workspace, w.run().input_entries(), w.auth)),
-    "trace": (R_CACHE, lambda w: origins.trace(w.workspace, {str(w.entry.artifact_id)}, w.auth)),
+    "upstream_in": (R_CACHE, lambda w: origins.upstream_in(w.workspace, _recorded(w), w.data)),
+    "trace": (R_CACHE, lambda w: origins.trace({str(w.entry.artifact_id)}, w.data)),
     "of_run": (BOTH, lambda w: lineage.of_run(w.found())),
     "of_entry": (R_CACHE, lambda w: lineage.of_entry(w.entry, w.data)),
     "of_file": (R_CACHE, lambda w: lineage.of_file(w.workspace / "data" / "dem.txt", w.workspace, w.auth)),

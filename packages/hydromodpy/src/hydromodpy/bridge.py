@@ -22,13 +22,14 @@ from hmp_core.databases import Database
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.layout import anchor, cache_path, catalog_path
 from hydromodpy.consumers import Asker, Consumer
-from hydromodpy.fates import fates
-from hydromodpy.records import Consumed, Outdated, Recorded, Stale, Upstream, Use, Uses, Version
+from hydromodpy.fates import fates, opened, recorded_by
+from hydromodpy.origins import upstream_in
+from hydromodpy.records import Consumed, Outdated, Recorded, Stale, Use, Uses, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hmp_cache import Entry
+    from hmp_cache import Entry, InputsNamespace
     from hmp_catalog import Run, SimulationCatalog
     from hmp_core.protocols import AuthBackend, BulkBackend
 
@@ -37,9 +38,7 @@ _FINISHED = "s.status IN ('completed', 'partial')"
 
 def input_entries(run: Run) -> list[Consumed]:
     """Return what a run consumed, each with its state now; see `hmp_catalog.Run.input_entries`."""
-    table = run.provenance
-    names = ("variable", "data_provider", "source_sha256", "file_path", "entry_id", "artifact_id", "license")
-    recorded = [Recorded(*row) for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
+    recorded = recorded_by(run)
     found = fates(run.workspace, recorded, run.auth)
     return [found[one] for one in recorded]
 
@@ -105,15 +104,24 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     if version not in {"any", "current"}:
         message = f"version is {version!r}; expected 'any' or 'current'"
         raise InvalidInput(message)
+    from hmp_cache import InputsNamespace
+
     asker = Asker(entry.workspace, entry.auth)
-    return Uses(uses_of([entry], asker, version=version, everywhere=everywhere)[entry.id], asker.skipped)
+    with InputsNamespace(entry.workspace, auth=entry.auth, frozen=False) as cache:
+        found = uses_of([entry], cache, asker, version=version, everywhere=everywhere)
+    return Uses(found[entry.id], asker.skipped)
 
 
 def uses_of(
-    entries: Sequence[Entry], asker: Asker, *, version: Literal["any", "current"] = "any", everywhere: bool = True
+    entries: Sequence[Entry],
+    cache: InputsNamespace,
+    asker: Asker,
+    *,
+    version: Literal["any", "current"] = "any",
+    everywhere: bool = True,
 ) -> dict[Any, list[Use]]:
     """Return entry id -> the runs that consumed it; each project is asked once for all entries of the workspace."""
-    known = _Asked.of(entries, asker)
+    known = _Asked.of(entries, cache)
     found: dict[Any, list[Use]] = {entry.id: [] for entry in entries}
     for workspace in asker.workspaces(everywhere=everywhere):
         home = workspace == asker.home
@@ -145,22 +153,20 @@ class _Asked:
             self._had.setdefault(entry.sha256, set()).add(str(entry.id))
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], asker: Asker) -> _Asked:
+    def of(cls, entries: Sequence[Entry], cache: InputsNamespace) -> _Asked:
         """Ask the cache of the home workspace."""
-        from hmp_cache import InputsNamespace
-
         known = cls(entries)
-        with InputsNamespace(entries[0].workspace, auth=asker.auth, frozen=False) as cache:
-            known.now = {str(each.id): each for each in cache.find(id=sorted(known._entries))}
-            sql = (
-                "SELECT DISTINCT CAST(a.entry_id AS VARCHAR) AS id, a.sha256 FROM artifacts a "
-                "WHERE a.sha256 IN (SELECT sha256 FROM artifacts WHERE entry_id IN "
-                f"({', '.join(f'CAST(${n} AS UUID)' for n in range(1, len(known._entries) + 1))}))"
-            )
-            for row in cache.sql(sql, sorted(known._entries)).to_pylist():
-                known._others.add(row["id"])
-                if row["id"] in known._entries:
-                    known._had.setdefault(row["sha256"], set()).add(row["id"])
+        ids = sorted(known._entries)
+        known.now = {str(each.id): each for each in cache.find(id=ids)}
+        sql = (
+            "SELECT DISTINCT CAST(a.entry_id AS VARCHAR) AS id, a.sha256 FROM artifacts a "
+            "WHERE a.sha256 IN (SELECT sha256 FROM artifacts WHERE entry_id IN "
+            f"({', '.join(f'CAST(${n} AS UUID)' for n in range(1, len(ids) + 1))}))"
+        )
+        for row in cache.sql(sql, ids).to_pylist():
+            known._others.add(row["id"])
+            if row["id"] in known._entries:
+                known._had.setdefault(row["sha256"], set()).add(row["id"])
         return known
 
     @property
@@ -276,10 +282,10 @@ def _became(
     home: Path, asked: Collection[Recorded], auth: AuthBackend | None
 ) -> tuple[Mapping[Recorded, Consumed], Mapping[Recorded, tuple[Version, ...]]]:
     """Return what became of inputs, and of those that are current what is outdated among what they were made of."""
-    from hydromodpy.origins import versions_of
-
-    became = fates(home, asked, auth)
-    upstream = Upstream(tuple(became.values()), versions_of(home, became.values(), auth))
+    recorded = list(asked)
+    with opened(home, auth) as cache:
+        upstream = upstream_in(home, recorded, cache)
+    became = dict(zip(recorded, upstream.inputs, strict=True))
     made_of = {}
     for one, fate in became.items():
         version = upstream.of(fate)

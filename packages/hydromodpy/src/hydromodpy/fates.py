@@ -6,8 +6,9 @@ then the bytes themselves are looked for. What the cache never knew is a file, a
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,7 @@ from hydromodpy.records import Consumed, Recorded, State
 
 if TYPE_CHECKING:
     from hmp_cache import Entry, InputsNamespace
+    from hmp_catalog import Run
     from hmp_core.protocols import AuthBackend
 
 #: How many inputs are asked for by their ids; of more, all are asked for: that takes 0.1 s a 10,000.
@@ -31,15 +33,39 @@ _IMPORTED = "data/imported"
 def fates(workspace: Path, recorded: Iterable[Recorded], auth: AuthBackend | None) -> dict[Recorded, Consumed]:
     """Return what has become of each input, in the workspace whose runs recorded it."""
     wanted = list(dict.fromkeys(recorded))
-    if wanted and has_cache(workspace):
-        from hmp_cache import InputsNamespace
+    with opened(workspace, auth) if wanted else contextlib.nullcontext() as cache:
+        return fates_in(workspace, wanted, cache)
 
-        # what is frozen is what a run may be given, not what became of what it was given
-        with InputsNamespace(workspace, auth=auth, frozen=False) as cache:
-            known = _Known(cache)
-            known.ask(wanted)
-        return {one: known.fate(one) for one in wanted}
-    return {one: _told(one, _of_file(one, workspace)) for one in wanted}
+
+def fates_in(workspace: Path, wanted: Sequence[Recorded], cache: InputsNamespace | None) -> dict[Recorded, Consumed]:
+    """Return the same from a cache that is open; None where a workspace has none."""
+    if cache is None:
+        return {one: _told(one, _of_file(one, workspace)) for one in wanted}
+    known = _Known(cache)
+    known.ask(wanted)
+    return {one: known.fate(one) for one in wanted}
+
+
+def recorded_by(run: Run) -> list[Recorded]:
+    """Return what a run recorded of its inputs, in the order of `hmp_catalog.Run.provenance`."""
+    table = run.provenance
+    names = ("variable", "data_provider", "source_sha256", "file_path", "entry_id", "artifact_id", "license")
+    return [Recorded(*row) for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
+
+
+@contextlib.contextmanager
+def opened(workspace: Path, auth: AuthBackend | None) -> Iterator[InputsNamespace | None]:
+    """Open the input cache of a workspace; None where it has none, and none is made.
+
+    What is frozen is what a run may be given, not what became of what it was given: all that there is answers.
+    """
+    if not has_cache(workspace):
+        yield None
+        return
+    from hmp_cache import InputsNamespace
+
+    with InputsNamespace(workspace, auth=auth, frozen=False) as cache:
+        yield cache
 
 
 def has_cache(workspace: Path) -> bool:

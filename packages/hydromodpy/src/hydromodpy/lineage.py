@@ -48,7 +48,7 @@ def of_entry(entry: Entry, cache: InputsNamespace) -> Graph:
 
     Of an entry, as the cache gives it, that is the current version; runs that used a former one are there too.
     """
-    versions = trace(entry.workspace, {str(entry.artifact_id)}, cache.auth)
+    versions = trace({str(entry.artifact_id)}, cache)
     root = versions.get(str(entry.artifact_id))
     graph = Graph.of(Node(_id(entry.sha256), "input", _label(entry), root.state if root else entry.state, entry.sha256))
     _origins(graph, versions.values(), Upstream((), versions))
@@ -181,7 +181,7 @@ def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: InputsNamespac
             if cause in here and effect != str(entry.id):
                 graph.link(here[cause], here[effect])
     asked = [entries.get(identity, entry) for identity in here]
-    for identity, uses in uses_of(asked, asker).items():
+    for identity, uses in uses_of(asked, cache, asker).items():
         for use in uses:
             graph.link(here[str(identity)], graph.add(_run(use)))
 

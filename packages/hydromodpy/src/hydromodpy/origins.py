@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hydromodpy.fates import fates, has_cache
-from hydromodpy.records import Consumed, Obtained, Parent, Recorded, Upstream, Version
+from hydromodpy.fates import fates_in, opened, recorded_by
+from hydromodpy.records import Obtained, Parent, Recorded, Upstream, Version
 
 if TYPE_CHECKING:
     from hmp_cache import InputsNamespace
     from hmp_catalog import Run
-    from hmp_core.protocols import AuthBackend
 
 #: How many versions are asked for by their ids; of more, all are read.
 _AT_ONCE = 1000
@@ -33,33 +32,32 @@ def upstream(run: Run) -> Upstream:
 
     What the cache does not know any more is told as the run recorded it: hash, path, source and licence.
     """
-    from hydromodpy.bridge import input_entries
-
-    consumed = input_entries(run)
-    return Upstream(tuple(consumed), versions_of(run.workspace, consumed, run.auth))
-
-
-def versions_of(workspace: Path, consumed: Iterable[Consumed], auth: AuthBackend | None) -> dict[str, Version]:
-    """Return artifact id -> version, of what was consumed and of all that it was made of."""
-    return trace(workspace, {str(each.version.artifact_id) for each in consumed if each.version is not None}, auth)
+    recorded = recorded_by(run)
+    if not recorded:
+        return Upstream((), {})
+    with opened(run.workspace, run.auth) as cache:
+        return upstream_in(run.workspace, recorded, cache)
 
 
-def trace(workspace: Path, artifacts: Iterable[str], auth: AuthBackend | None) -> dict[str, Version]:
+def upstream_in(workspace: Path, recorded: Sequence[Recorded], cache: InputsNamespace | None) -> Upstream:
+    """Return what became of inputs, and all that they came from, from a cache that is open."""
+    found = fates_in(workspace, list(dict.fromkeys(recorded)), cache)
+    consumed = tuple(found[one] for one in recorded)
+    known = {str(each.version.artifact_id) for each in consumed if each.version is not None}
+    return Upstream(consumed, trace(known, cache) if cache is not None else {})
+
+
+def trace(artifacts: Iterable[str], cache: InputsNamespace) -> dict[str, Version]:
     """Return artifact id -> version, of these and of all that they were made of; a circle ends where it began."""
     artifacts = set(artifacts)
-    waiting = artifacts
-    if not waiting or not has_cache(workspace):
-        return {}
-    from hmp_cache import InputsNamespace
-
     known: dict[str, list[dict[str, Any]]] = {}
-    with InputsNamespace(workspace, auth=auth, frozen=False) as cache:
-        while waiting:
-            known |= _told(cache, waiting)
-            parents = {each.artifact_id for one in waiting & known.keys() for each in _parents(known[one])}
-            waiting = parents - known.keys() if len(waiting) <= _AT_ONCE else set()
+    waiting = artifacts
+    while waiting:
+        known |= _told(cache, waiting)
+        parents = {each.artifact_id for one in waiting & known.keys() for each in _parents(known[one])}
+        waiting = parents - known.keys() if len(waiting) <= _AT_ONCE else set()
     known = _reached(known, artifacts)
-    became = fates(workspace, [_recorded(rows[0]) for rows in known.values()], auth)
+    became = fates_in(cache.workspace, [_recorded(rows[0]) for rows in known.values()], cache)
     found = {}
     for artifact, rows in known.items():
         fate = became[_recorded(rows[0])]
