@@ -241,6 +241,23 @@ def test_it_answers_while_another_process_writes_the_cache(workspace: Workspace,
         writer.communicate()
 
 
+def test_an_answer_that_lacks_what_was_not_folded_says_so(
+    workspace: Workspace, entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim = record(workspace, "base", entry)
+    with workspace.project("base") as project:
+        run = project.catalog[sim]
+        assert (run.input_entries().notice, inputs_of(project.catalog).notice) == ("", "")
+        monkeypatch.setenv("HMP_FOLD", "never")
+        renewed(workspace, tmp_path)
+        told = "the answer of the cache is not complete: 1 unfolded"
+        assert [one.state for one in run.input_entries()] == ["modified"]
+        for notice in (run.input_entries().notice, inputs_of(project.catalog).notice):
+            assert notice.startswith(told)
+        for answer in (entry.used_by(), stale([project.path])):
+            assert answer.skipped[str(workspace.path)].startswith(told)
+
+
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -22,9 +22,9 @@ from hmp_core.databases import Database
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.layout import anchor, cache_path, catalog_path
 from hydromodpy.consumers import Asker, Consumer
-from hydromodpy.fates import fates, opened, recorded_by
+from hydromodpy.fates import fates, lack, opened, recorded_by
 from hydromodpy.origins import upstream_in
-from hydromodpy.records import Consumed, Outdated, Recorded, Stale, Use, Uses, Version
+from hydromodpy.records import Consumed, Inputs, InputsOfRuns, Outdated, Recorded, Stale, Use, Uses, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,22 +36,30 @@ if TYPE_CHECKING:
 _FINISHED = "s.status IN ('completed', 'partial')"
 
 
-def input_entries(run: Run) -> list[Consumed]:
+def input_entries(run: Run) -> Inputs:
     """Return what a run consumed, each with its state now; see `hmp_catalog.Run.input_entries`."""
     recorded = recorded_by(run)
-    found = fates(run.workspace, recorded, run.auth)
-    return [found[one] for one in recorded]
+    found, notice = fates(run.workspace, recorded, run.auth)
+    return _inputs(recorded, found, notice)
 
 
-def inputs_of(catalog: SimulationCatalog) -> dict[str, list[Consumed]]:
+def inputs_of(catalog: SimulationCatalog) -> InputsOfRuns:
     """Return what each run of a catalog consumed, by its id; of those that consumed something.
 
     As many runs as there may be, it is one question to the catalog and one to the cache.
     """
     with catalog.reading() as backend:
         recorded = dict(_recorded(_all(backend)))
-    found = fates(catalog.workspace, (one for each in recorded.values() for one in each), catalog.auth)
-    return {sim: [found[one] for one in each] for sim, each in recorded.items()}
+    found, notice = fates(catalog.workspace, (one for each in recorded.values() for one in each), catalog.auth)
+    told = InputsOfRuns({sim: _inputs(each, found, notice) for sim, each in recorded.items()})
+    told.notice = "; ".join(each for each in (str(catalog.notice) if catalog.notice else "", notice) if each)
+    return told
+
+
+def _inputs(recorded: Iterable[Recorded], found: Mapping[Recorded, Consumed], notice: str) -> Inputs:
+    inputs = Inputs(found[one] for one in recorded)
+    inputs.notice = notice
+    return inputs
 
 
 def _all(backend: BulkBackend, condition: str = "TRUE") -> pa.Table:
@@ -109,6 +117,7 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     asker = Asker(entry.workspace, entry.auth)
     with InputsNamespace(entry.workspace, auth=entry.auth, frozen=False) as cache:
         found = uses_of([entry], cache, asker, version=version, everywhere=everywhere)
+        asker.note(entry.workspace, lack(cache))
     return Uses(found[entry.id], asker.skipped)
 
 
@@ -268,7 +277,7 @@ def _stale(asker: Asker, home: Path, projects: Sequence[Path]) -> Iterator[Outda
     read = {project: table for project, table in tables.items() if table is not None}
     recorded = {project: dict(_recorded(table)) for project, table in read.items()}
     asked = {one for runs in recorded.values() for each in runs.values() for one in each}
-    became, made_of = _became(home, asked, asker.auth)
+    became, made_of = _became(home, asked, asker)
     for project, runs in recorded.items():
         names = dict(zip(read[project]["sim_id"].to_pylist(), read[project]["name"].to_pylist(), strict=True))
         for sim, each in runs.items():
@@ -279,12 +288,13 @@ def _stale(asker: Asker, home: Path, projects: Sequence[Path]) -> Iterator[Outda
 
 
 def _became(
-    home: Path, asked: Collection[Recorded], auth: AuthBackend | None
+    home: Path, asked: Collection[Recorded], asker: Asker
 ) -> tuple[Mapping[Recorded, Consumed], Mapping[Recorded, tuple[Version, ...]]]:
     """Return what became of inputs, and of those that are current what is outdated among what they were made of."""
     recorded = list(asked)
-    with opened(home, auth) as cache:
+    with opened(home, asker.auth) as cache:
         upstream = upstream_in(home, recorded, cache)
+    asker.note(home, upstream.notice)
     became = dict(zip(recorded, upstream.inputs, strict=True))
     made_of = {}
     for one, fate in became.items():

@@ -104,6 +104,11 @@ class Asker:
         wanted = _Wanted(hashes, entries, paths)
         return [each for project in self.projects(workspace) for each in self._of_project(workspace, project, wanted)]
 
+    def note(self, place: Path, lack: str) -> None:
+        """Keep what the answer of a place lacks, if it lacks anything."""
+        if lack:
+            self.skipped[str(place)] = lack
+
     def projects(self, workspace: Path) -> list[Path]:
         """Return the projects of a workspace in which something was recorded."""
         try:

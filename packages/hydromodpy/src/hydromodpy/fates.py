@@ -30,11 +30,18 @@ _AT_ONCE = 1000
 _IMPORTED = "data/imported"
 
 
-def fates(workspace: Path, recorded: Iterable[Recorded], auth: AuthBackend | None) -> dict[Recorded, Consumed]:
-    """Return what has become of each input, in the workspace whose runs recorded it."""
+def fates(
+    workspace: Path, recorded: Iterable[Recorded], auth: AuthBackend | None
+) -> tuple[dict[Recorded, Consumed], str]:
+    """Return what has become of each input, in the workspace whose runs recorded it, and what the answer lacks."""
     wanted = list(dict.fromkeys(recorded))
     with opened(workspace, auth) if wanted else contextlib.nullcontext() as cache:
-        return fates_in(workspace, wanted, cache)
+        return fates_in(workspace, wanted, cache), lack(cache)
+
+
+def lack(cache: InputsNamespace | None) -> str:
+    """Return what the last answer of a cache lacks; empty where it is complete."""
+    return f"the answer of the cache is not complete: {cache.notice}" if cache is not None and cache.notice else ""
 
 
 def fates_in(workspace: Path, wanted: Sequence[Recorded], cache: InputsNamespace | None) -> dict[Recorded, Consumed]:

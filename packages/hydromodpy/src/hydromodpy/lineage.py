@@ -19,6 +19,7 @@ from hmp_core.layout import cache_path
 from hmp_core.paths import from_relative, to_relative
 from hydromodpy.bridge import uses_of
 from hydromodpy.consumers import Asker
+from hydromodpy.fates import lack
 from hydromodpy.graph import Graph, Node
 from hydromodpy.origins import trace, upstream
 from hydromodpy.records import Consumed, Upstream, Use, Version
@@ -40,6 +41,7 @@ def of_run(run: Run) -> Graph:
         graph.link(graph.add(_consumed(one)), graph.root)
     _origins(graph, found.versions.values(), found)
     _relatives(graph, run)
+    graph.skipped |= {str(run.workspace): found.notice} if found.notice else {}
     return graph
 
 
@@ -54,6 +56,7 @@ def of_entry(entry: Entry, cache: InputsNamespace) -> Graph:
     _origins(graph, versions.values(), Upstream((), versions))
     asker = Asker(entry.workspace, cache.auth)
     _descendants(graph, entry, asker, cache)
+    asker.note(entry.workspace, lack(cache))
     graph.skipped |= asker.skipped
     return graph
 

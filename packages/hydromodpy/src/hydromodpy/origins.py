@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hydromodpy.fates import fates_in, opened, recorded_by
+from hydromodpy.fates import fates_in, lack, opened, recorded_by
 from hydromodpy.records import Obtained, Parent, Recorded, Upstream, Version
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def upstream_in(workspace: Path, recorded: Sequence[Recorded], cache: InputsName
     found = fates_in(workspace, list(dict.fromkeys(recorded)), cache)
     consumed = tuple(found[one] for one in recorded)
     known = {str(each.version.artifact_id) for each in consumed if each.version is not None}
-    return Upstream(consumed, trace(known, cache) if cache is not None else {})
+    return Upstream(consumed, trace(known, cache) if cache is not None else {}, lack(cache))
 
 
 def trace(artifacts: Iterable[str], cache: InputsNamespace) -> dict[str, Version]:

@@ -51,6 +51,18 @@ class Consumed:
     license: str | None = None
 
 
+class Inputs(list[Consumed]):
+    """What a run consumed; ``notice`` says what the answer of the cache lacks, and is empty where it is complete."""
+
+    notice: str = ""
+
+
+class InputsOfRuns(dict[str, Inputs]):
+    """Run id -> what the run consumed; ``notice`` says what the answer lacks."""
+
+    notice: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Obtained:
     """How a version of an input was obtained, or confirmed; times are UTC without a zone."""
@@ -102,6 +114,8 @@ class Upstream:
     inputs: tuple[Consumed, ...]
     #: artifact id -> each version that was consumed, and each that one was made of, however far back
     versions: Mapping[str, Version]
+    #: what the answer of the cache lacks; empty where it is complete
+    notice: str = ""
 
     def of(self, consumed: Consumed) -> Version | None:
         """Return the version that an input was; None for a plain file, or where the cache does not know it."""
