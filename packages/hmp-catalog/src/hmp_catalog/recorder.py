@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import artifacts, manifest
+from hmp_catalog import artifacts, folders, manifest
 from hmp_catalog.errors import SealedRunError
 from hmp_catalog.facts import ENDS, EXTENT, GLOBAL_ZONE, OUTLET, metric_facts, parameter_facts
 from hmp_catalog.geography import RunGeography, epsg
@@ -24,8 +24,8 @@ from hmp_catalog.records import FileRecord, RunSpec, tag_names
 from hmp_catalog.reuse import identity
 from hmp_catalog.said import Said
 from hmp_core.durable import fsync_folder, translated
-from hmp_core.errors import HmpError, InvalidInput, NotWritable, PathNotFound
-from hmp_core.identity import random_id, slug
+from hmp_core.errors import HmpError, InvalidInput
+from hmp_core.identity import random_id
 from hmp_core.locks import this_process
 from hmp_core.paths import to_relative
 
@@ -84,8 +84,7 @@ class Recorder:
         return self._said
 
     def _place(self) -> Path:
-        name = f"{slug(self._said.spec.name or self._said.spec.solver)}__{self.sim_id[:8]}"
-        return self._project / "simulations" / name
+        return folders.folder_of(self._project, self._said.spec.name or self._said.spec.solver, self.sim_id)
 
     def __repr__(self) -> str:
         return f"<Recorder {self._said.spec.name or self.sim_id[:8]}: {'sealed' if self._sealed else 'open'}>"
@@ -102,7 +101,7 @@ class Recorder:
             self.folder = self._place()
         self._relative = to_relative(self.folder, self._workspace)
         self._geography = RunGeography(self.folder, self._said)
-        self._require_room()
+        folders.require_room(self.folder, self.sim_id)
         payload = {
             "sim_id": self.sim_id,
             "name": spec.name,
@@ -115,30 +114,8 @@ class Recorder:
         }
         self._began = time.perf_counter()
         self._opened = self._store.append("run.opened", payload)
-        with translated(self.folder):
-            try:
-                self.folder.mkdir()
-            except FileExistsError:
-                raise self._taken() from None
+        folders.make(self.folder, self.sim_id)
         return self
-
-    def _require_room(self) -> None:
-        """What would stop the folder from being made is met before anybody is told of the run."""
-        if self.folder.exists():
-            raise self._taken()
-        home = self.folder.parent
-        if not self._project.is_dir():
-            message = f"{self._project}: no such folder; it was moved or removed, so nothing can be recorded there"
-            raise PathNotFound(message, path=str(self._project))
-        with translated(home):
-            home.mkdir(exist_ok=True)
-        if not os.access(home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            message = f"{home} cannot be written; check who owns the folder"
-            raise NotWritable(message, path=str(home))
-
-    def _taken(self) -> InvalidInput:
-        message = f"{self.folder} exists already: another run has the id {self.sim_id}"
-        return InvalidInput(message)
 
     # ── what is said of the run ──────────────────────────────────────────────────────────────────────
 
