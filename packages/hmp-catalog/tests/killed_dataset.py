@@ -1,9 +1,9 @@
 """Commits in children that kill themselves at a chosen line; started by `test_dataset_killed.py` by its path.
 
 Each line on standard input is ``FOLDER STEP``: a child is forked, which makes or changes the data set ``forcing.zarr``
-in it for two rounds, and sends itself SIGKILL before the line of that number is run (0: never); lines are those of the
-rooms between a session and the disk. It prints ``did N`` for each commit that returned (see `state`), and where it was
-not killed ``place LINE STEP...`` for every line that was passed, then ``end <signal or 0>``.
+in it for two rounds, and sends itself SIGKILL before the line of that number is run (0: never, -1: never, and the lines
+are counted); lines are those of the rooms between a session and the disk. It prints ``did N`` for each commit that
+returned (see `state`), ``place LINE STEP...`` for every line that was counted, then ``end <signal or 0>``.
 """
 
 from __future__ import annotations
@@ -115,8 +115,9 @@ def child(project: Path, fatal: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
         return step
 
-    threading.settrace(step)
-    sys.settrace(step)
+    if fatal:
+        threading.settrace(step)
+        sys.settrace(step)
     work(project / "forcing.zarr")
     sys.settrace(None)
     threading.settrace(None)  # type: ignore[arg-type]

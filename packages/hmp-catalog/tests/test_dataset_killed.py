@@ -35,7 +35,7 @@ def places(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     for kind in ("new", "plain"):
         folder = tmp_path_factory.mktemp(kind)
         prepare(folder, kind)
-        said = victims.work(folder, 0)
+        said = victims.work(folder, -1)
         assert said[-1] == ["end", "0"], said
         found[kind] = [list(map(int, words[2:])) for words in said if words[0] == "place"]
     return found

@@ -2,7 +2,8 @@
 
 ``versions`` is how a data set changes: all of a session or nothing. ``work`` is the tree of a session and ``merging``
 puts together what two of them did; ``layout`` knows where everything is, ``documents`` what each ``zarr.json`` says,
-``trees`` are the folders of files that versions are made of, ``holding`` is the kernel's locks on them.
+``trees`` are the folders of files that versions are made of, ``stores`` is what writes them, ``holding`` is the
+kernel's locks on them.
 
 Not there yet: the data set itself (``open_dataset``), its data types, coordinates, variables and chunks.
 """

@@ -203,9 +203,10 @@ class Merge:
 
 def _open(folder: Path | None, path: str, *, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
     import zarr
-    from zarr.storage import LocalStore
 
-    return zarr.open_array(LocalStore(folder or "", read_only=mode == "r"), path=path, mode=mode, zarr_format=3)
+    from hmp_catalog.datasets.stores import TreeStore
+
+    return zarr.open_array(TreeStore(folder or "", read_only=mode == "r"), path=path, mode=mode, zarr_format=3)
 
 
 def _cells(side: Side, path: str, region: Region, like: zarr.Array[Any]) -> Cells:

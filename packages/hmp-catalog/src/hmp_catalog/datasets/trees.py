@@ -20,6 +20,9 @@ Files = dict[str, int]
 #: What a write that was cut short leaves behind (zarr, ``LocalStore``).
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
+#: Name of a file in a tree -> inode, size, moment of its last change (ns).
+Looks = dict[str, tuple[int, int, int]]
+
 #: How many files are flushed at a time.
 _AT_ONCE = 32
 
@@ -103,6 +106,22 @@ def _collect(folder: str, prefix: str, found: Files) -> None:
 def changed(before: Files, after: Files) -> set[str]:
     """Return the names of files that were added, replaced or removed."""
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def looks(folder: Path) -> Looks:
+    """Return what each file of a tree looks like from outside."""
+    found = {}
+    for name in inventory(folder):
+        told = os.stat(folder / name, follow_symlinks=False)
+        found[name] = (told.st_ino, told.st_size, told.st_mtime_ns)
+    return found
+
+
+def changed_in_place(before: Looks, after: Looks) -> list[str]:
+    """Return the names of files that are the same file and look otherwise."""
+    return sorted(
+        name for name, each in after.items() if name in before and before[name][0] == each[0] and before[name] != each
+    )
 
 
 def partial(files: Files) -> list[str]:

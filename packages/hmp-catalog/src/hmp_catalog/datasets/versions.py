@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from hmp_catalog.datasets.holding import Hold, hold
 from hmp_catalog.datasets.layout import Layout
@@ -35,6 +35,9 @@ from hmp_catalog.datasets.work import Work
 from hmp_core.durable import right_to_write, translated
 from hmp_core.errors import BusyError, InvalidInput, NotFound, NotWritable, PathNotFound, PathTaken
 from hmp_core.locks import database_lock
+
+if TYPE_CHECKING:
+    from zarr.storage import LocalStore
 
 #: How often a reader tries to hold a version, and the seconds in between: who clears one has it for a rename.
 _TRIES, _PAUSE = 2000, 0.005
@@ -218,6 +221,13 @@ class Snapshot:
         self._hold = held
 
     @property
+    def store(self) -> LocalStore:
+        """What Zarr and xarray read this version from."""
+        from zarr.storage import LocalStore
+
+        return LocalStore(self.folder, read_only=True)
+
+    @property
     def current(self) -> bool:
         """Whether nothing was committed since."""
         return self._layout.current() == self.number
@@ -270,6 +280,13 @@ class Session:
         return self._base.folder
 
     @property
+    def store(self) -> LocalStore:
+        """What Zarr and xarray read from and, within `writing`, write to; another one whenever `folder` is."""
+        from hmp_catalog.datasets.stores import TreeStore
+
+        return TreeStore(self.folder, read_only=self._work is None)
+
+    @property
     def changed(self) -> bool:
         """Whether `writing` was entered since the session began, was committed or rolled back."""
         return self._work is not None
@@ -278,9 +295,9 @@ class Session:
     def writing(self) -> Iterator[Path]:
         """Give the folder to write to, and keep the other threads of this session out meanwhile.
 
-        Write there as Zarr's ``LocalStore`` does: a new file is put in the place of the old, links are free. A file
-        that is opened and changed in place would change in every version. The folder is made when this is first
-        called, which takes a link for each file of the data set.
+        Write there through `store`, or with new files that are put in the place of old ones: a file that is opened
+        and changed in place changes in every version. (So does ``zarrs`` with a `LocalStore` of that folder.) The
+        folder is made when this is first called, which takes a link for each file of the data set.
 
         Raises
         ------
@@ -311,6 +328,8 @@ class Session:
             If another commit took longer than the timeout.
         StorageError, NotWritable
             If there is no room or no right to write; others see nothing of this session.
+        CorruptError
+            If a file was changed in place; every version that has it is damaged.
         """
         with self._mutex, translated(self._versions.path):
             self._refuse_strangers()

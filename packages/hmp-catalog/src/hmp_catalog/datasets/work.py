@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hmp_catalog.datasets import documents, merging, trees
 from hmp_catalog.datasets.holding import Hold, hold
-from hmp_core.errors import InvalidInput, PathNotFound
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
 
 if TYPE_CHECKING:
     from hmp_catalog.datasets.layout import Layout
@@ -30,6 +30,7 @@ class Work:
         self._hold: Hold = held
         self.tree = self.folder / "tree"
         self.base: Path | None = None
+        self._looks: trees.Looks = {}
 
     @classmethod
     def begin(cls, layout: Layout, number: int | None, *, empty: bool) -> Work:
@@ -72,6 +73,7 @@ class Work:
             self.tree.mkdir()
         else:
             trees.link_tree(self.base, self.tree)
+            self._looks = trees.looks(self.tree)
 
     def finish(self) -> bool:
         """Make the tree ready to be a version, on disk; return whether it is another than the base.
@@ -80,13 +82,26 @@ class Work:
         ------
         InvalidInput
             If nothing in it says that it is a Zarr group.
+        CorruptError
+            If a file that it shares with its base was changed in place.
         """
+        self._refuse_changed_in_place()
         found = documents.read(self.tree)
         if found is None or documents.is_array(found):
             message = f"{self._layout.root}: no Zarr group was written; a data set is one, with a zarr.json"
             raise InvalidInput(message)
         documents.consolidate(self.tree)
         return self._flushed(self.tree, self.base)
+
+    def _refuse_changed_in_place(self) -> None:
+        wrong = trees.changed_in_place(self._looks, trees.looks(self.tree)) if self._looks else []
+        if wrong:
+            place = self.tree / wrong[0]
+            message = (
+                f"{place} was changed in place ({len(wrong)} in all), and with it every version that has the file: "
+                "write through the store of the session; write what is damaged again from what it was made of"
+            )
+            raise CorruptError(message, path=str(place))
 
     def _flushed(self, tree: Path, base: Path | None) -> bool:
         now = trees.inventory(tree)
