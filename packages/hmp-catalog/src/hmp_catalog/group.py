@@ -101,14 +101,16 @@ class SimulationGroup:
         AmbiguousScore
             If a run has it at several stations and ``station`` does not say which counts.
         """
-        here = set(self.sim_ids)
-        with self._catalog.reading() as backend:
-            found = ranking(backend, metric, station=station, variable=variable, ascending=ascending, among=here)
+        found = self._ranking(metric, station=station, variable=variable, ascending=ascending)
         return [(Run(self._catalog, sim), value) for sim, value in found]
+
+    def _ranking(self, metric: str, **how: Any) -> list[tuple[str, float]]:
+        with self._catalog.reading() as backend:
+            return ranking(backend, metric, among=set(self.sim_ids), **how)
 
     def rank(self, metric: str, n: int | None = None, **how: Any) -> SimulationGroup:
         """Return the ``n`` best (all) of the group that have the metric, best first; see `ranked`."""
-        return SimulationGroup(self._catalog, [run.sim_id for run, _ in self.ranked(metric, **how)[:n]])
+        return SimulationGroup(self._catalog, [sim for sim, _ in self._ranking(metric, **how)[:n]])
 
     def best(self, metric: str, **where: Any) -> Run:
         """Return the best finished run by the metric's own direction; NaN never wins. See `ranked`."""
@@ -119,18 +121,18 @@ class SimulationGroup:
         return self._end(metric, where, -1)
 
     def _end(self, metric: str, where: dict[str, Any], position: int) -> Run:
-        ranked = self.ranked(metric, **where)
+        ranked = self._ranking(metric, **where)
         if not ranked:
             message = f"none of these {len(self)} simulations is finished and has the metric {metric!r}"
             raise SimulationNotFound(message, reference=metric, candidates=[])
-        return ranked[position][0]
+        return Run(self._catalog, ranked[position][0])
 
     def compare(self, metric: str, **where: Any) -> pd.DataFrame:
         """Return a frame of sim_id, name, solver, the metric and all parameters, best first. See `ranked`."""
         import pandas as pd
 
-        ranked = self.ranked(metric, **where)
-        best = SimulationGroup(self._catalog, [run.sim_id for run, _ in ranked])
+        ranked = self._ranking(metric, **where)
+        best = SimulationGroup(self._catalog, [sim for sim, _ in ranked])
         with self._catalog.reading() as backend:
             wide = columns.wide(backend, "parameters", best.sim_ids)
             facts = best.facts
