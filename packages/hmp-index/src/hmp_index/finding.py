@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from hmp_core.errors import InvalidInput
-from hmp_core.filters import OPERATORS, Bound, condition, split_key, unknown
+from hmp_core.errors import InvalidInput, UnknownFilter
+from hmp_core.filters import OPERATORS, Bound, compare, during, split_key, unknown, within
 from hmp_index.fold import SUMMARY
-from hmp_index.search import words
+from hmp_index.search import ranking, words
 
 #: What one may find by -> how it is read, and as what it is compared.
 COLUMNS: Mapping[str, tuple[str, str]] = {
@@ -26,7 +26,16 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 #: Metrics that one may ask for before anybody has recorded them.
 USUAL = ("nse", "kge", "r2", "rmse", "mae", "mse", "bias", "pbias")
 
+#: What else one may find by; as the catalog of a project understands it.
+PLACES = ("tags", "text", "trashed", "period", "period_covers", "bbox")
+
+#: What only the catalog of a project knows.
+ELSEWHERE = (
+    *("notes", "doi", "parent_sim_id", "config_hash", "error", "storage_basename", "seed", "started_at", "ended_at"),
+)
+
 _PARAMETER = "param."
+_SEVERAL = (list, tuple, set, frozenset)
 
 
 @dataclass(slots=True)
@@ -35,6 +44,15 @@ class Question:
 
     conditions: list[str] = field(default_factory=list)
     bound: Bound = field(default_factory=Bound)
+    #: how well a simulation answers, as an expression; empty if all answer alike
+    score: str = ""
+    #: whether what is in the trash is asked for: only that, all but that, or (None) both
+    trashed: bool | None = False
+
+    def all(self) -> list[str]:
+        """Return every condition."""
+        trash = [] if self.trashed is None else [f"s.trashed_at IS {'NOT ' if self.trashed else ''}NULL"]
+        return [*trash, *self.conditions]
 
 
 def question(filters: Mapping[str, Any], keys: Callable[[str], Sequence[str]], labels: Mapping[str, str]) -> Question:
@@ -57,13 +75,11 @@ def question(filters: Mapping[str, Any], keys: Callable[[str], Sequence[str]], l
     asked = Question()
     for key, value in filters.items():
         if found := split_key(key, COLUMNS):
-            expression, kind = COLUMNS[found[0]]
-            asked.conditions.append(condition(expression, found[1], _fitting(key, found[1], kind, value), asked.bound))
-        elif key == "tags":
-            asked.conditions += [_tagged(tag, asked.bound) for tag in _tags(value)]
-        elif key == "text":
-            sought = words(str(value))
-            asked.conditions += saying(sought, labels, asked.bound, anywhere=True) if sought else ["FALSE"]
+            asked.conditions.append(_column(key, *found, value, asked.bound))
+        elif key == "trashed":
+            asked.trashed = _whether(value)
+        elif key in PLACES:
+            asked.conditions += _special(key, value, labels, asked.bound)
         elif key.startswith(_PARAMETER):
             asked.conditions.append(_parameter(key, value, keys("parameters"), asked.bound))
         else:
@@ -71,10 +87,82 @@ def question(filters: Mapping[str, Any], keys: Callable[[str], Sequence[str]], l
     return asked
 
 
-def search(sought: Iterable[str], labels: Mapping[str, str]) -> Question:
+def is_text(key: str) -> bool:
+    """Return whether a filter key compares text, a time or an id."""
+    found = split_key(key, COLUMNS)
+    return key in PLACES or (found is not None and COLUMNS[found[0]][1] in {"VARCHAR", "UUID", "TIMESTAMP"})
+
+
+def _column(key: str, name: str, operator: str, value: Any, bound: Bound) -> str:
+    expression, kind = COLUMNS[name]
+    fitting = _fitting(key, operator, kind, value)
+    if name in _IDS:
+        fitting = [one and one.lower() for one in fitting] if isinstance(fitting, list) else fitting and fitting.lower()
+    if name == "status" and "interrupted" in (fitting if isinstance(fitting, list) else [fitting]):
+        message = (
+            f"{key}={value!r}: whether the process of an open simulation lives is known to its project alone; ask here "
+            "for status='running', and `hmp catalog find` there"
+        )
+        raise InvalidInput(message)
+    return compare(expression, operator, fitting, bound, key)
+
+
+_IDS = {"sim_id", "project_id", "workspace_id"}
+
+
+def _whether(value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        message = f"trashed is {value!r}, expected True (only the trash), False (all but the trash) or None (both)"
+        raise InvalidInput(message)
+    return value
+
+
+def _special(key: str, value: Any, labels: Mapping[str, str], bound: Bound) -> list[str]:
+    if key == "tags":
+        return [_tagged(tag, bound) for tag in _tags(value)]
+    if key == "text":
+        sought = words(str(value))
+        if sought:
+            return saying(sought, labels, bound, anywhere=True)
+        return ["FALSE"] if str(value).strip() else []
+    if key == "bbox":
+        return within(_box(value), bound)
+    return during(*_period(key, value), bound, covers=key == "period_covers")
+
+
+def _box(value: Any) -> list[float]:
+    sides = value.split(",") if isinstance(value, str) else value
+    try:
+        found = [float(side) for side in sides]
+    except (TypeError, ValueError) as error:
+        message = f"bbox is {value!r}, expected four numbers: xmin, ymin, xmax, ymax"
+        raise InvalidInput(message) from error
+    if not all(map(math.isfinite, found)):
+        message = f"bbox is {value!r}, expected four numbers: xmin, ymin, xmax, ymax"
+        raise InvalidInput(message)
+    return found
+
+
+def _period(key: str, value: Any) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last moment of a period: of a pair, as FIRST/LAST, or one moment."""
+    asked = value.split("/") if isinstance(value, str) and "/" in value else value
+    if isinstance(asked, str) or not isinstance(asked, _SEVERAL):
+        asked = (asked, asked)
+    try:
+        first, last = (None if time in {None, ""} else _moment(time) for time in asked)
+        if first is not None and last is not None and first > last:
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        message = f"{key} is {value!r}, expected its first and last time, the earlier one first"
+        raise InvalidInput(message) from error
+    return first, last
+
+
+def search(sought: Sequence[str], labels: Mapping[str, str]) -> Question:
     """Return the conditions that a search for some folded words asks for."""
     asked = Question()
     asked.conditions += saying(sought, labels, asked.bound)
+    asked.score = ranking(sought, labels, asked.bound)
     return asked
 
 
@@ -120,9 +208,21 @@ def _metric(key: str, value: Any, known: Sequence[str], bound: Bound) -> str:
             names[plain].append(name)
     found = split_key(key, names)
     if found is None:
-        raise unknown(key, [*COLUMNS, "tags", "text", "param.NAME", *names])
-    fitting = _fitting(key, found[1], "DOUBLE PRECISION", value)
-    return _any(names[found[0]], "metrics", found[1], fitting, bound)
+        raise _unknown(key, ["param.NAME", *names])
+    asked = _Asked(key, found[1], _fitting(key, found[1], "DOUBLE PRECISION", value))
+    return _any(names[found[0]], "metrics", asked, bound)
+
+
+def _unknown(key: str, names: Iterable[str]) -> UnknownFilter:
+    """Return the error for a key that nothing here goes by; it says so if the catalog of a project knows it."""
+    valid = [*COLUMNS, *PLACES, *names]
+    if found := split_key(key, ELSEWHERE):
+        message = (
+            f"the snapshot of the index does not have {found[0]}: ask the catalog of the project (`hmp catalog find`), "
+            "or all of them at once (`hmp index sql --live`)"
+        )
+        return UnknownFilter(message, key=key, valid=sorted(valid))
+    return unknown(key, valid)
 
 
 def _plain(name: str) -> str:
@@ -140,11 +240,20 @@ def _parameter(key: str, value: Any, known: Sequence[str], bound: Bound) -> str:
             names[plain].append(name)
     wanted = key.removeprefix(_PARAMETER)
     if not wanted:
-        raise unknown(key, [*COLUMNS, "tags", "text", *(f"param.{name}" for name in names)])
+        raise _unknown(key, (f"param.{name}" for name in names))
     name, operator = split_key(wanted, names) or split_key(wanted, [_without_suffix(wanted)]) or (wanted, "=")
-    words_ = isinstance(value, str) and not _is_number(value)
-    fitting = value if words_ else _fitting(key, operator, "DOUBLE PRECISION", value)
-    return _any(names.get(name, [name]), "parameters", operator, fitting, bound, text=words_)
+    values = [one for one in (value if isinstance(value, _SEVERAL) else [value]) if one is not None]
+    said = bool(values) and all(isinstance(one, (str, bool)) for one in values)
+    fitting = _said(value) if said else _fitting(key, operator, "DOUBLE PRECISION", value)
+    asked = _Asked(key, operator, fitting)
+    return _any(names.get(name, [name]), "parameters", asked, bound, text=said)
+
+
+def _said(value: Any) -> Any:
+    """Return words as JSON gives them back."""
+    if isinstance(value, _SEVERAL):
+        return [_said(one) for one in value]
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _without_suffix(key: str) -> str:
@@ -152,12 +261,24 @@ def _without_suffix(key: str) -> str:
     return name if name and suffix in OPERATORS else key
 
 
-def _any(names: Sequence[str], column: str, operator: str, value: Any, bound: Bound, *, text: bool = False) -> str:
-    tests = []
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of a value: the key as it was written, how it is compared, and with what."""
+
+    key: str
+    operator: str
+    value: Any
+
+
+def _any(names: Sequence[str], column: str, asked: _Asked, bound: Bound, *, text: bool = False) -> str:
+    """Return the condition that one of several values fulfils what is asked; one that is missing fulfils nothing."""
+    tests, sought = list[str](), asked.value is not None or asked.operator not in {"=", "<>"}
     for name in names:
         kept = f"json_extract_string(s.{column}, {bound.add(_path(name))})"
-        tests.append(condition(kept if text else f"TRY_CAST({kept} AS DOUBLE PRECISION)", operator, value, bound))
-    return f"({(' AND ' if value is None and operator == '=' else ' OR ').join(tests)})"
+        read = kept if text else f"TRY_CAST({kept} AS DOUBLE PRECISION)"
+        test = compare(read, asked.operator, asked.value, bound, asked.key)
+        tests.append(f"({read} IS NOT NULL AND {test})" if sought and asked.operator in {"=", "<>"} else test)
+    return f"({(' OR ' if sought or asked.operator == '<>' else ' AND ').join(tests)})"
 
 
 def _path(name: str) -> str:
@@ -176,7 +297,7 @@ def _fitting(key: str, operator: str, kind: str, value: Any) -> Any:
         raise InvalidInput(message)
     if value is None:
         return None
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, _SEVERAL):
         return [_fitting(key, operator, kind, one) for one in value]
     try:
         return _KINDS[kind](value)
@@ -194,6 +315,8 @@ def _text(value: Any) -> str:
 
 def _moment(value: Any) -> datetime:
     """Return a time in UTC without a zone; a naive one is taken as UTC, a day as its midnight."""
+    if type(value).__name__ == "datetime64":  # numpy is not imported for this
+        value = value.astype("datetime64[us]").item()
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
@@ -201,10 +324,6 @@ def _moment(value: Any) -> datetime:
     if isinstance(value, date):
         return datetime.combine(value, time.min)
     raise TypeError
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", text) is not None
 
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {

@@ -187,7 +187,7 @@ def hits(backend: CatalogBackend, asked: Question, projects: Iterable[Project]) 
     """Return the simulations of some projects that fulfil the conditions of a question, newest first."""
     homes = {home.id: home for home in projects}
     now = datetime.now(UTC).replace(tzinfo=None)
-    sql = "".join([_SQL["hits"].sql, *(f" AND {condition}" for condition in asked.conditions)])
+    sql = "".join([_SQL["hits"].sql, *(f" AND {condition}" for condition in asked.all())])
     # not through Arrow: its conversions import pandas where that is installed
     rows = backend.fetch_all(f"{sql} ORDER BY s.created_at DESC NULLS LAST, s.sim_id DESC", asked.bound.values)
     return [

@@ -89,7 +89,7 @@ SELECT
     s.duration_s
 FROM simulations_cache s
 JOIN workspaces w ON w.workspace_id = s.workspace_id
-WHERE s.trashed_at IS NULL;
+WHERE TRUE;
 
 -- name: snapshot
 -- The whole snapshot, newest first: what `table` and `frame` give.
