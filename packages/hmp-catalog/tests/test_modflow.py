@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -122,6 +123,34 @@ def test_the_same_cell_through_a_whole_simulation(cat, tidal, read) -> None:
     series = theirs.get_ts((2, 7, 4))
     assert np.array_equal(found["head"].values[:, 2, 7, 4], series[:, 1])
     assert np.array_equal(found["elapsed_step"].values, series[:, 0])
+
+
+def plain_grid(rows: int, columns: int) -> dict:
+    """Return the variables of a grid of one layer."""
+    n = rows * columns
+    sizes = {"NCELLS": n, "NLAY": 1, "NROW": rows, "NCOL": columns, "NJA": n}
+    place = {"XORIGIN": 0.0, "YORIGIN": 0.0, "ANGROT": 0.0, "DELR": np.ones(columns), "DELC": np.ones(rows)}
+    heights = {"TOP": np.full(n, 10.0), "BOTM": np.zeros(n)}
+    ones = np.ones(n, int)
+    return sizes | place | heights | {"IA": np.arange(1, n + 2), "JA": np.arange(1, n + 1), "IDOMAIN": ones,
+                                      "ICELLTYPE": ones}  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [None, "2001-01-01"])
+def test_a_file_of_heads_is_never_in_memory_as_a_whole(cat, tmp_path, monkeypatch, start) -> None:
+    """Without a start all of it was: the memory of a laptop was the longest simulation."""
+    monkeypatch.setattr("hmp_catalog.fields.schema.SHARD_BYTES", 1 << 20)
+    write_grid(tmp_path / "m.dis.grb", "DIS", plain_grid(50, 100))
+    heads = np.random.default_rng(7).normal(size=(500, 1, 50, 100))
+    write_heads(tmp_path / "m.hds", heads, nlay=1, nrow=50, ncol=100)
+    tracemalloc.start()
+    try:
+        run = imported(cat, tmp_path, start=start, time_units="days")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(run.dataset()["head"].values, heads)
+    assert most < heads.nbytes / 2
 
 
 # ── times and files ──────────────────────────────────────────────────────────────────────────────────

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -290,23 +290,37 @@ def _options(tdis: Path) -> dict[str, str]:
     return {words[0].upper(): words[1].strip() for words in lines if len(words) == 2}
 
 
+class Steps:
+    """The steps of a field as an array that reads those it is asked for: a file may be larger than memory."""
+
+    def __init__(self, elapsed: Sequence[float], read: Callable[[float], NDArray[Any]]) -> None:
+        first = read(elapsed[0])
+        self.elapsed, self._read = elapsed, read
+        self.shape, self.dtype = (len(elapsed), *first.shape), first.dtype
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        import numpy as np
+
+        asked = [self._read(time) for time in self.elapsed[index[0]]]
+        found: NDArray[Any] = np.stack(asked)[(slice(None), *index[1:])]
+        return found
+
+
 def _put(
-    target: Target, name: str, steps: Iterator[NDArray[Any]], *, dims: tuple[str, ...], elapsed: Sequence[float],
-    clock: Clock, axes: dict[str, Sequence[float]], **more: Any,
+    target: Target, name: str, steps: Steps, *, dims: tuple[str, ...], clock: Clock, axes: dict[str, Sequence[float]],
+    **more: Any,
 ) -> None:  # fmt: skip
     """Keep a field that has one array per step: along time where the start is known, else along steps."""
     import numpy as np
 
-    base = "time" if clock.start is not None else "step"
+    base, elapsed = "time" if clock.start is not None else "step", steps.elapsed
     axis = base if list(axes.setdefault(base, elapsed)) == list(elapsed) else f"{base}_budget"
     if clock.start is not None:
-        for when, values in zip(clock.instants(elapsed), steps, strict=True):
-            target.field(name, values[np.newaxis], dims=(axis, *dims), time=[when], **more)
+        target.field(name, steps, dims=(axis, *dims), time=clock.instants(elapsed), **more)
         return
     said = {"long_name": "time since the start of the simulation"} | ({"units": clock.unit} if clock.unit else {})
     own = {axis: np.arange(1, len(elapsed) + 1), f"elapsed_{axis}": (axis, np.asarray(elapsed, dtype="f8"), said)}
-    coords = {**more.pop("coords", {}), **own}
-    target.field(name, np.stack(list(steps)), dims=(axis, *dims), coords=coords, **more)
+    target.field(name, steps, dims=(axis, *dims), **more | {"coords": {**more.get("coords", {}), **own}})
 
 
 # ── heads ────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,11 +329,9 @@ def _put(
 def _heads(target: Target, output: Output, clock: Clock, axes: dict[str, Sequence[float]]) -> list[str]:
     heads, grid = output.heads, output.grid
     elapsed = [float(t) for t in heads.get_times()]
-    steps = (heads.get_data(totim=t).reshape(grid.shape) for t in elapsed)
-    _put(
-        target, "head", steps, dims=grid.dims, elapsed=elapsed, clock=clock, axes=axes, units=output.length,
-        missing=output.missing, coords=grid.coords,
-    )  # fmt: skip
+    steps = Steps(elapsed, lambda time: heads.get_data(totim=time).reshape(grid.shape))
+    about = {"units": output.length, "missing": output.missing, "coords": grid.coords}
+    _put(target, "head", steps, dims=grid.dims, clock=clock, axes=axes, **about)
     return ["head"]
 
 
@@ -345,13 +357,13 @@ def _budget(target: Target, output: Output, clock: Clock, axes: dict[str, Sequen
     told = []
     for name, column, group in _series(output.budget, entries):
         when = {each.elapsed: each for each in group}
-        steps = (_cells(output, when.get(t), column) for t in elapsed)
+        steps = Steps(elapsed, partial(_at, output, when, column))
         connections = group[0].text == _CONNECTIONS
         dims = ("connection",) if connections else output.grid.dims
         said = {"long_name": f"{group[0].text} {group[0].package}".strip().lower()}
         about = {"attributes": said} | ({"units": rate} if rate and column == "q" else {})
         coords = {} if connections else {"coords": output.grid.coords}
-        _put(target, name, steps, dims=dims, elapsed=elapsed, clock=clock, axes=axes, **about, **coords)
+        _put(target, name, steps, dims=dims, clock=clock, axes=axes, **about, **coords)
         told.append(name)
     units = dict.fromkeys(("inflow", "outflow"), rate) if rate else {}
     target.table("budget", _rows(output, entries, elapsed, clock), units=units)
@@ -384,6 +396,10 @@ def _series(budget: Any, entries: Sequence[Entry]) -> Iterator[tuple[str, str, l
 
 def _name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:64]
+
+
+def _at(output: Output, when: Mapping[float, Entry], column: str, time: float) -> NDArray[Any]:
+    return _cells(output, when.get(time), column)
 
 
 def _cells(output: Output, entry: Entry | None, column: str) -> NDArray[Any]:

@@ -144,6 +144,11 @@ def is_time(dim: str) -> bool:
     return dim == "time" or dim.startswith("time_")
 
 
+def is_counted(dim: str) -> bool:
+    """Return whether a dimension counts steps of which nobody knows when they are: ``step``, or ``step_...``."""
+    return dim == "step" or dim.startswith("step_")
+
+
 def check_name(name: str, what: str) -> str:
     """Return ``name`` if a variable or dimension may be called so.
 

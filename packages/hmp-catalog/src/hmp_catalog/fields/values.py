@@ -60,6 +60,12 @@ class Field:
         return found[0] if found else None
 
     @property
+    def by_steps(self) -> int | None:
+        """The position of the axis along which it is read and cut: that of time, or of steps that are only counted."""
+        counted = [position for position, dim in enumerate(self.dims) if schema.is_counted(dim)]
+        return self.along if self.along is not None or not counted else counted[0]
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The little-endian type the values are kept in: the caller's own."""
         return kept_dtype(self.array, self.name)
@@ -141,7 +147,7 @@ def kept_dtype(array: Any, name: str) -> np.dtype[Any]:
 
 
 def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any], *, kept: bool = True) -> Values:
-    """Return the steps ``start`` to ``stop`` (everything, without a time axis) as they are kept.
+    """Return the steps ``start`` to ``stop`` (everything, where there are none) as they are kept.
 
     They are a copy, unless nobody keeps them longer than the caller keeps the array (``kept=False``) and nothing in
     them has to be changed.
@@ -153,7 +159,7 @@ def slab(field: Field, start: int, stop: int, dtype: np.dtype[Any], *, kept: boo
     """
     import numpy as np
 
-    index = tuple(slice(start, stop) if d == field.along else slice(None) for d in range(len(field.dims)))
+    index = tuple(slice(start, stop) if d == field.by_steps else slice(None) for d in range(len(field.dims)))
     part = np.ma.asanyarray(field.array[index] if index else field.array)
     mask = np.ma.getmaskarray(part) if np.ma.is_masked(part) else None
     given = np.ma.getdata(part)

@@ -171,7 +171,7 @@ class StoreWriter:
     # ── onto the disk ────────────────────────────────────────────────────────────────────────────────
 
     def _write_slabs(self, new: Field, shape: tuple[int, ...], attributes: dict[str, Any]) -> None:
-        dtype, along = new.dtype, new.along
+        dtype, along = new.dtype, new.by_steps
         cut = schema.layout(shape, dtype.itemsize, along)
         steps = 1 if along is None else shape[along]
         stride = steps if along is None else cut.file[along]
