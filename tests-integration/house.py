@@ -80,6 +80,7 @@ ENGINES = {
     "matplotlib": Importers(("hmp_catalog.plot.*", "hydromodpy.demo.*")),
     "optuna": Importers(("hmp_catalog.calibration.*",)),
     "spotpy": Importers(("hmp_catalog.calibration.*", "hydromodpy.demo.*")),
+    "rocrate": Importers(("hydromodpy.exports.crate",), at_most=1),
     "pytest": Importers(("*.testing.*",)),
     "hypothesis": Importers(("*.testing.*",)),
 }

@@ -31,6 +31,7 @@ from hmp_core.events import EventStore
 from hmp_core.migrations.runner import apply_migrations
 from hydromodpy import bridge, lineage, origins
 from hydromodpy.consumers import Asker
+from hydromodpy.exports import prov, ro_crate
 from hydromodpy.records import Recorded
 from worlds import World
 
@@ -65,6 +66,7 @@ MODULES = (
     "hmp_catalog.tables",
     "hydromodpy",
     "hydromodpy.bridge",
+    "hydromodpy.exports",
     "hydromodpy.lineage",
     "hydromodpy.origins",
     "hydromodpy.workspace",
@@ -424,6 +426,8 @@ UMBRELLA: dict[str, Line] = {
     "uses": (R_CACHE, lambda w: bridge.uses(w.workspace, {w.entry.sha256}, w.auth)),
     "inputs_of": (BOTH, lambda w: bridge.inputs_of(w.catalog)),
     "uses_of": (R_CACHE, lambda w: bridge.uses_of([w.entry], w.data, Asker(w.workspace, w.auth))),
+    "prov": (BOTH, lambda w: prov(w.run())),
+    "ro_crate": (BOTH, lambda w: ro_crate(w.run(), Path(mkdtemp()) / "crate")),
     "stale": (BOTH, lambda w: bridge.stale([w.project])),
     "upstream": (BOTH, lambda w: origins.upstream(w.run())),
     "upstream_in": (R_CACHE, lambda w: origins.upstream_in(w.workspace, _recorded(w), w.data)),
@@ -596,6 +600,8 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "db waiting": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
     "demo": (W_CACHE, ["{new}"]),
     "doctor": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
+    "export prov": (BOTH, ["base", "--project", "{project}"]),
+    "export ro-crate": (BOTH, ["base", "--project", "{project}", "--output", "{home}/crate.zip"]),
     "index find": (R_INDEX, ["solver=gr4j"]),
     "index forget": (W_INDEX, ["aare"]),
     "index health": (R_INDEX, []),
