@@ -18,7 +18,7 @@ import pytest
 
 import hydromodpy as hmp
 from exported import HOME, HOST, SECRET, World, file, record, world
-from hmp_core.errors import CorruptError, InvalidInput, MissingPart, PathNotFound, PathTaken
+from hmp_core.errors import CorruptError, MissingPart, PathNotFound, PathTaken
 from hydromodpy import Workspace
 from hydromodpy.exports import ro_crate
 
@@ -227,14 +227,6 @@ def test_every_word_is_known_to_the_context(crate: Path) -> None:
     known = set(known) | set(content["@context"][1]) | {"@id", "@type"}
     words = {word for one in content["@graph"] for word in (*one, one["@type"])}
     assert words - known == set()
-
-
-def test_the_other_version_of_the_profile_stands_on_another_crate(dry: World, tmp_path: Path) -> None:
-    said = entities(ro_crate(dry.run, tmp_path / "crate", wrroc="0.6"))
-    assert said["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.3"}
-    assert said["./"]["conformsTo"] == {"@id": "https://w3id.org/ro/wfrun/process/0.6"}
-    with pytest.raises(InvalidInput, match=r"wrroc is '9', expected one of 0\.5, 0\.6"):
-        ro_crate(dry.run, tmp_path / "other", wrroc="9")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ The profile is the Process Run Crate (https://w3id.org/ro/wfrun/process/0.5), fo
 a ``CreateAction`` whose ``instrument`` is the solver, whose ``object`` are inputs and parameters, and whose ``result``
 are the files and metrics. The entities are made with ``rocrate`` (extra ``[export]``); what lies in a crate is written
 by `hydromodpy.exports.writing`.
+
+Version 0.6 of the profile stands on RO-Crate 1.3, which demands the address and the version of every program: nobody
+records the address of a solver, so that a crate of ours would not be one.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from hmp_core.errors import InvalidInput, MissingPart
+from hmp_core.errors import MissingPart
 from hmp_core.identity import sha256_file
 from hmp_core.paths import to_local
 from hydromodpy.exports.discretion import is_web
@@ -29,9 +32,8 @@ if TYPE_CHECKING:
 
     from hmp_catalog import Run
 
-#: Version of the profile -> version of RO-Crate that it stands on.
-PROFILES = {"0.5": "1.1", "0.6": "1.3"}
-_PROCESS = "https://w3id.org/ro/wfrun/process"
+#: Version of the profile, and of RO-Crate that it stands on.
+_PROFILE, _CRATE = "0.5", "1.1"
 _TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 _STATUS = {"completed": "Completed", "partial": "Completed", "running": "Active"}
 _FORMATS = {
@@ -54,7 +56,6 @@ def ro_crate(
     run: Run,
     target: str | Path | UPath,
     *,
-    wrroc: str = "0.5",
     license: str | None = None,  # noqa: A002 - the word of RO-Crate
     with_inputs: bool = False,
     host: bool = False,
@@ -69,8 +70,6 @@ def ro_crate(
         files.
     target
         A ZIP if it ends in ``.zip``, else a folder that is not there yet.
-    wrroc
-        Version of the Process Run Crate profile: "0.5" (on RO-Crate 1.1) or "0.6" (on RO-Crate 1.3).
     license
         Of the crate as a whole: an SPDX identifier as "CC-BY-4.0", or an address.
     with_inputs
@@ -89,50 +88,46 @@ def ro_crate(
     ------
     MissingPart
         If rocrate is not installed.
-    PathTaken, PathNotFound, InvalidInput
-        If something is there already, the folder above is not, or nobody knows that version.
+    PathTaken, PathNotFound
+        If something is there already, or the folder above is not.
     CorruptError
         If a file of the run is not as it was sealed; nothing is left behind.
     """
     told = tell(run, host=host)
-    return crate_of(told, target, wrroc=wrroc, license=license, with_inputs=with_inputs, overwrite=overwrite)
+    return crate_of(told, target, license=license, with_inputs=with_inputs, overwrite=overwrite)
 
 
 def crate_of(
     told: Told,
     target: str | Path | UPath,
     *,
-    wrroc: str,
     license: str | None,  # noqa: A002 - the word of RO-Crate
     with_inputs: bool,
     overwrite: bool,
 ) -> Path:
     """Write what was gathered of a run into an RO-Crate; see `ro_crate`."""
     where = to_local(target)
-    if wrroc not in PROFILES:
-        message = f"wrroc is {wrroc!r}, expected one of {', '.join(PROFILES)}"
-        raise InvalidInput(message)
     require_free(where, overwrite=overwrite)
-    content = _Content(told, wrroc, license, with_inputs=with_inputs)
+    content = _Content(told, license, with_inputs=with_inputs)
     write(where, content.members(), overwrite=overwrite)
     return where
 
 
-def _rocrate(version: str) -> ROCrate:
+def _rocrate() -> ROCrate:
     try:
         from rocrate.rocrate import ROCrate
     except ImportError as error:
         message = "a crate is made with rocrate: install hmp-hydromodpy[export]"
         raise MissingPart(message, install="hmp-hydromodpy[export]") from error
-    return ROCrate(version=version)
+    return ROCrate(version=_CRATE)
 
 
 class _Content:
     """What is in the crate of a run: the description as it grows, and the files."""
 
-    def __init__(self, told: Told, wrroc: str, license_: str | None, *, with_inputs: bool) -> None:
-        self.told, self.wrroc, self.with_inputs = told, wrroc, with_inputs
-        self.crate = _rocrate(PROFILES[wrroc])
+    def __init__(self, told: Told, license_: str | None, *, with_inputs: bool) -> None:
+        self.told, self.with_inputs = told, with_inputs
+        self.crate = _rocrate()
         self.crate.metadata.extra_terms.update(_TERMS)
         self.files: list[Member] = []
         self.folders: list[str] = []
@@ -195,7 +190,7 @@ class _Content:
     def _root(self, action: Any) -> None:
         told, root = self.told, self.crate.root_dataset
         facts = told.facts
-        profile = {"name": "Process Run Crate", "version": self.wrroc}
+        profile = {"name": "Process Run Crate", "version": _PROFILE}
         parent = facts["parent_sim_id"]
         based = {"name": f"run {parent}", "description": "the run that this one continues"}
         later = [self._value("metric", name, value) for name, value, sealed in told.metrics if not sealed]
@@ -203,7 +198,7 @@ class _Content:
             "name": told.title,
             "description": self._description(),
             "datePublished": told.moment("ended_at") or told.moment("created_at"),
-            "conformsTo": self._add(f"{_PROCESS}/{self.wrroc}", "CreativeWork", profile),
+            "conformsTo": self._add(f"https://w3id.org/ro/wfrun/process/{_PROFILE}", "CreativeWork", profile),
             "mentions": [action, *self._derivations()],
             "author": self._agent(),
             "license": self._licence(self._license),

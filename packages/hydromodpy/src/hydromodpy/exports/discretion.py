@@ -1,7 +1,7 @@
 """What does not leave the machine: where things lie on it, and what it is called.
 
 A run says where its inputs lie relative to the workspace; but a parameter, a configuration, or the message of an error
-may name a folder of somebody's home. Of an absolute path the last part is left, also of one that led into the workspace:
+may name a folder of somebody's home. Of an absolute path the last part is left, also of one into the workspace:
 where that was when the run was made is not known any more once it was moved, and a run tells the same everywhere.
 """
 

@@ -58,7 +58,6 @@ def prov(references: tuple[str, ...], output: str | None, project: str | None, *
 @click.option("-o", "--output", default=None, help="A folder, or a .zip file; by default one named after the run.")
 @click.option("--license", default=None, help="Of the crate: an SPDX identifier as CC-BY-4.0, or an address.")
 @click.option("--with-inputs", is_flag=True, help="Take the bytes of the inputs along.")
-@click.option("--wrroc", default="0.5", type=click.Choice(["0.5", "0.6"]), show_default=True, help="Of the profile.")
 @PROJECT
 @_HOST
 @_OVERWRITE
