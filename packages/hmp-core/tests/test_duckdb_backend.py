@@ -31,14 +31,15 @@ from hmp_core.errors import (
     SchemaTooNewError,
     StatementError,
 )
-from hmp_core.testing.backend_suite import BackendSuite, MakeBackend
+from hmp_core.testing.backend_suite import MakeBackend
 from hmp_core.testing.children import run, start
 from hmp_core.testing.door_suite import Nobody, anybodys_folder, closed_to_writers, unprivileged
+from hmp_core.testing.store_backend_suite import StoreBackendSuite
 
 from_duckdb = "from hmp_core.backends import DuckDBBackend\n"
 
 
-class TestDuckDB(BackendSuite):
+class TestDuckDB(StoreBackendSuite):
     @pytest.fixture
     def make(self) -> MakeBackend:
         return DuckDBBackend
