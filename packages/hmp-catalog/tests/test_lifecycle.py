@@ -180,6 +180,40 @@ def test_a_rebuild_brings_nothing_back(cat, project, contents):
     assert cat.audit.verify().problems == ()
 
 
+RECORDS_AND_STAYS = """
+import sys, hmp_catalog
+cat = hmp_catalog.open(sys.argv[1])
+with cat.record("gr4j", name="private", description="the well of my neighbour") as rec:
+    rec.metric("nse", 0.5)
+print(rec.sim_id, flush=True)
+sys.stdin.readline()
+"""
+
+
+def holding(project, words: bytes) -> list[str]:
+    files = [file for file in project.rglob("*") if file.is_file() and file.name != "catalog.duckdb"]
+    return [file.parent.name for file in files if words in file.read_bytes()]
+
+
+def test_a_purge_says_what_is_in_the_log_of_a_process_that_lives(cat, project, spawn, hmp):
+    """Nobody else may change that log: gc does it once the process has ended, and the certificate says so."""
+    with spawn(RECORDS_AND_STAYS, project) as (other,):
+        sim_id = other.stdout.readline().strip()
+        done = hmp("catalog", "purge", sim_id, "--reason", "asked for", "--yes", "-p", project)
+        told = "what 2 events say of the run, in the logs of processes that still run: when these have ended, "
+        told += "`hmp catalog gc --apply` empties them"
+        assert f"note: not removed: {told}" in done.stderr.splitlines()
+        file = project / ".hmp" / "purge_certificates" / f"{sim_id}.json"
+        assert told in json.loads(file.read_text())["remains"]
+        assert holding(project, b"neighbour") == ["pending"]
+        assert [each.kind for each in cat.gc(apply=True)] == []
+        other.communicate("end\n")
+    assert "gc --apply" in "".join(privacy.verify(cat, file).problems)
+    assert [(each.kind, each.sim_id) for each in cat.gc(apply=True)] == [("log", sim_id)]
+    assert holding(project, b"neighbour") == []
+    assert privacy.verify(cat, file)
+
+
 def test_what_waited_for_a_purged_run_waits_no_longer(cat, project):
     """Its event is kept as it was logged, with the name, until it can be folded: after a purge that is never."""
     sealed = "import sys, hmp_catalog\nwith hmp_catalog.open(sys.argv[1]).record('gr4j', name='secret'): pass"

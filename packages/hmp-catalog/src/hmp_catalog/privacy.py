@@ -109,7 +109,8 @@ def _remains(database: Path, left: int) -> Iterator[str]:
     yield "that something was done to the run, when, by whom, of which kind; not what was said (log, audit trail)"
     yield "the SHA-256 of what each of them said: whoever guesses the words can confirm them (audit.jsonl)"
     if left:
-        yield f"{left} events in the logs of processes that still run; `hmp catalog gc --apply` empties them afterwards"
+        what = f"what {left} events say of the run, in the logs of processes that still run"
+        yield f"{what}: when these have ended, `hmp catalog gc --apply` empties them"
     for home, what in (("backups", "backups of the database"), ("replaced", "databases that were replaced")):
         copies = sorted(path.name for path in (internal_folder(database) / home).glob("*.duckdb"))
         if copies:
