@@ -20,7 +20,7 @@ from hmp_index.keeper import Keeper, View
 from hmp_index.records import Health, Hit, Notice, Project, Pruned, Workspace
 from hmp_index.roster import Listed
 from hmp_index.scanning import DEPTH
-from hmp_index.search import ranked, words
+from hmp_index.search import words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +197,7 @@ class GlobalIndex:
             self._keeper.drop([place.project_id for place in lost])
         return pruned
 
-    def refresh(self, *, only_stale: bool = True) -> Notice:
+    def refresh(self, *, only_stale: bool = True, progress: Callable[[str], None] | None = None) -> Notice:
         """Read what changed, however long it takes, and say what could not be read.
 
         A workspace that is gone from its place is looked for beside it, where a folder above it was renamed, and beside
@@ -207,8 +207,10 @@ class GlobalIndex:
         ----------
         only_stale
             Leave alone the catalogs whose files are as they were.
+        progress
+            Called with a sentence now and then.
         """
-        return self._see(self._keeper.found_again(only_stale=only_stale, budget=None)).notice
+        return self._see(self._keeper.found_again(only_stale=only_stale, budget=None, progress=progress)).notice
 
     def rebuild(
         self,
@@ -253,7 +255,7 @@ class GlobalIndex:
             remarks += [f"{scan.too_deep} folders lie deeper than {depth} below {start}"] if scan.too_deep else []
         if found:
             self._keeper.enrol(lambda enrolled: enrolled.add_all(found))
-        notice = self._see(self._keeper.rebuild()).notice
+        notice = self._see(self._keeper.rebuild(progress)).notice
         self.notice = Notice((*notice.skipped, *skipped), (*notice.remarks, *remarks))
         return self.notice
 
@@ -322,23 +324,37 @@ class GlobalIndex:
         if not sought:
             return []
         found, self.notice = self._keeper.answer(
-            lambda backend, view: ranked(
-                queries.hits(backend, finding.search(sought, view.labels()), view.projects()), sought
+            lambda backend, view: queries.hits(
+                backend, finding.search(sought, view.labels()), view.projects(), limit=limit
             )
         )
-        return found[:limit]
+        return found
 
-    def sql(self, query: str, params: Sequence[Any] = ()) -> pa.Table:
+    def sql(self, query: str, params: Sequence[Any] = (), *, live: bool = False) -> pa.Table:
         """Return the answer to a SQL question about the snapshot; see the reference of the schema.
+
+        Parameters
+        ----------
+        query
+            One question.
+        params
+            Values for its ``$1``, ``$2``, ...
+        live
+            Ask the catalogs themselves as they are at this moment, with every column they have, as ``all_simulations``,
+            ``all_metrics``, ``all_parameters``, ``all_tags`` and ``all_projects``, beside the tables of the snapshot.
+            `notice` names those that could not be asked: nothing of them is in these tables.
 
         Raises
         ------
         InvalidInput
-            If it is not a single question.
+            If it is not a single question, or a live one that names none of these tables.
         StatementError
             If the engine refuses it.
         """
-        found, self.notice = self._keeper.answer(lambda backend, _: ask(backend, query, params))
+        if live:
+            found, self.notice = self._keeper.live(query, params)
+        else:
+            found, self.notice = self._keeper.answer(lambda backend, _: ask(backend, query, params))
         return found
 
     @property

@@ -16,13 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from hmp_core.identity import derived_id
-from hmp_index.search import words
+from hmp_index.search import WEIGHTS, searchable
 
 #: What `hmp db status` and `hmp db upgrade` need to know: the component and its migrations.
 SCHEMA = ("index", Path(__file__).parent / "sql" / "migrations")
 
 #: The form of the rows; a snapshot of another form is read again.
-FORM = 1
+FORM = 2
 
 #: Column of ``v_simulation_summary``, matched by name -> the type it is read as. The key is `sim_id`.
 SUMMARY: Mapping[str, str] = {
@@ -119,7 +119,7 @@ SIMULATIONS: Mapping[str, str] = {
 
 _OUTLETS = {None, "", "__outlet__", "outlet"}
 _EVERYWHERE = {None, "", "__global__"}
-_SPOKEN = ("name", "study_area_name", "scientific_objective", "description")
+_SPOKEN = [name for name in WEIGHTS if name in SUMMARY]
 
 
 Rows = Sequence[Mapping[str, Any]]
@@ -238,7 +238,11 @@ def project_row(place: Place, reading: Reading, former: ProjectRow | None) -> Pr
     new = reading.snapshot
     if new is None:
         kept = former or ProjectRow(place, "", "", "", 0, 0, None, None)
-        return replace(kept, place=place, mark=reading.mark, status=reading.status, detail=reading.detail)
+        row = replace(kept, place=place, mark=reading.mark, status=reading.status, detail=reading.detail)
+        if row.status != "ok" or row.taken_at is None:
+            return row
+        # nothing is there where something was: that is not to be taken for an empty project
+        return replace(row, status="unreachable", detail="it has neither catalog nor log any more")
     return ProjectRow(
         place=place,
         mark=reading.mark,
@@ -269,7 +273,8 @@ def simulations(place: Place, facts: Facts, at: datetime) -> list[dict[str, Any]
     for found in sorted(facts.summary, key=lambda row: str(row["sim_id"])):
         sim = found["sim_id"]
         labels = sorted(tags.get(sim, ()))
-        told = " ".join([*(found[name] or "" for name in _SPOKEN), *labels, place.slug, place.name])
+        told = {name: found[name] for name in _SPOKEN}
+        told |= {"tags": " ".join(labels), "project": f"{place.slug} {place.name}"}
         rows.append(
             {**found}
             | {"kind": found["kind"] or "simulation", "project": place.slug}
@@ -291,11 +296,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     return value
-
-
-def searchable(text: str) -> str:
-    """Return the words of a text, each once and each after a blank, so that ``' ful'`` finds where a word begins."""
-    return "".join(f" {word}" for word in sorted(set(words(text))))
 
 
 def metric_key(row: Mapping[str, Any], taken: Mapping[str, Any]) -> str:

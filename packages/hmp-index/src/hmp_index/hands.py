@@ -32,15 +32,15 @@ _ROOT = Path("/")
 _waiting: dict[Path, threading.Thread] = {}
 
 
-def look_at_all(listed: Sequence[Listed], patience: float = PATIENCE) -> list[SeenWorkspace]:
+def look_at_all(listed: Sequence[Listed], patience: float | None = None) -> list[SeenWorkspace]:
     """Return what lies at the place of each workspace; one that does not answer in time is unreachable.
 
     Parameters
     ----------
     patience
-        Seconds that each may take. Where none on the same mount has answered by then, the others on it are not tried.
+        Seconds that each may take, by default `PATIENCE`. Where none on the same mount has answered by then, the others on it are not tried.
     """
-    return _Look(listed, patience).done() if listed else []
+    return _Look(listed, PATIENCE if patience is None else patience).done() if listed else []
 
 
 @dataclass(slots=True)

@@ -183,18 +183,32 @@ def project(line: Listed, row: ProjectRow, *, late: bool = False) -> Project:
     )
 
 
-def hits(backend: CatalogBackend, asked: Question, projects: Iterable[Project]) -> list[Hit]:
-    """Return the simulations of some projects that fulfil the conditions of a question, newest first."""
+def hits(backend: CatalogBackend, asked: Question, projects: Iterable[Project], limit: int | None = None) -> list[Hit]:
+    """Return the simulations of some projects that fulfil the conditions of a question, best and then newest first.
+
+    Parameters
+    ----------
+    limit
+        How many at most; None for all.
+    """
     homes = {home.id: home for home in projects}
-    now = datetime.now(UTC).replace(tzinfo=None)
-    sql = "".join([_SQL["hits"].sql, *(f" AND {condition}" for condition in asked.all())])
+    conditions = "".join(f" AND {condition}" for condition in asked.all())
+    sql = f"{_SQL['hits'].sql.replace(_NO_SCORE, asked.score or _NO_SCORE)}{conditions} {_BEST_FIRST}"
     # not through Arrow: its conversions import pandas where that is installed
-    rows = backend.fetch_all(f"{sql} ORDER BY s.created_at DESC NULLS LAST, s.sim_id DESC", asked.bound.values)
+    rows = backend.fetch_all(sql if limit is None else f"{sql} LIMIT {int(limit)}", asked.bound.values)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    known = [row for row in rows if row[0] in homes]
     return [
-        _hit(dict(zip(_HIT, row, strict=True)), homes[home], taken, now) for home, taken, *row in rows if home in homes
+        _hit(row, told, homes[row[0]], now)
+        for start in range(0, len(known), _TOGETHER)
+        for row, told in _told(known[start : start + _TOGETHER])
     ]
 
 
+_NO_SCORE = "CAST(NULL AS DOUBLE PRECISION)"
+_BEST_FIRST = "ORDER BY score DESC NULLS LAST, s.created_at DESC NULLS LAST, s.sim_id DESC"
+
+#: The columns of `hits` after the project and the time of its snapshot, and before the three that are JSON.
 _HIT = (
     "workspace_id",
     "sim_id",
@@ -204,31 +218,40 @@ _HIT = (
     "kind",
     "solver",
     "status",
-    "metrics",
-    "parameters",
-    "tags",
     "study_area_name",
     "scientific_objective",
     "description",
     "folder",
     "created_at",
     "duration_s",
+    "score",
 )
 
+#: How many rows have their JSON read at once, in a third of the time that it takes one by one (300,000 texts: 1 s).
+_TOGETHER = 1000
 
-def _hit(row: dict[str, Any], home: Project, taken: datetime, now: datetime) -> Hit:
-    told = {
-        "metrics": {name: _number(value) for name, value in json.loads(row["metrics"]).items()},
-        "parameters": json.loads(row["parameters"]),
-        "tags": tuple(json.loads(row["tags"])),
-    }
+_Told = tuple[dict[str, Any], dict[str, Any], list[str]]
+
+
+def _told(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], _Told]]:
+    """Yield each row with its metrics, parameters and tags."""
+    texts = ",".join(f"[{row[-3]},{row[-2]},{row[-1]}]" for row in rows)
+    yield from zip(rows, json.loads(f"[{texts}]"), strict=True)
+
+
+def _hit(row: tuple[Any, ...], told: _Told, home: Project, now: datetime) -> Hit:
+    metrics, parameters, tags = told
     fresh = home.status == "ok" and not home.unfolded
-    age = 0.0 if fresh else max(0.0, (now - taken).total_seconds())
-    return Hit(**row | told, project_name=home.name, path=home.path, state=home.status, age=age)
-
-
-def _number(value: float | str | None) -> float | None:
-    return None if value is None else float(value)
+    return Hit(
+        **dict(zip(_HIT, row[2:-3], strict=True)),
+        metrics={name: value if value is None else float(value) for name, value in metrics.items()},
+        parameters=parameters,
+        tags=tuple(tags),
+        project_name=home.name,
+        path=home.path,
+        state=home.status,
+        age=0.0 if fresh else max(0.0, (now - row[1]).total_seconds()),
+    )
 
 
 def keys(backend: CatalogBackend, kind: str) -> list[str]:

@@ -7,6 +7,14 @@ FROM information_schema.columns
 WHERE table_catalog = current_database()
     AND lower(table_name) IN ('v_simulation_summary', 'metrics', 'parameters', 'tags');
 
+-- name: catalog_types
+-- The columns that an attached catalog has, with their types, of those tables that a live question is about.
+SELECT table_name, column_name, data_type
+FROM information_schema.columns
+WHERE table_catalog = current_database()
+    AND lower(table_name) IN ('v_simulation_summary', 'metrics', 'parameters', 'tags')
+ORDER BY table_name, ordinal_position;
+
 -- name: catalog_keeps_account
 -- A row if an attached catalog keeps account of how far its log was folded.
 SELECT 1
@@ -78,15 +86,17 @@ SELECT
     s.kind,
     s.solver,
     s.status,
-    s.metrics,
-    s.parameters,
-    s.tags,
     s.study_area_name,
     s.scientific_objective,
     s.description,
     s.folder,
     s.created_at,
-    s.duration_s
+    s.duration_s,
+    -- a search puts its expression here
+    CAST(NULL AS DOUBLE PRECISION) AS score,
+    s.metrics,
+    s.parameters,
+    s.tags
 FROM simulations_cache s
 JOIN workspaces w ON w.workspace_id = s.workspace_id
 WHERE TRUE;
