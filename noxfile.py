@@ -140,6 +140,14 @@ def soak(session: nox.Session) -> None:
         _pytest(session, (path,), "-m", "soak", "--timeout=0", "-o", "faulthandler_timeout=0", *others, profile="soak")
 
 
+@nox.session(name="another-backend")
+def another_backend(session: nox.Session) -> None:
+    """Run the tests of the catalog unchanged on a backend that is not hmp's own, and judge that one too."""
+    _develop(session, "hmp-catalog")
+    _pytest(session, ("packages/hmp-catalog/tests",), "--backend=cold", *session.posargs)
+    _pytest(session, (), "packages/hmp-catalog/tests/test_another_backend.py", "-m", "soak")
+
+
 @nox.session
 def lowest(session: nox.Session) -> None:
     """Run the unit tests on the lowest versions the packages say they can live with."""

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hmp_cache
 from hmp_cache import InputsNamespace
+from hmp_core.backends import DuckDBBackend
 from hmp_core.errors import (
     AccessDenied,
     BusyError,
@@ -50,6 +52,32 @@ def closed(workspace: Path) -> Path:
 def test_a_fresh_workspace_works(workspace: Path) -> None:
     with InputsNamespace(init_workspace(workspace).path) as data:
         assert data.find() == []
+
+
+def test_every_backend_is_made_by_what_the_door_was_given(
+    workspace: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the database is made, folded, asked or rebuilt."""
+    made: list[Path] = []
+    asked: list[Path] = []
+    init = DuckDBBackend.__init__
+
+    def noted(self: DuckDBBackend, path: Path, **options: Any) -> None:
+        made.append(path)
+        init(self, path, **options)
+
+    def backend(path: Path, **options: Any) -> DuckDBBackend:
+        asked.append(path)
+        return DuckDBBackend(path, **options)
+
+    monkeypatch.setattr(DuckDBBackend, "__init__", noted)
+    with hmp_cache.open(workspace, create=True, backend=backend) as data:
+        entry = data.add(write("dem.txt"), variable="dem")
+        assert data.find(variable="dem") == [entry]
+        assert not data.rebuild()
+        assert data.find(variable="dem") == [entry]
+    assert len(set(asked)) > 1
+    assert made == asked
 
 
 def test_create_makes_a_workspace(workspace: Path) -> None:

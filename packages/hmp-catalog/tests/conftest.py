@@ -51,7 +51,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if BEFORE:
         from cold_backend import told
 
-        terminalreporter.write_line(f"cold backend: {told['leases']} leases, {told['statements']} statements")
+        if told:  # workers of xdist count for themselves
+            terminalreporter.write_line(f"cold backend: {told['leases']} leases, {told['statements']} statements")
 
 
 @pytest.fixture(autouse=True)

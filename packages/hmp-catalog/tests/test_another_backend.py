@@ -1,6 +1,6 @@
 """A catalog on a backend of somebody else: the same tests pass, and nothing is asked of the engine of hmp.
 
-All of them: ``pytest packages/hmp-catalog/tests --backend=cold`` (or ``nox -s another_backend``).
+All of them: ``pytest packages/hmp-catalog/tests --backend=cold`` (or ``nox -s another-backend``).
 """
 
 from __future__ import annotations
