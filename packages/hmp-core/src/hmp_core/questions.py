@@ -32,9 +32,20 @@ def ask(backend: BulkBackend, query: str, params: Sequence[Any] = ()) -> pa.Tabl
     StatementError
         If the engine does not understand it.
     """
+    require_question(backend, query)
+    return backend.query(query, params)
+
+
+def require_question(backend: BulkBackend, query: str) -> None:
+    """Return if ``query`` is one question.
+
+    Raises
+    ------
+    InvalidInput
+        If not.
+    """
     statements = backend.statements(query)
     first = _FIRST.match(query)
     if len(statements) != 1 or first is None or first[1].upper() not in _ASKING:
         message = f"{query.strip()[:60]!r}: expected one question, beginning with {', '.join(sorted(_ASKING))}"
         raise InvalidInput(message)
-    return backend.query(query, params)

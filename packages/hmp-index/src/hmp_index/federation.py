@@ -109,11 +109,23 @@ class Reader:
                 reading = self._read(seen, place, now, timeout, None)
                 return replace(reading, status="schema_mismatch", detail=str(older))
         except HmpError as error:
-            status = _status(error)
+            status = status_of(error)
             settled = status in {"corrupt", "schema_mismatch"}
             return Reading(status, now, str(error), self.marking()(seen.mark) if settled else "")
         except OSError as error:
             return Reading("unreachable", now, f"{seen.path} cannot be read: {error.strerror or error}")
+
+    @contextlib.contextmanager
+    def opened(self, seen: SeenProject, timeout: float = PATIENCE) -> Iterator[tuple[BulkBackend, str]]:
+        """Hold a lease on a catalog, folded where it can be; also tell what it lacks nevertheless."""
+        catalog = catalog_path(seen.path)
+        with contextlib.ExitStack() as stack:
+            try:
+                found = stack.enter_context(self._opened(catalog, timeout, self.fold))
+            except MigrationPending as older:
+                backend, _ = stack.enter_context(self._opened(catalog, timeout, None))
+                found = backend, str(older)
+            yield found
 
     def _absent(self, seen: SeenProject, now: datetime) -> Reading:
         if not seen.has_traces:
@@ -155,7 +167,8 @@ class Reader:
             yield backend, ""
 
 
-def _status(error: HmpError) -> str:
+def status_of(error: HmpError) -> str:
+    """Return the status of a catalog that could not be read for that reason."""
     match error:
         case BusyError() | InvalidInput():  # the latter: this very thread holds a lease on it
             return "busy"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from hmp_core.arrivals import waiting
@@ -24,6 +24,7 @@ from hmp_core.errors import (
 )
 from hmp_core.layout import WORKSPACE_MARKER, read_root
 from hmp_core.paths import to_local
+from hmp_core.questions import ask, require_question
 from hmp_index import queries, roster
 from hmp_index.book import Book
 from hmp_index.enrolling import Enrolled, discard, newcomers, not_yet, settle_moves
@@ -35,6 +36,8 @@ from hmp_index.roster import Listed
 from hmp_index.scanning import seek
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from hmp_core.backends.duckdb import DuckDBBackend
     from hmp_core.protocols import AuthBackend
 
@@ -206,6 +209,23 @@ class Keeper:
         remarks, self._remarks = self._remarks, []
         notice = tell(state, listed, whole, remarks)
         return View(listed, state, whole, replace(notice, skipped=(*notice.skipped, *missing)))
+
+    def live(self, query: str, params: Sequence[Any]) -> tuple[pa.Table, Notice]:
+        """Ask the catalogs as they are at this moment, each by itself; what the question does not name is not read."""
+        from hmp_index import live
+
+        def work() -> tuple[pa.Table, Notice]:
+            with self._book.reading() as backend:
+                require_question(backend, query)
+            view = self.look(budget=0.0)
+            wanted = live.named(query)
+            read = live.read(view.found.seen, self._reader, wanted)
+            with self._book.reading() as backend, live.staged(backend, read, wanted):
+                answer = ask(backend, query, params)
+            pending = [one for one in view.notice.skipped if one.status == "pending"]
+            return answer, Notice((*read.skipped, *pending), view.notice.remarks)
+
+        return self._mended(work)
 
     def found_again(
         self, *, only_stale: bool = True, budget: float | None = BUDGET, progress: Progress | None = None

@@ -145,7 +145,7 @@ def _changed(
     if only_stale and present == marks and all(marks.values()) and len(rows) == len(marks):
         return
     known = {row.place.project_id: row for row in rows}
-    places = _places(seen)
+    places = places_of(seen)
     if places is None:
         # it went while it was looked at: what is known of it stays
         detail = f"{seen.line.path} went away while it was looked at"
@@ -167,7 +167,7 @@ def _changed(
         part.readings.append((row.place, _out_of_reach(detail, part.at)))
 
 
-def _places(seen: SeenWorkspace) -> dict[str, Place] | None:
+def places_of(seen: SeenWorkspace) -> dict[str, Place] | None:
     """Return where the projects of a workspace stand in the index; None if one has gone since it was seen."""
     own = {project.slug: carried(project) for project in seen.projects}
     there = {slug: found for slug, found in own.items() if found is not None}
