@@ -38,7 +38,8 @@ def look_at_all(listed: Sequence[Listed], patience: float | None = None) -> list
     Parameters
     ----------
     patience
-        Seconds that each may take, by default `PATIENCE`. Where none on the same mount has answered by then, the others on it are not tried.
+        Seconds that each may take, by default `PATIENCE`. Where none on the same mount has answered by then, the
+        others on it are not tried.
     """
     return _Look(listed, PATIENCE if patience is None else patience).done() if listed else []
 

@@ -128,11 +128,16 @@ def _project(project: str) -> SeenProject | None:
         marked = marker is not None and stat.S_ISREG(marker.st_mode)
         if not there and not marked:
             return None
+        if catalog is not None and not there:
+            return _troubled(project, f"{project}/{_CATALOG} is not a file; move it away")
         seen, traces = _mark(project, catalog, marker), there or _has_traces(project)
     except OSError as error:
-        why = f"{project} cannot be read: {error.strerror or error}"
-        return SeenProject(Path(project), "", has_catalog=False, has_traces=False, trouble=why)
+        return _troubled(project, f"{project} cannot be read: {error.strerror or error}")
     return SeenProject(Path(project), seen, has_catalog=there, has_traces=traces, has_marker=marked)
+
+
+def _troubled(project: str, why: str) -> SeenProject:
+    return SeenProject(Path(project), "", has_catalog=False, has_traces=False, trouble=why)
 
 
 def carried(project: SeenProject) -> tuple[UUID | None, str] | None:
