@@ -70,3 +70,19 @@ def test_in_the_midst_of_a_seal(home: Path, leaving: int) -> None:
         cat.rebuild()
         assert sorted(str(run.sim_id) for run in cat.find(status="completed", name="later")) != []
         assert set(before) <= {str(run.sim_id) for run in cat.find(status="completed")}
+
+
+def test_what_a_full_disk_does_is_in_the_log_once(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each fold met the same trouble, and said so."""
+    with hmp_catalog.open(home) as cat:
+        run = cat["first"].tag("before")
+        fill(home.parents[2], leaving=8_192)
+        for number in range(60):
+            with contextlib.suppress(StorageError):
+                run.tag(f"tag {number}")
+            if number % 10 == 0:
+                assert len(cat.find()) == 1
+        assert cat.notice.unfolded
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said
+    assert len(said) == len(set(said)), "\n".join(said)

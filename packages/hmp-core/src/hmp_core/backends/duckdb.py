@@ -26,6 +26,7 @@ from hmp_core.backends.replay import is_left
 from hmp_core.backends.staging import stage
 from hmp_core.errors import BusyError, DatabaseNotFound, HmpError, InvalidInput, NotWritable, StatementError
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
+from hmp_core.saying import once
 
 if TYPE_CHECKING:
     import duckdb
@@ -227,7 +228,7 @@ class DuckDBBackend:
                     return  # a fatal error has ended the engine (`discard`): what it met is told, and not this
                 if "CHECKPOINT during DETACH failed" in str(error):
                     # what was committed is in the WAL, and the next lease reads it from there
-                    _log.warning("%s: %s", self._path, " ".join(str(error).split()))
+                    once(_log, "%s: %s", self._path, " ".join(str(error).replace(alias, self._path.name).split()))
                     return
                 if attempt == 2:
                     _instance.discard()  # else the file would stay attached as long as this process lives

@@ -15,6 +15,7 @@ from hmp_core.events.columns import texts
 from hmp_core.events.fold import Batch, Fold, reduce
 from hmp_core.events.pending import Harvest, Position
 from hmp_core.events.record import Event
+from hmp_core.saying import once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +69,7 @@ class Folding:
                 remember(self._backend, harvest)
                 self._fold.before_commit(self._backend, self._root)
         except StatementError as error:
-            _log.warning("%s: folding in halves, because %s", self._backend.path, error)
+            once(_log, "%s: folding in halves, because %s", self._backend.path, error)
             self._commit(events, released, harvest)
             self._commit(self._orphans(), set(), Harvest(), account=False)
         if retry:

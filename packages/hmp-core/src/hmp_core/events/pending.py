@@ -20,6 +20,7 @@ from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
 from hmp_core.events.record import Event, Line, decode, is_torn
 from hmp_core.events.segment import NEW, SUFFIX, claim, unclaim
 from hmp_core.layout import internal_folder
+from hmp_core.saying import once
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Harvest:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
-                _log.warning("%s is folded and packed but cannot be removed: %s", path, error)
+                once(_log, "%s is folded and packed but cannot be removed: %s", path, error)
         self.release()
 
 
@@ -193,7 +194,7 @@ class LogFiles:
         if lines and (is_torn(lines[-1]) or (lines[-1].event is None and descriptor is None)):
             torn = lines.pop()
             if descriptor is not None:
-                _log.warning("%s: dropped %d bytes that were never acknowledged", path, len(torn.raw))
+                once(_log, "%s: dropped %d bytes that were never acknowledged", path, len(torn.raw))
         self._take(path, start, lines, found)
         end = start + (lines[-1].end if lines else 0)
         if descriptor is not None:

@@ -42,6 +42,7 @@ from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.record import Event
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
 from hmp_core.migrations.runner import EVENT_TABLES, migrate, require_current
+from hmp_core.saying import once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,7 +223,7 @@ class EventStore:
             return  # somebody else will fold: what was appended is durable
         except (HmpError, OSError) as error:
             # the events are safe in the log; whoever reads next meets the same trouble and is told
-            _log.warning("%s was not folded: %s", self.path, error)
+            once(_log, "%s was not folded: %s", self.path, error)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
