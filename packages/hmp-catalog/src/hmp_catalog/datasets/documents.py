@@ -84,9 +84,24 @@ def consolidate(folder: Path) -> None:
     if root is None:
         return
     inner = {path: each if is_array(each) else each | _consolidated({}) for path, each in documents.items()}
-    expected = root | _consolidated(inner)
-    if _read(folder / NAME) != expected:
-        write_atomic(folder / NAME, json.dumps(expected, indent=2).encode())
+    _replace(folder, root | _consolidated(inner))
+
+
+def scatter(folder: Path) -> None:
+    """Take the copies away, which are wrong as soon as something is written."""
+    root = read(folder)
+    if root is not None:
+        _replace(folder, root)
+
+
+def _replace(folder: Path, document: Document) -> None:
+    if _read(folder / NAME) != document:
+        write_atomic(folder / NAME, json.dumps(document, indent=2).encode())
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two trees have the same root, copies included."""
+    return _read(one / NAME) == _read(other / NAME)
 
 
 def _consolidated(documents: dict[str, Document]) -> Document:

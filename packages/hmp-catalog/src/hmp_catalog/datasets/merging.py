@@ -250,6 +250,8 @@ def _region(key: str, document: Document) -> Region | None:
 
 def _said(region: Region, where: NDArray[np.bool_]) -> str:
     """Return the smallest box around cells, as one would index it."""
+    if not region:
+        return "all of it"
     found = zip(region, where.nonzero(), strict=True)
     sides = [f"{each.start + cells.min()}:{each.start + cells.max() + 1}" for each, cells in found]
     return f"[{', '.join(sides)}]"

@@ -73,6 +73,7 @@ class Work:
             self.tree.mkdir()
         else:
             trees.link_tree(self.base, self.tree)
+            documents.scatter(self.tree)
             self._looks = trees.looks(self.tree)
 
     def finish(self) -> bool:
@@ -91,6 +92,9 @@ class Work:
             message = f"{self._layout.root}: no Zarr group was written; a data set is one, with a zarr.json"
             raise InvalidInput(message)
         documents.consolidate(self.tree)
+        if self.base is not None and documents.same(self.tree, self.base):
+            (self.tree / documents.NAME).unlink()  # nothing changed: it is the file of the base again
+            trees.link(self.base / documents.NAME, self.tree / documents.NAME)
         return self._flushed(self.tree, self.base)
 
     def _refuse_changed_in_place(self) -> None:
