@@ -355,8 +355,8 @@ def test_many_inputs_are_asked_for_at_once(
     workspace.data.add(discharge(tmp_path, "q0.csv", first=9.0), variable="discharge")
     with workspace.project("base") as project:
         few = inputs_of(project.catalog)
-        for room in ("fates", "origins"):
-            monkeypatch.setattr(f"hydromodpy.{room}._AT_ONCE", 2)
+        for room in ("fates", "origins", "reading"):
+            monkeypatch.setattr(f"hydromodpy.{room}.AT_ONCE", 2)
         assert inputs_of(project.catalog) == few
     assert sorted(one.state for one in few[sim]) == ["current", "current", "superseded"]
 

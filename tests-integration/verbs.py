@@ -32,6 +32,7 @@ from hmp_core.migrations.runner import apply_migrations
 from hydromodpy import bridge, lineage, origins
 from hydromodpy.consumers import Asker
 from hydromodpy.exports import prov, ro_crate
+from hydromodpy.reading import CacheReader
 from hydromodpy.records import Recorded
 from worlds import World
 
@@ -409,6 +410,10 @@ def _recorded(world: World) -> list[Recorded]:
     return [Recorded("discharge", "custom", world.entry.sha256, world.entry.relative_path)]
 
 
+def _reader(world: World) -> CacheReader:
+    return CacheReader(world.workspace, world.auth)
+
+
 #: These take no authority: they ask the one that the workspace or the environment names.
 UMBRELLA: dict[str, Line] = {
     "hydromodpy.open": (R_CATALOG, lambda w: hydromodpy.open(w.project)),
@@ -425,15 +430,21 @@ UMBRELLA: dict[str, Line] = {
     "used_by": (R_CACHE, lambda w: bridge.used_by(w.entry)),
     "uses": (R_CACHE, lambda w: bridge.uses(w.workspace, {w.entry.sha256}, w.auth)),
     "inputs_of": (BOTH, lambda w: bridge.inputs_of(w.catalog)),
-    "uses_of": (R_CACHE, lambda w: bridge.uses_of([w.entry], w.data, Asker(w.workspace, w.auth))),
+    "uses_of": (
+        R_CACHE,
+        lambda w: bridge.uses_of([w.entry], _reader(w), Asker(w.workspace, w.auth)),
+    ),
     "prov": (BOTH, lambda w: prov(w.run())),
     "ro_crate": (BOTH, lambda w: ro_crate(w.run(), Path(mkdtemp()) / "crate")),
     "stale": (BOTH, lambda w: bridge.stale([w.project])),
     "upstream": (BOTH, lambda w: origins.upstream(w.run())),
-    "upstream_in": (R_CACHE, lambda w: origins.upstream_in(w.workspace, _recorded(w), w.data)),
-    "trace": (R_CACHE, lambda w: origins.trace({str(w.entry.artifact_id)}, w.data)),
+    "upstream_in": (
+        R_CACHE,
+        lambda w: origins.upstream_in(w.workspace, _recorded(w), _reader(w)),
+    ),
+    "trace": (R_CACHE, lambda w: origins.trace({str(w.entry.artifact_id)}, _reader(w))),
     "of_run": (BOTH, lambda w: lineage.of_run(w.found())),
-    "of_entry": (R_CACHE, lambda w: lineage.of_entry(w.entry, w.data)),
+    "of_entry": (R_CACHE, lambda w: lineage.of_entry(w.entry, w.auth)),
     "of_file": (R_CACHE, lambda w: lineage.of_file(w.workspace / "data" / "dem.txt", w.workspace, w.auth)),
     "apply_migrations": (R_CATALOG, lambda w: apply_migrations(w.project / "catalog.duckdb", FOLD.migrations)),
     "apply_migrations: a new database": (

@@ -22,14 +22,15 @@ from hmp_core.databases import Database
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.layout import anchor, cache_path, catalog_path
 from hydromodpy.consumers import Asker, Consumer
-from hydromodpy.fates import fates, lack, opened, recorded_by
+from hydromodpy.fates import fates, opened, recorded_by
 from hydromodpy.origins import upstream_in
+from hydromodpy.reading import CacheReader
 from hydromodpy.records import Consumed, Inputs, InputsOfRuns, Outdated, Recorded, Stale, Use, Uses, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hmp_cache import Entry, InputsNamespace
+    from hmp_cache import Entry
     from hmp_catalog import Run, SimulationCatalog
     from hmp_core.protocols import AuthBackend, BulkBackend
 
@@ -112,18 +113,16 @@ def used_by(entry: Entry, *, version: Literal["any", "current"] = "any", everywh
     if version not in {"any", "current"}:
         message = f"version is {version!r}; expected 'any' or 'current'"
         raise InvalidInput(message)
-    from hmp_cache import InputsNamespace
-
     asker = Asker(entry.workspace, entry.auth)
-    with InputsNamespace(entry.workspace, auth=entry.auth, frozen=False) as cache:
+    with CacheReader(entry.workspace, entry.auth) as cache:
         found = uses_of([entry], cache, asker, version=version, everywhere=everywhere)
-        asker.note(entry.workspace, lack(cache))
+        asker.note(entry.workspace, cache.lack)
     return Uses(found[entry.id], asker.skipped)
 
 
 def uses_of(
     entries: Sequence[Entry],
-    cache: InputsNamespace,
+    cache: CacheReader,
     asker: Asker,
     *,
     version: Literal["any", "current"] = "any",
@@ -162,17 +161,17 @@ class _Asked:
             self._had.setdefault(entry.sha256, set()).add(str(entry.id))
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], cache: InputsNamespace) -> _Asked:
+    def of(cls, entries: Sequence[Entry], cache: CacheReader) -> _Asked:
         """Ask the cache of the home workspace."""
         known = cls(entries)
         ids = sorted(known._entries)
-        known.now = {str(each.id): each for each in cache.find(id=ids)}
+        known.now = {str(each.id): each for each in cache.current(ids)}
         sql = (
             "SELECT DISTINCT CAST(a.entry_id AS VARCHAR) AS id, a.sha256 FROM artifacts a "
             "WHERE a.sha256 IN (SELECT sha256 FROM artifacts WHERE entry_id IN "
             f"({', '.join(f'CAST(${n} AS UUID)' for n in range(1, len(ids) + 1))}))"
         )
-        for row in cache.sql(sql, ids).to_pylist():
+        for row in cache.sql(sql, ids):
             known._others.add(row["id"])
             if row["id"] in known._entries:
                 known._had.setdefault(row["sha256"], set()).add(row["id"])

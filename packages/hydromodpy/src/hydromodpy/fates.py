@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from hmp_core.errors import PathEscape
 from hmp_core.identity import sha256_path
-from hmp_core.layout import cache_path, internal_folder
 from hmp_core.paths import from_relative
+from hydromodpy.reading import AT_ONCE, CacheReader, has_cache
 from hydromodpy.records import Consumed, Recorded, State
 
 if TYPE_CHECKING:
-    from hmp_cache import Entry, InputsNamespace
+    from contextlib import AbstractContextManager
+
+    from hmp_cache import Entry
     from hmp_catalog import Run
     from hmp_core.protocols import AuthBackend
-
-#: How many inputs are asked for by their ids; of more, all are asked for: that takes 0.1 s a 10,000.
-_AT_ONCE = 1000
 
 #: Where an import of runs puts an input whose place is taken; see `hmp_catalog.importing`.
 _IMPORTED = "data/imported"
@@ -36,15 +35,10 @@ def fates(
     """Return what has become of each input, in the workspace whose runs recorded it, and what the answer lacks."""
     wanted = list(dict.fromkeys(recorded))
     with opened(workspace, auth) if wanted else contextlib.nullcontext() as cache:
-        return fates_in(workspace, wanted, cache), lack(cache)
+        return fates_in(workspace, wanted, cache), cache.lack if cache is not None else ""
 
 
-def lack(cache: InputsNamespace | None) -> str:
-    """Return what the last answer of a cache lacks; empty where it is complete."""
-    return f"the answer of the cache is not complete: {cache.notice}" if cache is not None and cache.notice else ""
-
-
-def fates_in(workspace: Path, wanted: Sequence[Recorded], cache: InputsNamespace | None) -> dict[Recorded, Consumed]:
+def fates_in(workspace: Path, wanted: Sequence[Recorded], cache: CacheReader | None) -> dict[Recorded, Consumed]:
     """Return the same from a cache that is open; None where a workspace has none."""
     if cache is None:
         return {one: _told(one, _of_file(one, workspace)) for one in wanted}
@@ -60,31 +54,15 @@ def recorded_by(run: Run) -> list[Recorded]:
     return [Recorded(*row) for row in zip(*(table[name].to_pylist() for name in names), strict=True)]
 
 
-@contextlib.contextmanager
-def opened(workspace: Path, auth: AuthBackend | None) -> Iterator[InputsNamespace | None]:
-    """Open the input cache of a workspace; None where it has none, and none is made.
-
-    What is frozen is what a run may be given, not what became of what it was given: all that there is answers.
-    """
-    if not has_cache(workspace):
-        yield None
-        return
-    from hmp_cache import InputsNamespace
-
-    with InputsNamespace(workspace, auth=auth, frozen=False) as cache:
-        yield cache
-
-
-def has_cache(workspace: Path) -> bool:
-    """Return whether a workspace has an input cache, or the log that one can be made from."""
-    database = cache_path(workspace)
-    return any(map(os.path.exists, (database, internal_folder(database), database.with_name("events"))))
+def opened(workspace: Path, auth: AuthBackend | None) -> AbstractContextManager[CacheReader | None]:
+    """Open the input cache of a workspace; None where it has none, and none is made."""
+    return CacheReader(workspace, auth) if has_cache(workspace) else contextlib.nullcontext()
 
 
 class _Known:
     """What a cache knows of some inputs."""
 
-    def __init__(self, cache: InputsNamespace) -> None:
+    def __init__(self, cache: CacheReader) -> None:
         self._cache = cache
         #: entry id -> the entry as it is now, looked at; without those that were removed
         self._now: dict[str, Entry] = {}
@@ -106,19 +84,11 @@ class _Known:
     def _learn(self, key: str, values: set[str]) -> None:
         if not values:
             return
-        from hmp_cache import queries
-        from hmp_cache.shelf import Shelf
-
-        asked: Mapping[str, Any] = {key: sorted(values)} if len(values) <= _AT_ONCE else {}
-        with self._cache.reading() as backend:
-            shelf = Shelf(self._cache.workspace, self._cache.auth)
-            versions = queries.entries(queries.every(backend, asked, removed=True), shelf)
+        versions, now = self._cache.versions({key: sorted(values)} if len(values) <= AT_ONCE else {})
         for each in versions:
             self._versions[str(each.id), each.sha256] = each
             self._holders.setdefault(each.sha256, []).append(each)
-        unseen = {str(each.id) for each in versions} - self._now.keys()
-        asked = {"id": sorted(unseen)} if len(unseen) <= _AT_ONCE else {}
-        self._now |= {str(each.id): each for each in self._cache.check(**asked)} if unseen else {}
+        self._now |= {str(each.id): each for each in now}
 
     def fate(self, one: Recorded) -> Consumed:
         """Return what has become of an input."""

@@ -19,13 +19,13 @@ from hmp_core.layout import cache_path
 from hmp_core.paths import from_relative, to_relative
 from hydromodpy.bridge import uses_of
 from hydromodpy.consumers import Asker
-from hydromodpy.fates import lack
 from hydromodpy.graph import Graph, Node
 from hydromodpy.origins import trace, upstream
+from hydromodpy.reading import CacheReader
 from hydromodpy.records import Consumed, Upstream, Use, Version
 
 if TYPE_CHECKING:
-    from hmp_cache import Entry, InputsNamespace
+    from hmp_cache import Entry
     from hmp_catalog import Run
     from hmp_core.protocols import AuthBackend
 
@@ -45,18 +45,21 @@ def of_run(run: Run) -> Graph:
     return graph
 
 
-def of_entry(entry: Entry, cache: InputsNamespace) -> Graph:
+def of_entry(entry: Entry, auth: AuthBackend | None = None) -> Graph:
     """Return the lineage of a version of an input: where it came from, what was made of it, and the runs that used it.
 
     Of an entry, as the cache gives it, that is the current version; runs that used a former one are there too.
     """
-    versions = trace({str(entry.artifact_id)}, cache)
-    root = versions.get(str(entry.artifact_id))
-    graph = Graph.of(Node(_id(entry.sha256), "input", _label(entry), root.state if root else entry.state, entry.sha256))
-    _origins(graph, versions.values(), Upstream((), versions))
-    asker = Asker(entry.workspace, cache.auth)
-    _descendants(graph, entry, asker, cache)
-    asker.note(entry.workspace, lack(cache))
+    auth = entry.auth if auth is None else auth
+    asker = Asker(entry.workspace, auth)
+    with CacheReader(entry.workspace, auth) as cache:
+        versions = trace({str(entry.artifact_id)}, cache)
+        root = versions.get(str(entry.artifact_id))
+        state = root.state if root else entry.state
+        graph = Graph.of(Node(_id(entry.sha256), "input", _label(entry), state, entry.sha256))
+        _origins(graph, versions.values(), Upstream((), versions))
+        _descendants(graph, entry, asker, cache)
+        asker.note(entry.workspace, cache.lack)
     graph.skipped |= asker.skipped
     return graph
 
@@ -169,11 +172,11 @@ def _relative(row: dict[str, Any] | None, sim_id: str) -> Node:
 # ── downstream ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: InputsNamespace) -> None:
+def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: CacheReader) -> None:
     """Add what was made of any version of an entry, at first or second hand, and the runs that used any of it."""
     children = _children(cache)
     made = _made_of(str(entry.id), children)
-    entries = {str(each.id): each for each in cache.check(id=sorted({str(entry.id), *made}))}
+    entries = {str(each.id): each for each in cache.versions({"id": sorted({str(entry.id), *made})})[1]}
     here = {str(entry.id): graph.root}
     for identity in made:
         if identity in entries:
@@ -195,14 +198,14 @@ def _run(use: Use) -> Node:
     return Node(f"run:{use.sim_id}", "run", label, state)
 
 
-def _children(cache: InputsNamespace) -> dict[str, set[str]]:
+def _children(cache: CacheReader) -> dict[str, set[str]]:
     """Return entry id -> the entries of which some version was made of some version of it."""
     owners = {}
     sql = "SELECT CAST(id AS VARCHAR) AS id, CAST(entry_id AS VARCHAR) AS entry FROM artifacts"
     told = "SELECT CAST(entry_id AS VARCHAR) AS child, CAST(parents AS VARCHAR) AS parents FROM provenance "
-    rows = cache.sql(f"{told}WHERE parents IS NOT NULL").to_pylist()
+    rows = cache.sql(f"{told}WHERE parents IS NOT NULL")
     if rows:
-        owners = {row["id"]: row["entry"] for row in cache.sql(sql).to_pylist()}
+        owners = {row["id"]: row["entry"] for row in cache.sql(sql)}
     found: dict[str, set[str]] = {}
     for row in rows:
         for said in json.loads(row["parents"]) or []:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from hydromodpy.fates import fates_in, lack, opened, recorded_by
+from hydromodpy.fates import fates_in, opened, recorded_by
+from hydromodpy.reading import AT_ONCE, CacheReader
 from hydromodpy.records import Obtained, Parent, Recorded, Upstream, Version
 
 if TYPE_CHECKING:
-    from hmp_cache import InputsNamespace
     from hmp_catalog import Run
-
-#: How many versions are asked for by their ids; of more, all are read.
-_AT_ONCE = 1000
 
 _FACTS = (
     "SELECT CAST(a.id AS VARCHAR) AS artifact_id, CAST(a.entry_id AS VARCHAR) AS entry_id, a.sha256, a.path, "
@@ -39,15 +36,15 @@ def upstream(run: Run) -> Upstream:
         return upstream_in(run.workspace, recorded, cache)
 
 
-def upstream_in(workspace: Path, recorded: Sequence[Recorded], cache: InputsNamespace | None) -> Upstream:
+def upstream_in(workspace: Path, recorded: Sequence[Recorded], cache: CacheReader | None) -> Upstream:
     """Return what became of inputs, and all that they came from, from a cache that is open."""
     found = fates_in(workspace, list(dict.fromkeys(recorded)), cache)
     consumed = tuple(found[one] for one in recorded)
     known = {str(each.version.artifact_id) for each in consumed if each.version is not None}
-    return Upstream(consumed, trace(known, cache) if cache is not None else {}, lack(cache))
+    return Upstream(consumed, trace(known, cache) if cache is not None else {}, cache.lack if cache is not None else "")
 
 
-def trace(artifacts: Iterable[str], cache: InputsNamespace) -> dict[str, Version]:
+def trace(artifacts: Iterable[str], cache: CacheReader) -> dict[str, Version]:
     """Return artifact id -> version, of these and of all that they were made of; a circle ends where it began."""
     artifacts = set(artifacts)
     known: dict[str, list[dict[str, Any]]] = {}
@@ -55,7 +52,7 @@ def trace(artifacts: Iterable[str], cache: InputsNamespace) -> dict[str, Version
     while waiting:
         known |= _told(cache, waiting)
         parents = {each.artifact_id for one in waiting & known.keys() for each in _parents(known[one])}
-        waiting = parents - known.keys() if len(waiting) <= _AT_ONCE else set()
+        waiting = parents - known.keys() if len(waiting) <= AT_ONCE else set()
     known = _reached(known, artifacts)
     became = fates_in(cache.workspace, [_recorded(rows[0]) for rows in known.values()], cache)
     found = {}
@@ -80,13 +77,13 @@ def _reached(known: dict[str, list[dict[str, Any]]], artifacts: set[str]) -> dic
     return found
 
 
-def _told(cache: InputsNamespace, artifacts: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _told(cache: CacheReader, artifacts: set[str]) -> dict[str, list[dict[str, Any]]]:
     """Return artifact id -> what is on record of it, newest first; of too many to name, of all."""
-    values = sorted(artifacts) if len(artifacts) <= _AT_ONCE else []
+    values = sorted(artifacts) if len(artifacts) <= AT_ONCE else []
     marks = ", ".join(f"CAST(${n} AS UUID)" for n in range(1, len(values) + 1))
     where = f" WHERE a.id IN ({marks})" if values else ""
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in cache.sql(f"{_FACTS}{where} ORDER BY p.recorded_at DESC, p.id", values).to_pylist():
+    for row in cache.sql(f"{_FACTS}{where} ORDER BY p.recorded_at DESC, p.id", values):
         found.setdefault(row["artifact_id"], []).append(row)
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,12 +19,15 @@ from hmp_core.errors import PathEscape
 from hmp_core.identity import sha256_bytes, sha256_path
 from hmp_core.paths import from_relative
 from hydromodpy.exports.discretion import Discretion
+from hydromodpy.fates import opened
+from hydromodpy.origins import upstream_in
+from hydromodpy.records import Consumed, Recorded, Version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hmp_catalog import Run
-    from hydromodpy.records import Consumed, Version
+    from hydromodpy.reading import CacheReader
 
 #: ISO 7064 MOD 11-2, as https://support.orcid.org has it: the last character is a check digit.
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])")
@@ -178,8 +182,19 @@ class Told:
     def parameters(self) -> list[tuple[str, Any, str | None]]:
         """Name, value and unit of each parameter, by name."""
         units = {_wide(one): one["unit"] for one in self.manifest.get("parameters", [])}
-        said = sorted(self.run.parameters.items())
-        return [(self.discretion.text(name), self.discretion.value(value), units.get(name)) for name, value in said]
+        found, seen = [], Counter[str]()
+        for name, value in sorted(self.run.parameters.items()):
+            shown = self.discretion.text(name)
+            seen[shown] += 1  # two names that are paths may have become one
+            shown = shown if seen[shown] == 1 else f"{shown} ({seen[shown]})"
+            found.append((shown, self.discretion.value(value), units.get(name)))
+        return found
+
+    @property
+    def parent(self) -> str | None:
+        """The run that it continues; one of which it is only a duplicate is not its cause."""
+        kind = self.manifest.get("run", {}).get("lineage_kind")
+        return None if kind == "duplicate" else self.facts["parent_sim_id"]
 
     @property
     def metrics(self) -> list[tuple[str, float, bool]]:
@@ -275,23 +290,29 @@ def tell(run: Run, *, host: bool = False) -> Told:
     owner = json.loads(run.facts["owner"] or "{}")
     name = manifest.get("environment", {}).get("hostname") or owner.get("host")
     discretion = Discretion(None if host else name)
-    said = [one for one in manifest.get("inputs", []) if one["role"] == "input"]
     items: dict[str, Item] = {}
+    said = [one for one in manifest.get("inputs", []) if one["role"] == "input"]
     if not said:
         return Told(run, discretion, manifest, items, (), "", host)
-    from hydromodpy.origins import upstream
+    recorded = [_recorded(one) for one in said]
+    with opened(run.workspace, run.auth) as cache:
+        origins = upstream_in(run.workspace, recorded, cache)
+        for one, became in zip(said, origins.inputs, strict=True):
+            item = _of_manifest(one, became, discretion)
+            items[item.key] = item
+        consumed = tuple(items)
+        for key, version in origins.versions.items():
+            # what the run consumed is told by its manifest, which does not change
+            items[key] = _completed(items.get(key), _of_version(key, version, discretion))
+        if cache is not None:
+            _purges(cache, items)
+    return Told(run, discretion, manifest, items, consumed, origins.notice, host)
 
-    origins = upstream(run)
-    became = {(one.path, one.sha256): one for one in origins.inputs}
-    for one in said:
-        item = _of_manifest(one, became[one["path"], one["sha256"]], discretion)
-        items[item.key] = item
-    consumed = tuple(items)
-    for key, version in origins.versions.items():
-        # what the run consumed is told by its manifest, which does not change
-        items[key] = _completed(items.get(key), _of_version(key, version, discretion))
-    lacking = _purges(run, items)
-    return Told(run, discretion, manifest, items, consumed, lacking, host)
+
+def _recorded(said: Mapping[str, Any]) -> Recorded:
+    """Return an input as the bridge asks for it; not as a row of the catalog, which has one of each entry."""
+    named = ("variable", "source", "sha256", "path", "entry_id", "artifact_id", "license")
+    return Recorded(*(said[name] for name in named))
 
 
 def _of_manifest(said: Mapping[str, Any], became: Consumed, discretion: Discretion) -> Item:
@@ -341,23 +362,17 @@ def _completed(said: Item | None, known: Item) -> Item:
     return replace(said, **{name: getattr(known, name) for name in names}, uri=said.uri or known.uri)
 
 
-def _purges(run: Run, items: dict[str, Item]) -> str:
-    """Say when bytes were purged: the clock of the event that says where they lie; return what the answer lacks."""
-    from hmp_cache import InputsNamespace
-    from hydromodpy.fates import has_cache
-
-    if not has_cache(run.workspace):
-        return ""
+def _purges(cache: CacheReader, items: dict[str, Item]) -> None:
+    """Say when bytes were purged: the clock of the event that says where they lie."""
+    purged = [key for key, item in items.items() if item.state == "purged"]
     # a stamp is rank (1 digit), clock (16 hex digits, microseconds since 1970), id
     sql = (
         "SELECT CAST(id AS VARCHAR) AS id, substr(_stamp_place, 2, 16) AS clock FROM artifacts "
         "WHERE state = 'purged' AND list_contains($1, CAST(id AS VARCHAR))"
     )
-    with InputsNamespace(run.workspace, auth=run.auth, frozen=False) as cache:
-        for row in cache.sql(sql, [[key for key, item in items.items() if item.state == "purged"]]).to_pylist():
-            moment = datetime.fromtimestamp(int(row["clock"], 16) / 1_000_000, UTC).replace(tzinfo=None)
-            items[row["id"]] = replace(items[row["id"]], purged_at=moment)
-        return f"the answer of the cache is not complete: {cache.notice}" if cache.notice else ""
+    for row in cache.sql(sql, [purged]) if purged else ():
+        moment = datetime.fromtimestamp(int(row["clock"], 16) / 1_000_000, UTC).replace(tzinfo=None)
+        items[row["id"]] = replace(items[row["id"]], purged_at=moment)
 
 
 def kept(run: Run, item: Item) -> Path | None:

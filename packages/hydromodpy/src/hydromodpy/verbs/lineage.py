@@ -151,7 +151,7 @@ class _Sought:
                 try:
                     if reference is not None:
                         version = re.fullmatch("[0-9a-f]{64}", reference)
-                        return of_entry(cache.artifact(reference) if version else cache[reference], cache)
+                        return of_entry(cache.artifact(reference) if version else cache[reference])
                 except NotFound as error:
                     self._missed.append(str(error))
                     self._near += error.candidates
