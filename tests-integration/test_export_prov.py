@@ -452,6 +452,41 @@ def test_runs_that_share_an_input_share_its_entity(workspace: Workspace, tmp_pat
     parsed(document)
 
 
+def test_several_runs_are_told_as_they_were_found(workspace: Workspace) -> None:
+    for name in ("first", "second"):
+        record(workspace, name)
+    document = told(*workspace.project("base").catalog.find())
+    labels = {said["prov:label"] for said in document["activity"].values()}
+    assert labels == {"first", "second"}
+    assert json.loads(text(prov(workspace.project("base").catalog.find()))) == document
+
+
+def test_two_versions_of_one_input_are_two_entities(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
+    new = workspace.data.add(file(tmp_path, "q.csv", 2.5), variable="discharge", station="outlet")
+    run = record(workspace, "both", *workspace.data.versions(new))
+    document = told(run)
+    used = {entity for _, entity in pairs(document, "used", "activity", "entity")}
+    states = {document["entity"][name]["hmp:state"] for name in used if "hmp:state" in document["entity"][name]}
+    assert states == {"current", "superseded"}
+    assert broken(document) == []
+
+
+def test_a_run_is_not_said_to_come_from_the_one_that_it_repeats(workspace: Workspace) -> None:
+    first = record(workspace, "first")
+    second = record(workspace, "second", parent=first.sim_id, lineage="duplicate")
+    assert "wasInformedBy" not in told(second)
+    third = record(workspace, "third", parent=first.sim_id)
+    assert "wasInformedBy" in told(third)
+
+
+def test_parameters_whose_names_are_paths_stay_apart(workspace: Workspace) -> None:
+    run = record(workspace, "odd", parameters={f"{HOME}/a/k": 1.0, f"{HOME}/b/k": 2.0})
+    entities = told(run)["entity"]
+    values = {said["prov:label"]: said["prov:value"]["$"] for said in entities.values() if "prov:value" in said}
+    assert values == {"<path>/k": "1.0", "<path>/k (2)": "2.0", "nse": "0.8"}
+
+
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────
 
 

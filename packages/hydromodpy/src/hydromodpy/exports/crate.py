@@ -191,7 +191,7 @@ class _Content:
         told, root = self.told, self.crate.root_dataset
         facts = told.facts
         profile = {"name": "Process Run Crate", "version": _PROFILE}
-        parent = facts["parent_sim_id"]
+        parent = told.parent
         based = {"name": f"run {parent}", "description": "the run that this one continues"}
         later = [self._value("metric", name, value) for name, value, sealed in told.metrics if not sealed]
         said = {

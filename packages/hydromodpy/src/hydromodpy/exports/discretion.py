@@ -16,15 +16,18 @@ from urllib.parse import unquote, urlsplit
 
 #: What stands for the folders of a path that is not told.
 ELSEWHERE = "<path>"
-#: Where a path begins: after a blank, a quote or a bracket, never within a word, a URI or a quotient of units.
-_BEGINS = r"(?<![\w.:/~%\\-])(?<!<workspace>)"
+#: Where a path begins: never within a word, a relative path or a quotient of units; after an option as ``-I`` it does.
+_BEGINS = r"(?:(?<![\w./~%\\-])(?<!<workspace>)|(?<=[\s'\"=]-[A-Z]))"
+_PART = r"[^\s/'\"`<>|:;,()\[\]{}]+"
 _QUOTED = re.compile(r"(?P<quote>['\"`])(?P<path>(?:/|[A-Za-z]:[\\/]|\\\\)[^'\"`\n]*)(?P=quote)")
+#: An address elsewhere, which is left as it is, or a path.
 _BARE = re.compile(
-    _BEGINS
-    + r"(?:/[^\s/'\"`<>|:;,()\[\]{}]+(?:/[^\s/'\"`<>|:;,()\[\]{}]+)+/?|(?:[A-Za-z]:\\|\\\\)[^\s'\"`<>|;,()\[\]{}]+)"
+    rf"(?P<uri>(?!file:)[A-Za-z][\w+.-]*://[^/\s]\S*)|{_BEGINS}(?:/{_PART}(?:/{_PART})+/?"
+    r"|(?:[A-Za-z]:\\|\\\\)[^\s'\"`<>|;,()\[\]{}]+)"
 )
 _WHOLE = re.compile(r"(?:/[^/\n]+/|[A-Za-z]:[\\/]|\\\\)[^\n]*")
-_FILE_URI = re.compile(r"file:/+[^\s'\"`<>]+")
+#: An address of this machine: that of a file, and one without a host, as of a database.
+_LOCAL = re.compile(r"(?P<scheme>file:/+|[A-Za-z][\w+.-]*:/{3,})[^\s'\"`<>]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,9 @@ class Discretion:
         """
         if _WHOLE.fullmatch(said):
             return _last_part(said)
-        found = _FILE_URI.sub(lambda match: _of_uri(match[0]), said)
+        found = _LOCAL.sub(_of_local, said)
         found = _QUOTED.sub(lambda match: f"{match['quote']}{_last_part(match['path'])}{match['quote']}", found)
-        return _BARE.sub(lambda match: _last_part(match[0]), found)
+        return _BARE.sub(lambda match: match["uri"] or _last_part(match[0]), found)
 
     def error(self, said: str) -> str:
         """Return the message of an error without absolute paths and without the name of the machine."""
@@ -72,7 +75,7 @@ class Discretion:
             return None
         if said.startswith("file:"):
             return PurePosixPath(unquote(urlsplit(said).path)).name or None
-        return said if "://" in said else self.text(said)
+        return said if is_web(said) and "::" not in said else self.text(said)
 
 
 def is_web(uri: str | None) -> bool:
@@ -80,8 +83,11 @@ def is_web(uri: str | None) -> bool:
     return uri is not None and urlsplit(uri).scheme in {"http", "https", "ftp"}
 
 
-def _of_uri(uri: str) -> str:
-    return _last_part(unquote(urlsplit(uri).path))
+def _of_local(match: re.Match[str]) -> str:
+    """Return the last part of an address of this machine, with the kind of the address where that says something."""
+    scheme = match["scheme"].partition(":")[0]
+    path = "/" + unquote(urlsplit(match[0]).path).lstrip("/")
+    return ("" if scheme == "file" else f"{scheme}:///") + _last_part(path)
 
 
 def _last_part(path: str) -> str:

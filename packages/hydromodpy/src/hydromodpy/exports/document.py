@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -35,7 +35,7 @@ _KINDS = (
 )  # fmt: skip
 
 
-def prov(runs: Run | Sequence[Run], *, host: bool = False) -> dict[str, Any]:
+def prov(runs: Run | Iterable[Run], *, host: bool = False) -> dict[str, Any]:
     """Return the lineage of one or several runs as a PROV-JSON document.
 
     Parameters
@@ -56,7 +56,8 @@ def prov(runs: Run | Sequence[Run], *, host: bool = False) -> dict[str, Any]:
     HmpError
         If the catalog or the cache cannot be asked, or the manifest of a run is missing or damaged.
     """
-    return document_of([tell(run, host=host) for run in (runs if isinstance(runs, Sequence) else [runs])])
+    several = runs if isinstance(runs, Iterable) else [runs]
+    return document_of([tell(run, host=host) for run in several])
 
 
 def document_of(stories: Sequence[Told]) -> dict[str, Any]:
@@ -170,9 +171,8 @@ class _Story:
             "schema:identifier": told.facts["doi"],
         }
         self.document.say("activity", self.activity, attributes)
-        parent = told.facts["parent_sim_id"]
-        if parent is not None:
-            informant = self.document.say("activity", f"uuid:{parent}", {"prov:type": _name("hmp:Run")})
+        if told.parent is not None:
+            informant = self.document.say("activity", f"uuid:{told.parent}", {"prov:type": _name("hmp:Run")})
             self.document.relate("wasInformedBy", {"prov:informed": self.activity, "prov:informant": informant})
 
     # ── who and with what ────────────────────────────────────────────────────────────────────────────

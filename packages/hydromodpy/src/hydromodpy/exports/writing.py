@@ -72,6 +72,8 @@ def checksums(members: Sequence[Member]) -> bytes:
 def write(target: Path, members: Sequence[Member], *, overwrite: bool) -> None:
     """Write members as a ZIP if the target ends in ``.zip``, else as a folder.
 
+    The many files of a folder are not flushed one by one: an export can be made again.
+
     Raises
     ------
     PathTaken
@@ -120,8 +122,6 @@ def _folder(beside: Path, members: Sequence[Member]) -> None:
         with file.open("xb") as into:
             for block in one.blocks():
                 into.write(block)
-            into.flush()
-            os.fsync(into.fileno())
 
 
 def _zip(beside: Path, members: Sequence[Member]) -> None:
