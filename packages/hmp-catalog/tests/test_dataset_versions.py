@@ -919,6 +919,17 @@ def test_a_copy_that_loses_hard_links(versions, tmp_path):
     check_copy(versions, tmp_path / "copy.zarr")
 
 
+def test_a_copy_without_hidden_files_says_so(versions, tmp_path):
+    shutil.copytree(versions.path, tmp_path / "copy.zarr", symlinks=True, ignore=shutil.ignore_patterns(".*"))
+    copy = Versions(tmp_path / "copy.zarr")
+    for verb in (copy.snapshot, copy.session):
+        with pytest.raises(CorruptError, match=r"\.versions"):
+            verb()
+    with pytest.raises(PathTaken):
+        copy.session(create=True)
+    assert len(list(copy.path.iterdir())) == 4
+
+
 def test_a_copy_that_keeps_everything(versions, tmp_path):
     with versions.session() as session:
         write(session, "rain", 0, 1)

@@ -74,7 +74,11 @@ class Layout:
 
     def is_ours(self, name: str) -> bool:
         """Whether something in the folder of the data set is there because of its versions."""
-        return name == _HIDDEN or _points_here(self.root / name, name)
+        return self.hidden.is_dir() and (name == _HIDDEN or _points_here(self.root / name, name))
+
+    def lost(self) -> bool:
+        """Whether there are links into versions that are not there: a copy without hidden files."""
+        return _points_here(self.root / ROOT, ROOT) and not self.hidden.is_dir()
 
     def _names(self, form: re.Pattern[str]) -> list[str]:
         try:

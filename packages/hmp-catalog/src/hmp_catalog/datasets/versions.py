@@ -33,7 +33,7 @@ from hmp_catalog.datasets.holding import Hold, hold
 from hmp_catalog.datasets.layout import Layout
 from hmp_catalog.datasets.work import Work
 from hmp_core.durable import right_to_write, translated
-from hmp_core.errors import BusyError, InvalidInput, NotFound, NotWritable, PathNotFound, PathTaken
+from hmp_core.errors import BusyError, CorruptError, InvalidInput, NotFound, NotWritable, PathNotFound, PathTaken
 from hmp_core.locks import database_lock
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class Versions:
         ------
         PathNotFound
             If there is no data set.
+        CorruptError
+            If its versions were left behind when it was copied.
         NotFound
             If that version is not kept any more.
         """
@@ -101,6 +103,9 @@ class Versions:
 
     def _current(self) -> int:
         found = self._layout.current()
+        if self._layout.lost():
+            message = f"{self.path} is a copy without the hidden folder {self._layout.hidden.name}; copy that one too"
+            raise CorruptError(message, path=str(self.path))
         if found is None:
             message = f"{self.path}: no data set there; open it with flag 'c' or 'n' to make one"
             raise PathNotFound(message, path=str(self.path))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hmp_catalog.datasets import documents, merging, trees
 from hmp_catalog.datasets.holding import Hold, hold
+from hmp_core.durable import make_folder
 from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ class Work:
             If the file system makes no links. Nothing is left behind then, or after any other error.
         """
         made = [place for place in (layout.hidden, layout.root) if not place.exists()]
-        layout.hidden.mkdir(parents=True, exist_ok=True)
         try:
+            make_folder(layout.hidden)
             work = cls(layout)
             try:
                 work._fill(number, empty=empty)
@@ -137,10 +138,13 @@ class Work:
             return self.tree
         merged = self.folder / "merged"
         trees.remove_tree(merged)
-        merge = merging.Merge(self._layout.root, self.base, self.tree, theirs)
-        trees.link_tree(theirs, merged)
-        merge.into(merged)
-        self._flushed(merged, theirs)
+        try:
+            trees.link_tree(theirs, merged)
+            merging.Merge(self._layout.root, self.base, self.tree, theirs).into(merged)
+            self._flushed(merged, theirs)
+        except BaseException:
+            trees.remove_tree(merged)
+            raise
         return merged
 
     def remove(self) -> None:
