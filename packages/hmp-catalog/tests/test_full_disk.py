@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,13 +77,15 @@ def test_what_a_full_disk_does_is_in_the_log_once(home: Path, caplog: pytest.Log
     """Each fold met the same trouble, and said so."""
     with hmp_catalog.open(home) as cat:
         run = cat["first"].tag("before")
-        fill(home.parents[2], leaving=8_192)
-        for number in range(60):
+        fill(home.parents[2], leaving=120_000)
+        for number in range(1000):
             with contextlib.suppress(StorageError):
                 run.tag(f"tag {number}")
-            if number % 10 == 0:
+            if number % 100 == 0:
                 assert len(cat.find()) == 1
         assert cat.notice.unfolded
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said
-    assert len(said) == len(set(said)), "\n".join(said)
+    # an attached database has another name each time
+    causes = [re.sub(r"hmp\d+", "", each) for each in said]
+    assert len(causes) == len(set(causes)), "\n".join(said)

@@ -228,7 +228,7 @@ class DuckDBBackend:
                     return  # a fatal error has ended the engine (`discard`): what it met is told, and not this
                 if "CHECKPOINT during DETACH failed" in str(error):
                     # what was committed is in the WAL, and the next lease reads it from there
-                    once(_log, "%s: %s", self._path, " ".join(str(error).replace(alias, self._path.name).split()))
+                    once(_log, "%s: %s", self._path, " ".join(str(error).split()))
                     return
                 if attempt == 2:
                     _instance.discard()  # else the file would stay attached as long as this process lives
