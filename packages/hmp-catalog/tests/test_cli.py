@@ -98,11 +98,41 @@ def test_ls_as_json(shared, catalog):
 
 def test_every_verb_answers_as_a_program_needs_it(shared):
     """A table for people, JSON and CSV for programs: whichever the verb."""
-    groups = [verb for verb in group.commands.values() if hasattr(verb, "commands")]
-    verbs = [*group.commands.values(), *(verb for each in groups for verb in each.commands.values())]
-    for verb in (each for each in verbs if each not in groups):
+    for words, verb in leaves(group):
         forms = [option for option in verb.params if option.name == "form"]
-        assert [option.type.choices for option in forms] == [("table", "json", "csv")], verb.name
+        assert [option.type.choices for option in forms] == [("table", "json", "csv")], words
+
+
+def leaves(verb, *before):
+    """Yield each verb below a group, however deep, with the words that lead to it."""
+    for name, each in verb.commands.items():
+        if hasattr(each, "commands"):
+            yield from leaves(each, *before, name)
+        else:
+            yield (*before, name), each
+
+
+#: Verbs that do something when they are given no more than their name.
+DOING = {("vacuum",), ("rebuild",), ("watch",)}
+LISTING = sorted(
+    words for words, verb in leaves(group) if words not in DOING and not any(each.required for each in verb.params)
+)
+
+
+@pytest.mark.parametrize("words", LISTING, ids=" ".join)
+def test_what_is_listed_is_read_by_programs(shared, quickly, words):
+    """As JSON a line each, as CSV under names: the same rows, and as many as people see."""
+    lines = rows(quickly(*words, "--format", "json", "-p", shared))
+    assert lines == rows(quickly(*words, "--json", "-p", shared))
+    table = list(csv.DictReader(io.StringIO(quickly(*words, "--format", "csv", "-p", shared).stdout)))
+    assert len(table) == len(lines)
+    assert all(row.keys() == line.keys() for row, line in zip(table, lines, strict=True))
+    assert quickly(*words, "-p", shared).stdout
+
+
+def test_all_that_lists_is_tried():
+    assert {("ls",), ("find",), ("trash",), ("calibration",), ("workflow", "list"), ("audit", "list")} < {*LISTING}
+    assert {("privacy", "list"), ("stations",), ("observations",), ("vocabulary",), ("gc",)} < {*LISTING}
 
 
 def test_ls_as_csv(shared, catalog):

@@ -2,7 +2,8 @@
 
 A layered mesh is one of polygons with a ``layer`` dimension beside the cells; a fully unstructured one has either a
 polygon for each of its cells, or their corners in three dimensions. Source: UGRID conventions 1.0 (2-D flexible mesh,
-3-D layered mesh, 3-D unstructured mesh). Cells are numbered from 0, absent corners are -1.
+3-D layered mesh, 3-D unstructured mesh). Cells are numbered from 0, absent corners are -1. Of volumes the faces are not
+written: how corners form them hangs on the shape of each cell, of which nothing is said.
 """
 
 from __future__ import annotations
