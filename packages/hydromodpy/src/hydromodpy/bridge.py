@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hmp_core.databases import Database
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.layout import anchor, cache_path, catalog_path
+from hmp_core.paths import to_local
 from hydromodpy.consumers import Asker, Consumer
 from hydromodpy.fates import fates, opened, recorded_by
 from hydromodpy.origins import upstream_in
@@ -228,7 +229,7 @@ def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = No
 # ── what must be run again ───────────────────────────────────────────────────────────────────────────
 
 
-def stale(where: Iterable[Path], *, everywhere: bool = False, auth: AuthBackend | None = None) -> Stale:
+def stale(where: Iterable[str | Path], *, everywhere: bool = False, auth: AuthBackend | None = None) -> Stale:
     """Return the finished runs whose inputs are not what they were: not current, or made of what is not any more.
 
     Parameters
@@ -250,7 +251,7 @@ def stale(where: Iterable[Path], *, everywhere: bool = False, auth: AuthBackend 
     AccessDenied
         If a project that was named, or its cache, may not be read.
     """
-    named = list(where)
+    named = [to_local(each) for each in where]
     for project in named:  # what was named is refused; what is merely found is noted
         Database("catalog", catalog_path(project)).authorize("read", auth)
     asker = Asker(anchor(named[0]) if named else None, auth)
