@@ -27,6 +27,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal")
 OTHERS = ("pandas", "xarray", "zarr", "pytest", "hypothesis")
 
+#: What the catalog is measured beside; the last is the original, which is somebody else's.
+PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5")
+
 #: What installing a package alone must not bring along (import names).
 ABSENT = {
     "hmp-core": ("hmp_index", "hmp_cache", "hmp_catalog", "hydromodpy", "httpx", *OTHERS),
@@ -117,9 +120,13 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure the figures the design promises, beside the same on mlflow."""
+    """Measure the figures the design promises, beside others (``-- catalog`` for the catalog alone, ``-- -k ...``)."""
     _develop(session, *PACKAGES, groups=("test", "benchmarks"))
-    _pytest(session, ("tests-integration/benchmarks",), "--timeout=0", "-s", *session.posargs)
+    if session.posargs[:1] != ["catalog"]:
+        _pytest(session, ("tests-integration/benchmarks",), "--timeout=0", "-s", *session.posargs)
+    if not session.posargs or session.posargs[0] == "catalog":
+        script = "tests-integration/benchmarks/compare.py"
+        session.run("python", script, "--peers", _peers(session), *session.posargs[1:])
 
 
 @nox.session
@@ -320,6 +327,14 @@ def _tests_on_wheel(session: nox.Session, package: str, python: str, folder: Pat
 def _fresh(session: nox.Session, where: Path) -> str:
     session.run("uv", "venv", "--quiet", "--python", str(Path(session.bin) / "python"), str(where))
     return str(where / "bin" / "python")
+
+
+def _peers(session: nox.Session) -> str:
+    """Return the interpreter of an environment of others: one of them has the import name of the umbrella."""
+    where = _scratch(session) / "env-peers"
+    python = str(where / "bin" / "python") if where.exists() else _fresh(session, where)
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *PEERS)
+    return python
 
 
 def _install_wheels(

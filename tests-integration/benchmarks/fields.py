@@ -1,7 +1,7 @@
 """Write and read a field of 365 x 200 x 200 float32: hmp beside plain zarr and xarray, in one process.
 
-``python tests-integration/benchmarks/fields.py [FOLDER]`` prints medians and minima in seconds, sizes and files. What
-hmp does more is part of its time: every file is hashed and flushed to the disk, every chunk has a checksum.
+``python tests-integration/benchmarks/fields.py [FOLDER]`` prints medians and minima, sizes and files. What hmp
+does more is part of its time: every file is hashed and flushed to the disk, every chunk has a checksum.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from timing import Figure, note, processor
 
 import hmp_catalog
 from hmp_catalog.fields import SimulationZarr
@@ -60,7 +61,7 @@ def write_zarr(path: Path, values: np.ndarray) -> None:
 def write_zarr_alike(path: Path, values: np.ndarray) -> None:
     """Write with the chunks, shards and compression that hmp takes."""
     group = zarr.create_group(path)
-    codec = zarr.codecs.BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=4)
+    codec = zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=4)
     target = group.create_array(
         "head", shape=SHAPE, dtype="f4", chunks=CHUNKS, shards=(368, 201, 201), compressors=[codec]
     )
@@ -73,7 +74,7 @@ def write_xarray(path: Path, values: np.ndarray) -> None:
 
 
 WRITERS: dict[str, Callable[[Path, np.ndarray], None]] = {
-    "hmp, at once": write_hmp,
+    "hmp": write_hmp,
     "hmp, day by day": append_hmp,
     "zarr, default codec": write_zarr,
     "zarr, as hmp cuts": write_zarr_alike,
@@ -81,14 +82,15 @@ WRITERS: dict[str, Callable[[Path, np.ndarray], None]] = {
 }
 
 
-def timed(do: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def timed(do: Callable[[], Any]) -> tuple[float, float]:
+    start, cpu = time.perf_counter(), processor()
     do()
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) * 1e3, (processor() - cpu) * 1e3
 
 
-def told(name: str, seconds: list[float], more: str = "") -> None:
-    print(f"{name:40} median {statistics.median(seconds):7.3f} s   min {min(seconds):7.3f} s   {more}")
+def told(who: str, what: str, spent: list[tuple[float, float]]) -> None:
+    walls = [wall for wall, _ in spent]
+    note(Figure(who, what, statistics.median(walls), min(walls), statistics.median(c for _, c in spent), len(spent)))
 
 
 def _size(folder: Path) -> str:
@@ -98,7 +100,7 @@ def _size(folder: Path) -> str:
 
 
 def writing(home: Path, values: np.ndarray) -> dict[str, Path]:
-    stores, spent = {}, {name: list[float]() for name in WRITERS}
+    stores, spent = {}, {name: list[tuple[float, float]]() for name in WRITERS}
     for _ in range(ROUNDS):
         for name, write in WRITERS.items():
             path = home / f"{name.replace(' ', '-').replace(',', '')}.zarr"
@@ -107,7 +109,8 @@ def writing(home: Path, values: np.ndarray) -> dict[str, Path]:
             os.sync()
             stores[name] = path
     for name, path in stores.items():
-        told(f"write: {name}", spent[name], _size(path))
+        told(name, "write a field", spent[name])
+        print(f"{'':19} {name}: {_size(path)}")
     return stores
 
 
@@ -115,7 +118,7 @@ def reading(stores: dict[str, Path], values: np.ndarray, packed: hmp_catalog.Run
     def by_zarr(path: Path) -> Any:
         return zarr.open_array(path / "head", mode="r")
 
-    hmp = SimulationZarr.open(stores["hmp, at once"])
+    hmp = SimulationZarr.open(stores["hmp"])
     alike, plain = by_zarr(stores["zarr, as hmp cuts"]), by_zarr(stores["zarr, default codec"])
 
     # a dataset keeps what it has read: each question opens it anew
@@ -154,8 +157,12 @@ def reading(stores: dict[str, Path], values: np.ndarray, packed: hmp_catalog.Run
         },
     }
     for what, ways in questions.items():
-        for name, ask in ways.items():
-            told(f"read {what}: {name}", [timed(ask) for _ in range(ROUNDS)])
+        spent = {name: list[tuple[float, float]]() for name in ways}
+        for _ in range(ROUNDS):
+            for name, ask in ways.items():
+                spent[name].append(timed(ask))
+        for name, those in spent.items():
+            told(name, f"read a field: {what}", those)
     assert np.array_equal(hmp.read_field("head"), values)
 
 
@@ -168,12 +175,11 @@ def main() -> None:
         with hmp_catalog.open(home / "project", create=True) as cat:
             with cat.record("benchmark", name="base") as rec:
                 rec.field("head", values, dims=("time", "y", "x"), time=DAYS)
-            spent = [timed(cat["base"].pack)]
-            told("pack", spent, _size(cat["base"].folder))
+            told("hmp", "pack a run with a field", [timed(cat["base"].pack)])
             target = home / "base.hmprun"
-            told("export", [timed(lambda: cat.export_package("base", target))])
+            told("hmp", "export a run with a field", [timed(lambda: cat.export_package("base", target))])
             with hmp_catalog.open(home / "other", create=True) as other:
-                told("import", [timed(lambda: other.import_package(target))])
+                told("hmp", "import a run with a field", [timed(lambda: other.import_package(target))])
             reading(stores, values, cat["base"])
     finally:
         shutil.rmtree(home, ignore_errors=True)
