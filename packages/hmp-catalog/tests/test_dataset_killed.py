@@ -20,7 +20,12 @@ sys.path.append(str(Path(__file__).parent))
 from killed_dataset import make, state
 
 #: Kills, two of them one after the other in the same data set.
-SEEDS, MANY, EACH = range(10), range(10, 200), 2
+SEEDS, MANY, EACH = range(4), range(4, 200), 2
+
+#: Where a commit, or a taking over, becomes one.
+SWITCHES = {"new": "put:", "plain": "take_over:"}
+
+Places = dict[str, dict[str, list[int]]]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def victims(make_victims: Callable[[str, int], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def places(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[int]]]:
+def places(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Where one can die: each line, with steps at which it runs, where a data set is made, and where taken over."""
     found = {}
     for kind in ("new", "plain"):
@@ -37,7 +42,7 @@ def places(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         prepare(folder, kind)
         said = victims.work(folder, -1)
         assert said[-1] == ["end", "0"], said
-        found[kind] = [list(map(int, words[2:])) for words in said if words[0] == "place"]
+        found[kind] = {words[1]: list(map(int, words[2:])) for words in said if words[0] == "place"}
     return found
 
 
@@ -71,12 +76,12 @@ def check(path: Path, before: int, said: list[list[str]]) -> int:
     return found
 
 
-def kill(seed: int, folder: Path, victims: Any, places: dict[str, list[list[int]]]) -> None:
+def kill(seed: int, folder: Path, victims: Any, places: Places) -> None:
     kind, chance = ("new", "plain")[seed % 2], random.Random(seed)
     prepare(folder, kind)
     found = 2 if kind == "plain" else -1
     for _ in range(EACH):
-        said = victims.work(folder, chance.choice(chance.choice(places[kind])))
+        said = victims.work(folder, chance.choice(chance.choice(list(places[kind].values()))))
         found = check(folder / "forcing.zarr", found, said)
     check_goes_on(folder, victims)
 
@@ -105,18 +110,30 @@ def test_killed_at_many_lines(seed, tmp_path, victims, places):
     kill(seed, tmp_path, victims, places)
 
 
+def kill_once(step: int, kind: str, folder: Path, victims: Any) -> None:
+    folder.mkdir()
+    prepare(folder, kind)
+    said = victims.work(folder, step)
+    assert said[-1] == ["end", str(int(signal.SIGKILL))], said
+    check(folder / "forcing.zarr", 2 if kind == "plain" else -1, said)
+
+
+@pytest.mark.parametrize("kind", ["new", "plain"])
+def test_killed_at_each_line_of_the_switch(kind, tmp_path, victims, places):
+    """The last time that each is run: in the third commit of a round, or when a store is taken over."""
+    lines = [place for place in places[kind] if place.startswith(SWITCHES[kind])]
+    assert len(lines) > 5
+    for place in lines:
+        kill_once(places[kind][place][-1 if kind == "new" else 0], kind, tmp_path / place, victims)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ["new", "plain"])
 def test_killed_at_every_line(kind, tmp_path, victims, places):
-    for number, steps in enumerate(places[kind]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        prepare(folder, kind)
-        said = victims.work(folder, steps[0])
-        assert said[-1] == ["end", str(int(signal.SIGKILL))], said
-        check(folder / "forcing.zarr", 2 if kind == "plain" else -1, said)
-        check_goes_on(folder, victims)
+    for place, steps in places[kind].items():
+        kill_once(steps[0], kind, tmp_path / place, victims)
+        check_goes_on(tmp_path / place, victims)
 
 
 @pytest.mark.parametrize("kind", ["new", "plain"])
