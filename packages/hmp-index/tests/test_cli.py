@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -203,3 +205,80 @@ def test_every_verb_has_help(hmp, verb):
     code, out, _ = hmp(verb, "--help")
     assert code == 0
     assert "Usage: hmp index" in out
+
+
+# ── forms ────────────────────────────────────────────────────────────────────────────────────────────
+
+LISTINGS = [
+    ["ls"],
+    ["projects"],
+    ["find", "solver=gr4j"],
+    ["search", "base"],
+    ["health"],
+    ["sql", "SELECT label FROM workspaces"],
+    ["sql", "--live", "SELECT name FROM all_simulations"],
+]
+
+
+@pytest.mark.parametrize("words", LISTINGS, ids=" ".join)
+def test_every_listing_answers_in_every_form(filled, hmp, words):
+    told = lines(hmp(*words, "--format", "json")[1])
+    assert told == lines(hmp(*words, "--json")[1]) != []
+    rows = list(csv.DictReader(io.StringIO(hmp(*words, "--format", "csv")[1])))
+    assert [list(row) for row in rows] == [list(line) for line in told]
+    table = hmp(*words)[1].splitlines()
+    assert len(table) == 1 + len(told)
+
+
+@pytest.mark.parametrize("words", [["find", "name=nothing"], ["search", "nothing"]])
+def test_no_hit_has_the_columns_in_csv(filled, hmp, words):
+    code, out, _ = hmp(*words, "--format", "csv")
+    assert (code, out.count("\n")) == (0, 1)
+    assert {"workspace", "sim_id", "metrics", "state"} <= set(out.strip().split(","))
+
+
+def test_a_number_that_was_typed_is_one_and_a_word_is_a_word(filled, machine, make_sim, hmp):
+    found = [name["name"] for name in lines(hmp("find", "param.x1=320", "--json")[1])]
+    assert found == ["base"]
+    assert hmp("find", "name=320", "--json")[:2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("true", ["gone"]), ("both", ["gone", "base", "wet"]), ("false", ["base", "wet"])]
+)
+def test_the_trash_can_be_asked_for(filled, machine, make_sim, hmp, said, found):
+    machine.put(filled / "projects" / "calibration", make_sim("gone", columns={"trashed_at": "2024-05-02"}))
+    assert sorted(line["name"] for line in lines(hmp("find", f"trashed={said}", "--json")[1])) == sorted(found)
+
+
+def test_rebuild_takes_workspaces_and_folders(filled, machine, hmp):
+    other = machine.workspace("south/fulda")
+    shutil.rmtree(machine.state)
+    assert hmp("rebuild", filled)[:2] == (0, "1 workspaces, 1 projects, 2 simulations\n")
+    assert hmp("rebuild", "--below", machine.root)[:2] == (0, "2 workspaces, 1 projects, 2 simulations\n")
+    assert [line["path"] for line in lines(hmp("ls", "--json")[1])] == [str(filled), str(other)]
+
+
+def test_rebuild_leaves_with_1_if_something_was_no_workspace(filled, machine, hmp):
+    code, out, err = hmp("rebuild", machine.root / "nothing")
+    assert (code, out) == (1, "1 workspaces, 1 projects, 2 simulations\n")
+    assert "nothing" in err
+
+
+def test_a_depth_without_a_folder_is_a_mistake(hmp):
+    assert hmp("rebuild", "--depth", "3")[0] == 2
+
+
+def test_refresh_finds_what_moved(filled, machine, hmp):
+    moved = filled.rename(machine.root / "moved")
+    code, _, err = hmp("refresh")
+    assert code == 0
+    assert str(moved) in err
+    assert lines(hmp("ls", "--json")[1])[0]["path"] == str(moved)
+
+
+def test_a_live_question_says_what_it_could_not_ask(filled, hmp):
+    catalog_path(filled / "projects" / "calibration").write_bytes(b"not a database")
+    code, out, err = hmp("sql", "--live", "SELECT name FROM all_simulations", "--format", "csv")
+    assert (code, out) == (1, "name\n")
+    assert "corrupt" in err

@@ -34,6 +34,9 @@ ELSEWHERE = (
     *("notes", "doi", "parent_sim_id", "config_hash", "error", "storage_basename", "seed", "started_at", "ended_at"),
 )
 
+#: What of that is not in the summary that a catalog gives.
+_UNSEEN = {"error", "storage_basename"}
+
 _PARAMETER = "param."
 _SEVERAL = (list, tuple, set, frozenset)
 
@@ -218,9 +221,10 @@ def _unknown(key: str, names: Iterable[str]) -> UnknownFilter:
     valid = [*COLUMNS, *PLACES, *names]
     if found := split_key(key, ELSEWHERE):
         message = (
-            f"the snapshot of the index does not have {found[0]}: ask the catalog of the project (`hmp catalog find`), "
-            "or all of them at once (`hmp index sql --live`)"
+            f"the snapshot of the index does not have {found[0]}: ask the catalog of the project (`hmp catalog find`)"
         )
+        if found[0] not in _UNSEEN:
+            message += ", or all of them at once (`hmp index sql --live`)"
         return UnknownFilter(message, key=key, valid=sorted(valid))
     return unknown(key, valid)
 
