@@ -11,23 +11,9 @@ from pathlib import Path
 import pytest
 
 import hydromodpy as hmp
+from bridged import discharge, record
+from hmp_core.errors import InvalidInput
 from hydromodpy import Workspace
-
-
-def discharge(folder: Path, name: str = "q.csv", *, first: float = 1.5) -> Path:
-    """Write a small record of discharge."""
-    file = folder / name
-    rows = [f"2001-01-{day:02d},{first - day / 50:.2f}" for day in range(1, 11)]
-    file.write_text("time,discharge\n" + "\n".join(rows) + "\n")
-    return file
-
-
-def record(workspace: Workspace, name: str, *inputs: object, project: str = "base") -> str:
-    """Record a run and return its id."""
-    with workspace.project(project) as here:
-        with here.catalog.record("gr4j", name=name, inputs=inputs) as rec:
-            rec.metric("nse", 0.8)
-        return rec.sim_id
 
 
 @pytest.fixture
@@ -81,6 +67,21 @@ def test_a_sibling_project_and_a_registered_workspace_are_asked(workspace: Works
     assert {u.workspace.name for u in uses} == {"fulda", "elsewhere"}
     assert uses.skipped == {}
     assert sorted(u.name for u in entry.used_by(everywhere=False)) == ["here", "sibling"]
+
+
+def test_the_same_bytes_as_another_input_are_not_a_use_of_this_one(workspace: Workspace, tmp_path: Path) -> None:
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    twin = workspace.data.add(discharge(tmp_path), variable="discharge", source="twin")
+    record(workspace, "base", entry)
+    assert twin.sha256 == entry.sha256
+    assert [u.name for u in entry.used_by()] == ["base"]
+    assert list(twin.used_by()) == []
+
+
+def test_a_version_that_is_neither_any_nor_current_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    with pytest.raises(InvalidInput, match="expected 'any' or 'current'"):
+        entry.used_by(version="newest")
 
 
 def test_a_workspace_that_is_gone_is_named_not_hidden(workspace: Workspace, tmp_path: Path) -> None:
@@ -199,6 +200,15 @@ def test_a_plan_to_let_bytes_go_names_the_runs_that_used_them(workspace: Workspa
         new.sha256: (),
         old.sha256: ("base: first", "other: sibling"),
     }
+
+
+def test_a_plan_to_let_bytes_go_names_runs_of_other_workspaces(workspace: Workspace, tmp_path: Path) -> None:
+    old = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    with hmp.init(tmp_path / "elsewhere") as other:
+        record(other, "far", other.data.add(discharge(tmp_path), variable="discharge", station="outlet"))
+    workspace.data.add(discharge(tmp_path, first=2.5), variable="discharge", station="outlet")
+    plan = workspace.data.prune(superseded=True, force=True)
+    assert [(item.entry.sha256, item.used_by) for item in plan] == [(old.sha256, ("elsewhere/base: far",))]
 
 
 def test_a_project_that_cannot_be_asked_is_told(workspace: Workspace, tmp_path: Path) -> None:
