@@ -330,6 +330,7 @@ CATALOG: dict[str, Line] = {
     "Observations.withdraw": (W_CATALOG, lambda w: w.catalog.observations.withdraw(w.addition)),
     "Observations.additions": (R_CATALOG, lambda w: w.catalog.observations.additions()),
     "Observations.one": (R_CATALOG, lambda w: w.catalog.observations.one("discharge")),
+    "Observations.pack": (W_CATALOG, lambda w: w.catalog.observations.pack()),
     "Observations.series": (R_CATALOG, lambda w: w.catalog.observations.series("discharge")),
     "Observations.table": (R_CATALOG, lambda w: w.catalog.observations.table("discharge")),
     "Stations.add": (W_CATALOG, lambda w: w.catalog.stations.add("H1", "discharge")),

@@ -629,7 +629,11 @@ class SimulationCatalog:
         return sweep(self._store, older_than=age, apply=apply, timeout=self._timeout)
 
     def vacuum(self) -> Vacuumed:
-        """Write the database anew without the room that deleted rows took; return its size before and after."""
+        """Write the database anew without the room that deleted rows took; return its size before and after.
+
+        The many files of observations become one for each variable (`Observations.pack`).
+        """
+        self.observations.pack()
         return shrink(self._store, auth=self.auth, timeout=self._timeout)
 
     # ── the database ─────────────────────────────────────────────────────────────────────────────────

@@ -109,6 +109,7 @@ def _temporary(project: Path) -> Iterator[Leftover]:
         yield from _halves(project, home.glob(".*.tmp"))
     # half a pack; half an import
     yield from _halves(project, (project / "simulations").glob("*/.*.tmp"))
+    yield from _halves(project, (project / "observations").glob("*/.*.tmp"))
     yield from _halves(project, (project / ".hmp" / "importing").glob("*"))
     yield from _halves(project, claims.left(project / "catalog.duckdb"))
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog import queries
+from hmp_catalog import bundles, packs, queries
 from hmp_catalog.inputs import InputEntry, describe
 from hmp_catalog.plain import plain, text, word
 from hmp_core.durable import make_folder, write_atomic
 from hmp_core.errors import AmbiguousReference, CorruptError, InvalidInput, NotFound, PathNotFound
-from hmp_core.identity import sha256_bytes, sha256_file, slug, uuid7
+from hmp_core.identity import sha256_bytes, slug, uuid7
 from hmp_core.paths import from_relative, to_relative
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FOLDER = "observations"
 KIND = "observations"
+#: A file that is packed while it is looked for is found at the second look; at the third something else is wrong.
+_LOOKS = 3
 
 
 class Observations:
@@ -121,9 +123,30 @@ class Observations:
         folder = self._project / FOLDER / slug(variable)
         make_folder(folder)
         file = folder / f"{slug(station)}__{checksum[:16]}.parquet"
-        if not file.exists() or sha256_file(file) != checksum:  # damaged, it becomes what its name says again
+        relative = to_relative(file, self._project)
+        there = bundles.find(self._project, relative)
+        if there is None or packs.sha256(there) != checksum:  # damaged, it becomes what its name says again
             write_atomic(file, data)
-        return to_relative(file, self._project), checksum, len(data)
+        return relative, checksum, len(data)
+
+    def pack(self) -> int:
+        """Make one file of the many of each variable, and return of how many; `SimulationCatalog.vacuum` does it.
+
+        Every addition stays by itself, with the same bytes, and is read in place.
+
+        Raises
+        ------
+        CorruptError
+            If what was packed before is damaged; nothing is removed.
+        StorageError, NotWritable
+            If there is no room or no right to write; nothing is removed.
+        """
+        self._store.authorize(write=True, what="pack the files of observations")
+        known: dict[Path, dict[str, str]] = {}
+        for one in self.additions():
+            place = from_relative(one["path"], self._project)
+            known.setdefault(place.parent, {})[place.name] = one["sha256"]
+        return sum(bundles.bundle(folder, names) for folder, names in sorted(known.items()) if folder.is_dir())
 
     def withdraw(self, addition: str) -> None:
         """Take one addition back; its file stays, and so does what the log says of it.
@@ -215,18 +238,23 @@ class Observations:
         from hmp_catalog.fields.times import bounds
         from hmp_catalog.tables import read_table
 
-        file = from_relative(one["path"], self._project)
         first, last = (None, None) if period is None else bounds(*period)
         filters = [("time", sign, at) for sign, at in ((">=", first), ("<=", last)) if at is not None]
-        try:
-            found = read_table(file, filters=filters or None)
-        except PathNotFound as error:
-            message = f"{one['path']} is missing: {one['variable']} at {one['station']}; restore it from a backup"
-            raise PathNotFound(message, path=str(file)) from error
-        if file.stat().st_size != one["size_bytes"]:
-            message = f"{one['path']} has {file.stat().st_size} bytes, expected {one['size_bytes']}: restore it"
-            raise CorruptError(message, path=str(file))
-        return found
+        for _ in range(_LOOKS):
+            file = bundles.find(self._project, one["path"])
+            if file is None:
+                break
+            try:
+                size = bundles.size(file)
+                found = read_table(file, filters=filters or None)
+            except (PathNotFound, FileNotFoundError):
+                continue  # it was packed meanwhile
+            if size != one["size_bytes"]:
+                message = f"{one['path']} has {size} bytes, expected {one['size_bytes']}: restore it"
+                raise CorruptError(message, path=str(file))
+            return found
+        message = f"{one['path']} is missing: {one['variable']} at {one['station']}; restore it from a backup"
+        raise PathNotFound(message, path=str(from_relative(one["path"], self._project)))
 
     def _unknown(self, variable: str | None, station: str | None) -> NotFound:
         there = sorted({f"{row['variable']} at {row['station']}" for row in self.additions()})

@@ -207,7 +207,7 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def write(target: Path, members: Iterable[tuple[str, Path]], more: Mapping[str, bytes]) -> dict[str, str]:
+def write(target: Path, members: Iterable[tuple[str, Path | Packed]], more: Mapping[str, bytes]) -> dict[str, str]:
     """Write a pack of files, and of ``more`` that is on no disk, and flush it; return the SHA-256 of each as read."""
     hashes = {}
     with target.open("xb") as file:
@@ -215,8 +215,9 @@ def write(target: Path, members: Iterable[tuple[str, Path]], more: Mapping[str, 
             for name, data in more.items():
                 hashes[name] = _put(archive, name, len(data), io.BytesIO(data))
             for name, path in members:
+                size = path.size() if isinstance(path, Packed) else path.stat().st_size
                 with path.open("rb") as source:
-                    hashes[name] = _put(archive, name, path.stat().st_size, source)
+                    hashes[name] = _put(archive, name, size, source)
         file.flush()
         os.fsync(file.fileno())
     return hashes

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hmp_catalog import bundles, packs
 from hmp_core.doctor import Case, Code, Finding
 from hmp_core.doctor.findings import some
-from hmp_core.errors import InvalidInput
-from hmp_core.identity import sha256_file
-from hmp_core.paths import from_relative
+from hmp_core.errors import CorruptError, InvalidInput
 
 GONE = Code(
     "observations-missing",
@@ -31,12 +30,16 @@ def look(case: Case, *, deep: bool) -> Iterator[Finding]:
     gone, changed = [], []
     for said in _added(case):
         try:
-            file = from_relative(said["path"], case.home)
-            whole = file.stat().st_size == said["size"] and (not deep or sha256_file(file) == said["sha256"])
+            file = bundles.find(case.home, said["path"])
+            whole = file is not None and bundles.size(file) == said["size"]
+            whole = whole and file is not None and (not deep or packs.sha256(file) == said["sha256"])
+        except CorruptError:  # the bundle that it is in
+            file, whole = case.home, False
         except (FileNotFoundError, NotADirectoryError, InvalidInput):
+            file, whole = None, False
+        if file is None:
             gone.append(said["path"])
-            continue
-        if not whole:
+        elif not whole:
             changed.append(said["path"])
     if gone:
         yield case.finding(GONE, f"{len(gone)} files of observations are missing: {some(gone)}", case.home)

@@ -125,10 +125,12 @@ def gc(project: str | None, form: str, *, apply: bool, older_than: float) -> Non
 @PROJECT
 @form
 def vacuum(project: str | None, form: str) -> None:
-    """Write catalog.duckdb anew, without the room that deleted rows took."""
+    """Write catalog.duckdb anew, without the room that deleted rows took; pack the files of observations."""
     with opened(project) as catalog:
+        packed = catalog.observations.pack()
         done = catalog.vacuum()
-        emit_record({"path": str(catalog.store.path), "before": done.before, "after": done.after}, form=form)
+        said = {"path": str(catalog.store.path), "before": done.before, "after": done.after}
+        emit_record(said | {"observations_packed": packed}, form=form)
 
 
 @click.command()
