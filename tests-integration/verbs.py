@@ -523,6 +523,8 @@ PURE: dict[str, str] = {
     ),
     "workspace_of": "says which workspace a database belongs to, by its path",
     "migrate": "is told whom to ask by its callers, the doors among them",
+    "rebuild_store": "is told whom to ask by the catalog that hands it its store",
+    "has_history": "looks beside a database for what it could be made from, for a door that has asked",
     "require_current": "is given a lease that was asked for",
     "create_database": "makes the file under a name of its own, for callers that have asked",
 }
