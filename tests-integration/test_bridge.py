@@ -211,6 +211,19 @@ def test_a_plan_to_let_bytes_go_names_runs_of_other_workspaces(workspace: Worksp
     assert [(item.entry.sha256, item.used_by) for item in plan] == [(old.sha256, ("elsewhere/base: far",))]
 
 
+def test_a_line_for_people_names_a_few_runs_and_json_all(
+    workspace: Workspace, tmp_path: Path, hmp: Callable[..., object]
+) -> None:
+    old = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    for n in range(7):
+        record(workspace, f"run-{n}", old)
+    workspace.data.add(discharge(tmp_path, first=2.5), variable="discharge", station="outlet")
+    words = ("data", "prune", "--superseded", "--force")
+    assert "base: run-4, and 2 more" in hmp(*words, cwd=workspace.path).stdout
+    (line,) = hmp(*words, "--json", cwd=workspace.path).stdout.splitlines()
+    assert json.loads(line)["used_by"] == [f"base: run-{n}" for n in range(7)]
+
+
 def test_a_project_that_cannot_be_asked_is_told(workspace: Workspace, tmp_path: Path) -> None:
     entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
     record(workspace, "bad", entry, project="damaged")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -274,19 +274,35 @@ def _plan(rooms: Rooms, going: Sequence[_Held], kept: list[Kept], why: str, *, f
 def _unless_shared(rooms: Rooms, going: Sequence[_Held], kept: list[Kept]) -> Iterator[_Held]:
     """Yield what goes; bytes that another input needs, which stays, are kept."""
     leaving = {each.entry.artifact_id for each in going}
+    others = _sharing(rooms, {each.entry.sha256 for each in going})
+    for each in going:
+        entry = each.entry
+        needing = [
+            o for o in others.get(entry.sha256, ())
+            if o.id != entry.id and o.artifact_id not in leaving
+            and o.relative_path == entry.relative_path and o.state != "purged"
+        ]  # fmt: skip
+        if needing:
+            kept.append(Kept(entry, f"{needing[0].name} ({str(needing[0].id)[:8]}) has the same bytes"))
+        else:
+            yield each
+
+
+def _sharing(rooms: Rooms, hashes: Collection[str]) -> dict[str, list[Entry]]:
+    """Return SHA-256 -> the versions that have these bytes: one question, where one for each took 4 ms each."""
+    found: dict[str, list[Entry]] = {}
+    if not hashes:
+        return found
+    asked = {"sha256": sorted(hashes)} if len(hashes) <= _AT_ONCE else {}
     with rooms.store.reading() as backend:
-        for each in going:
-            entry = each.entry
-            others = queries.entries(queries.versions(backend, "sha256", entry.sha256), rooms.shelf)
-            needing = [
-                o for o in others
-                if o.id != entry.id and o.artifact_id not in leaving
-                and o.relative_path == entry.relative_path and o.state != "purged"
-            ]  # fmt: skip
-            if needing:
-                kept.append(Kept(entry, f"{needing[0].name} ({str(needing[0].id)[:8]}) has the same bytes"))
-            else:
-                yield each
+        versions = queries.entries(queries.every(backend, asked, removed=True), rooms.shelf)
+    for each in versions:
+        found.setdefault(each.sha256, []).append(each)
+    return found
+
+
+#: How many versions are asked for by their hashes; of more, all are read.
+_AT_ONCE = 1000
 
 
 # ── doing it ─────────────────────────────────────────────────────────────────────────────────────────

@@ -71,7 +71,14 @@ def _used(told: dict[str, Any]) -> str:
     if told["what"] == "stays":
         return ""
     used = told["used_by"]
-    return "unknown here" if used is None else ", ".join(used) or "nobody"
+    if used is None:
+        return "unknown here"
+    more = len(used) - _NAMED
+    return ", ".join([*used[:_NAMED], *([f"and {more} more"] if more > 0 else [])]) or "nobody"
+
+
+#: How many runs are named in a line for people: an input may have been used by thousands. As JSON all are named.
+_NAMED = 5
 
 
 @click.command()
