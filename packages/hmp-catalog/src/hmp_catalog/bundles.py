@@ -63,11 +63,12 @@ def bundle(folder: Path, known: Mapping[str, str]) -> int:
     with translated(folder), _alone(folder):
         loose = {name: folder / name for name, sha in known.items() if _is(folder / name, sha)}
         former = _bundles(folder)
-        if len(loose) < _FEWEST and len(former) < _FEWEST:
-            return 0
         members: dict[str, Path | Packed] = {}
         for each in former:
             members |= {name: Packed(each, name) for name in packs.index(each).members}
+        half_done = len(former) > 1 or loose.keys() & members.keys()
+        if len(loose) < _FEWEST and not half_done:
+            return 0
         members |= loose
         whole = folder / f"{_HEAD}{sha256_bytes(chr(10).join(sorted(members)).encode())[:16]}{_ENDING}"
         # one that was added again, because what is packed of it is damaged, takes its place
