@@ -18,6 +18,7 @@ import pytest
 
 import hydromodpy as hmp
 from exported import HOME, HOST, SECRET, World, file, record, world
+from hmp_core.cli.main import main
 from hmp_core.errors import CorruptError, MissingPart, PathNotFound, PathTaken
 from hydromodpy import Workspace
 from hydromodpy.exports import ro_crate
@@ -416,6 +417,14 @@ def test_the_command_names_the_crate_after_the_run(dry: World, tmp_path: Path, h
     name = f"{dry.run.folder.name}.crate.zip"
     assert done.stdout.strip().endswith(name)
     assert rocrate.ROCrate(tmp_path / name).name == "dry year"
-    refused = hmp("export", "ro-crate", "dry year", *words, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "--overwrite" in refused.stderr
+
+
+def test_the_command_leaves_what_is_there(
+    dry: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dry.project.path)
+    words = ["export", "ro-crate", "dry year", "--output", str(tmp_path / "dry.zip")]
+    assert main(words) == 0
+    assert main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0

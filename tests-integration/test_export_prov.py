@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 
 import hydromodpy as hmp
 from exported import HOME, HOST, SECRET, World, file, record, told, world
+from hmp_core.cli.main import main
 from hmp_core.errors import NotFound, PathNotFound
 from hydromodpy import Workspace
 from hydromodpy.exports import prov
@@ -490,36 +491,36 @@ def test_parameters_whose_names_are_paths_stay_apart(workspace: Workspace) -> No
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_command_prints_or_writes(dry: World, tmp_path: Path, hmp: Callable[..., Any]) -> None:
-    printed = hmp("export", "prov", "dry year", cwd=dry.project.path)
-    assert printed.returncode == 0, printed.stderr
-    assert json.loads(printed.stdout) == told(dry.run)
+def test_the_command_prints_or_writes(dry: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", "prov", "dry year", "--project", str(dry.project.path)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == told(dry.run)
     where = tmp_path / "dry.prov.json"
-    assert hmp("export", "prov", "dry year", "--output", str(where), cwd=dry.project.path).returncode == 0
-    assert where.read_text() == printed.stdout
-    refused = hmp("export", "prov", "dry year", "--output", str(where), cwd=dry.project.path)
-    assert refused.returncode == 2
-    assert "--overwrite" in refused.stderr
-    again = hmp("export", "prov", "dry year", "-o", str(where), "--overwrite", "--host", cwd=dry.project.path)
-    assert again.returncode == 0, again.stderr
+    assert main([*words, "--output", str(where)]) == 0
+    assert where.read_text() == printed
+    assert main([*words, "--output", str(where)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "-o", str(where), "--overwrite", "--host"]) == 0
     assert HOST in where.read_text()
 
 
-def test_the_command_says_what_is_not_there(dry: World, hmp: Callable[..., Any]) -> None:
-    refused = hmp("export", "prov", "nothing-like-it", cwd=dry.project.path)
-    assert (refused.returncode, refused.stdout) == (10, "")
-    assert "nothing-like-it" in refused.stderr
+def test_the_command_says_what_is_not_there(dry: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "prov", "nothing-like-it", "--project", str(dry.project.path)]) == 10
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "nothing-like-it" in said.err
 
 
 def test_what_the_cache_could_not_tell_is_said(
-    workspace: Workspace, tmp_path: Path, hmp: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
     run = record(workspace, "base", used)
     assert told(run) == told(run)
     workspace.data.add(file(tmp_path, "other.csv", 3.0), variable="discharge", station="elsewhere")
     monkeypatch.setenv("HMP_FOLD", "never")
-    asked = hmp("export", "prov", "base", cwd=run.project)
-    assert asked.returncode == 1
-    assert "the answer of the cache is not complete: 1 unfolded" in asked.stderr
-    assert json.loads(asked.stdout)["entity"][f"uuid:{used.artifact_id}"]["schema:sha256"] == used.sha256
+    assert main(["export", "prov", "base", "--project", str(run.project)]) == 1
+    said = capsys.readouterr()
+    assert "the answer of the cache is not complete: 1 unfolded" in said.err
+    assert json.loads(said.out)["entity"][f"uuid:{used.artifact_id}"]["schema:sha256"] == used.sha256
