@@ -490,7 +490,7 @@ def test_in_any_order() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        Inputs, settings=settings(max_examples=3, stateful_step_count=8, deadline=None, suppress_health_check=_HEALTH)
+        Inputs, settings=settings(max_examples=2, stateful_step_count=8, deadline=None, suppress_health_check=_HEALTH)
     )
 
 

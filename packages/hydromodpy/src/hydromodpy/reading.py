@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 
 
+#: The current version of each entry that nobody removed: 10 ms of 100,000, less than to look each up by its id.
+_CURRENT = "SELECT CAST(artifact_id AS VARCHAR) FROM entries WHERE coalesce(state, '') <> 'removed'"
+
+
 def has_cache(workspace: Path) -> bool:
     """Return whether a workspace has an input cache, or the log that one can be made from."""
     database = cache_path(workspace)
@@ -87,14 +91,24 @@ class CacheReader:
         """Return every version that fits, also of removed entries, and the current ones of those that are not.
 
         The latter are looked at: their state may be ``modified``.
+
+        Parameters
+        ----------
+        filters
+            Ids of entries, hashes, or nothing: then it is all versions.
         """
         from hmp_cache import queries
 
         with self.reading() as backend:
             table = queries.every(backend, filters, removed=True)
             ids = sorted(set(table["id"].to_pylist()))
-            now = queries.find(backend, {"id": ids} if len(ids) <= AT_ONCE else {})
-        return queries.entries(table, self._shelf), self._looked_at(queries.entries(now, self._shelf))
+            if "sha256" in filters:  # then the current version may be another one
+                asked = {"id": ids} if len(ids) <= AT_ONCE else {}
+                now = queries.entries(queries.find(backend, asked), self._shelf)
+                return queries.entries(table, self._shelf), self._looked_at(now)
+            rows = backend.fetch_all(_CURRENT)
+        found, current = queries.entries(table, self._shelf), {str(row[0]) for row in rows}
+        return found, self._looked_at([each for each in found if str(each.artifact_id) in current])
 
     def current(self, ids: Sequence[str]) -> list[Entry]:
         """Return entries as they are now, without those that were removed; only their files are not looked at."""
