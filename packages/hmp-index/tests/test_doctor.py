@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hmp_core.arrivals import announce
 from hmp_core.databases import Database
 from hmp_core.doctor import Case, Finding
 from hmp_core.doctor.examine import reading
@@ -99,3 +100,10 @@ def test_every_code_is_provoked_by_a_test() -> None:
     text = Path(__file__).read_text()
     named = {getattr(checks, name).name for name in re.findall(r"checks\.([A-Z_]+)\b", text)}
     assert {code.name for code in CHECKS.codes} - named == set()
+
+
+def test_a_workspace_that_was_announced_is_not_missed(machine: Any, aare: Path) -> None:
+    reuss = machine.workspace("reuss")
+    assert _one(machine, reuss, checks.UNLISTED).where == reuss
+    announce(reuss)
+    assert [finding.code for finding in _found(machine, reuss)] == []

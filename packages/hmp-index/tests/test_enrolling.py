@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -440,3 +442,24 @@ def test_who_may_not_write_may_not_rebuild(machine, index):
         reader.rebuild([path])
     with pytest.raises(NotFound):
         index.forget("aare")
+
+
+ASKS = """
+import sys, hmp_index
+with hmp_index.index() as machine:
+    print(len(machine.workspaces()), len(machine.notice.skipped))
+"""
+
+
+def test_several_processes_take_in_what_arrived_at_once(machine):
+    """Each answer has all of them, each is listed once, whoever came first."""
+    for n in range(25):
+        announce(machine.workspace(f"w{n:02}"))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    children = [
+        subprocess.Popen([sys.executable, "-c", ASKS], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(3)
+    ]
+    assert [child.communicate()[0] for child in children] == ["25 0\n"] * 3
+    with hmp_index.index() as index:
+        assert len(index.workspaces()) == 25

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
+from hmp_core.arrivals import waiting
 from hmp_core.doctor import Case, Checks, Code, Finding, Relation, Vocabulary
 from hmp_core.doctor.findings import some
 from hmp_core.errors import HmpError
@@ -29,7 +30,7 @@ GONE = Code(
     "workspace-unreachable",
     "warning",
     "A registered workspace is not at its place.",
-    "mount it, `hmp index relocate` it, or `hmp index prune` it",
+    "mount it, let `hmp index refresh` look for it, or `hmp index prune` it",
 )
 DAMAGED = Code(
     "workspace-damaged", "warning", "The marker of a registered workspace cannot be read.", "mend its workspace.toml"
@@ -38,7 +39,7 @@ MOVED = Code(
     "workspace-moved",
     "warning",
     "A registered workspace lies here, and not where it was registered.",
-    "`hmp index register` it here",
+    "`hmp index refresh` looks for it, `hmp index register` says where it is",
 )
 COPIED = Code(
     "workspace-copied",
@@ -101,13 +102,21 @@ def _here(case: Case, listed: Sequence[Listed]) -> Iterator[Finding]:
         return  # who looks at the workspace itself says so
     real = root.resolve()
     lines = [line for line in listed if line.own_id == own]
-    if any(line.path == real for line in lines):
+    if any(line.path == real for line in lines) or _is_announced(case.home, real):
         return
     lost = [line for line in lines if survey(line).gone]
     if lost:
         yield case.finding(MOVED, f"{lost[0].label} is registered at {lost[0].path}", root)
     else:
         yield case.finding(UNLISTED, f"{root} is not registered", root)
+
+
+def _is_announced(home: Path, workspace: Path) -> bool:
+    """Return whether the index will list a workspace when it is next asked."""
+    try:
+        return any(word.path == workspace for word in waiting(home))
+    except OSError:
+        return False
 
 
 def _copies(case: Case, listed: Sequence[Listed]) -> Iterator[Finding]:

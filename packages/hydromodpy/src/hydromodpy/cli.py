@@ -21,7 +21,7 @@ __all__ = ["demo", "init", "lineage"]
 )
 @click.option("--force", is_flag=True, help="Also where there is something already.")
 def init(path: str, name: str | None, project_name: str | None, force: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """Make PATH a workspace, with its input cache, and register it in the machine index."""
+    """Make PATH a workspace, with its input cache, which the machine index hears of."""
     from hydromodpy.workspace import init as init_workspace
 
     # a project may be added to a workspace that is there: nothing of it is taken over
