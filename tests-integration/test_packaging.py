@@ -32,6 +32,7 @@ SESSIONS = {
     "docs",
     "benchmarks",
     "soak",
+    "standards",
     "lowest",
     "pythons",
     "demo",
