@@ -151,6 +151,18 @@ def test_an_input_leads_to_what_was_made_of_it_and_the_runs_of_all_of_that(
     ]
 
 
+def test_a_run_of_another_workspace_says_of_which(workspace: Workspace, tmp_path: Path, say: Say) -> None:
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    mesh = workspace.path / "mesh.txt"
+    mesh.write_text("1 2 3")
+    with hydromodpy.init(tmp_path / "weser") as other:
+        (other.path / "grid.txt").write_text("1 2 3")
+        mine = other.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+        record(other, "far", mine, other.path / "grid.txt")
+    for name in (str(entry.id), "mesh.txt"):
+        assert say(name)[1].splitlines()[-1] == "└── run far in weser/base [completed]"
+
+
 def test_ten_thousand_runs_of_one_input_are_drawn_in_a_moment() -> None:
     """Adding an edge looked through all others: minutes, where this takes milliseconds."""
     graph = Graph.of(Node("a", "input", "a"))

@@ -84,7 +84,7 @@ def of_file(path: Path, workspace: Path, auth: AuthBackend | None = None) -> Gra
         for each in asker.consumers(home, {sha256}, paths={kept} if home == workspace else ()):
             if not each.is_trashed and (each.entry_id is None or each.sha256 == sha256):
                 use = Use(*each[:5], each.sha256, current=each.sha256 == sha256)
-                graph.link(graph.root, graph.add(_run(use)))
+                graph.link(graph.root, graph.add(_run(use, workspace)))
     graph.skipped |= asker.skipped
     return graph
 
@@ -189,11 +189,12 @@ def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: CacheReader) -
     asked = [entries.get(identity, entry) for identity in here]
     for identity, uses in uses_of(asked, cache, asker).items():
         for use in uses:
-            graph.link(here[str(identity)], graph.add(_run(use)))
+            graph.link(here[str(identity)], graph.add(_run(use, entry.workspace)))
 
 
-def _run(use: Use) -> Node:
-    label = f"{use.name or use.sim_id[:8]} in {use.project.name}"
+def _run(use: Use, home: Path) -> Node:
+    place = "" if use.workspace == home else f"{use.workspace.name}/"
+    label = f"{use.name or use.sim_id[:8]} in {place}{use.project.name}"
     state = use.status if use.current else f"{use.status}, consumed an older version"
     return Node(f"run:{use.sim_id}", "run", label, state)
 
