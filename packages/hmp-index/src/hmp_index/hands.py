@@ -60,7 +60,6 @@ class _Look:
     busy: dict[threading.Thread, _Busy] = field(default_factory=dict)
     todo: deque[int] = field(default_factory=deque)
     news: threading.Condition = field(default_factory=threading.Condition)
-    failed: list[BaseException] = field(default_factory=list)
 
     def done(self) -> list[SeenWorkspace]:
         silent = _silent()
@@ -79,9 +78,7 @@ class _Look:
                     self._help()
         finally:
             self.todo.clear()
-        if self.failed:
-            raise self.failed[0]
-        return [self.seen[number] for number in range(len(self.listed))]
+        return [self.seen.get(number) or look(line) for number, line in enumerate(self.listed)]
 
     def _one_more_hand(self) -> None:
         hand = threading.Thread(target=self._work, name="hmp-index-look", daemon=True)
@@ -100,28 +97,29 @@ class _Look:
                     return
                 number = self.todo.popleft()
                 self.busy[me] = _Busy(number, time.monotonic())
+            seen = None
             try:
                 seen = look(self.listed[number])
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            finally:
                 with self.news:
-                    self.failed.append(error)
-                    self.todo.clear()
-                    self.busy.pop(me, None)
-                    self.news.notify()
-                return
-            with self.news:
-                if me in self.busy:
-                    self.seen[number] = seen
+                    if seen is None:  # what went wrong ends this hand, and is raised again where it is waited for
+                        self.busy.pop(me, None)
+                    elif me in self.busy:
+                        self.seen[number] = seen
 
     def _help(self) -> None:
         now = time.monotonic()
         slow = sum(now - one.since >= _SLOW for one in self.busy.values())
-        if self.todo and slow == len(self.busy) < _HANDS:
+        if self.todo and slow == len(self.busy) < _HANDS:  # also when there is none any more
             self._one_more_hand()
 
     def _leave_the_silent(self) -> None:
         now = time.monotonic()
-        late = [hand for hand, one in self.busy.items() if now - one.since >= self.patience]
+        late = [
+            hand
+            for hand, one in self.busy.items()
+            if now - one.since >= self.patience and one.number >= 0 and one.number not in self.seen
+        ]
         if not late:
             return
         mounts = _mounts()
