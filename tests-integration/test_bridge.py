@@ -69,6 +69,17 @@ def test_a_sibling_project_and_a_registered_workspace_are_asked(workspace: Works
     assert sorted(u.name for u in entry.used_by(everywhere=False)) == ["here", "sibling"]
 
 
+def test_asking_who_used_an_input_reads_no_catalog_into_the_index(workspace: Workspace, tmp_path: Path) -> None:
+    """What changed since need not be in the snapshot: each project is asked itself."""
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    with hmp.index() as machine:
+        machine.refresh()
+        record(workspace, "base", entry)
+        assert [u.name for u in entry.used_by()] == ["base"]
+        assert [one.n_simulations for one in machine.workspaces(look=False)] == [0]
+        assert [one.n_simulations for one in machine.workspaces()] == [1]
+
+
 def test_the_same_bytes_as_another_input_are_not_a_use_of_this_one(workspace: Workspace, tmp_path: Path) -> None:
     entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
     twin = workspace.data.add(discharge(tmp_path), variable="discharge", source="twin")

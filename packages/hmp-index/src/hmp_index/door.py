@@ -261,9 +261,16 @@ class GlobalIndex:
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
-    def workspaces(self) -> list[Workspace]:
-        """Return the registered workspaces, in the order they were registered."""
-        return self._records()
+    def workspaces(self, *, look: bool = True) -> list[Workspace]:
+        """Return the registered workspaces, in the order they were registered.
+
+        Parameters
+        ----------
+        look
+            Look at each and read what changed; without, they are told as they were known last: all that whoever asks
+            them himself needs.
+        """
+        return self._records(only=None if look else ())
 
     def projects(self) -> list[Project]:
         """Return the projects of all registered workspaces."""

@@ -80,7 +80,7 @@ class Asker:
         seen = {_identity(home) for home in known}
         try:
             with index(auth=self.auth) as machine:
-                listed = [workspace.path for workspace in machine.workspaces()]
+                listed = [workspace.path for workspace in machine.workspaces(look=False)]
         except HmpError as error:
             self.skipped["machine index"] = str(error)
             return known
