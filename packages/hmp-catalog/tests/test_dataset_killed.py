@@ -23,7 +23,7 @@ from killed_dataset import make, state
 SEEDS, MANY, EACH = range(4), range(4, 200), 2
 
 #: Where a commit, or a taking over, becomes one.
-SWITCHES = {"new": "put:", "plain": "take_over:"}
+SWITCHES = {"new": ("put:",), "plain": ("take_over:", "_replace_by_links:")}
 
 Places = dict[str, dict[str, list[int]]]
 

@@ -1107,3 +1107,27 @@ def test_a_file_system_without_links_is_refused_by_name(tmp_path, plain, monkeyp
         assert "ext4" not in str(caught.value)
         assert "file system" in str(caught.value)
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_switch_that_fails_leaves_everything_as_it_was(versions, monkeypatch):
+    """The last step of a commit: the session has its tree again, and can commit it later."""
+    replace, full = os.replace, [True]
+
+    def refuse(source: Any, target: Any) -> None:
+        if full and Path(target).name == "current":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    before = look(versions)
+    with versions.session() as session:
+        write(session, "rain", 0, 1)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="space"):
+                session.commit()
+            assert look(versions) == before
+            assert contents(session.folder)["rain"][0] == [1] * 6
+        full.clear()
+        session.commit()
+    assert look(versions)["rain"][0] == [1] * 6
+    assert len(list((versions.path / ".versions").iterdir())) == 5

@@ -1,9 +1,9 @@
 """Gridded data sets larger than memory: plain CF on Zarr v3, in folders that keep versions of themselves.
 
 ``versions`` is how a data set changes: all of a session or nothing. ``work`` is the tree of a session and ``merging``
-puts together what two of them did; ``layout`` knows where everything is, ``documents`` what each ``zarr.json`` says,
-``trees`` are the folders of files that versions are made of, ``stores`` is what writes them, ``holding`` is the
-kernel's locks on them.
+puts together what two of them did; ``layout`` knows where everything is, ``adopting`` takes over what others wrote,
+``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
+what writes them, ``holding`` is the kernel's locks on them.
 
 Not there yet: the data set itself (``open_dataset``), its data types, coordinates, variables and chunks.
 """

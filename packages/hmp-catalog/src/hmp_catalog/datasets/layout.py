@@ -8,14 +8,14 @@ import secrets
 from pathlib import Path
 
 from hmp_catalog.datasets.holding import hold
-from hmp_catalog.datasets.trees import link, link_tree, remove_tree, symlink
+from hmp_catalog.datasets.trees import remove_tree, symlink
 from hmp_core.durable import fsync_folder
 from hmp_core.errors import PathTaken
 
 #: The document that makes a folder a group or an array (Zarr v3).
 ROOT = "zarr.json"
 
-_HIDDEN, _CURRENT = ".versions", "current"
+HIDDEN, CURRENT = ".versions", "current"
 _NUMBER = re.compile(r"\d{8,}")
 _LOCK = re.compile(r"\d{8,}\.lock")
 _WORK = re.compile(r"work-[0-9a-f]{16}(\.lock)?")
@@ -27,7 +27,7 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.hidden = root / _HIDDEN
+        self.hidden = root / HIDDEN
 
     # ── what there is ────────────────────────────────────────────────────────────────────────────────
 
@@ -38,15 +38,16 @@ class Layout:
         """
         if self._is_plain():
             return 0
-        return self._switched()
+        return self.switched()
 
     def _is_plain(self) -> bool:
         document = self.root / ROOT
         return document.is_file() and not document.is_symlink()
 
-    def _switched(self) -> int | None:
+    def switched(self) -> int | None:
+        """Return the number of the version that the links lead to; None if they lead nowhere."""
         try:
-            said = os.readlink(self.hidden / _CURRENT)
+            said = os.readlink(self.hidden / CURRENT)
         except OSError:  # nothing there, or a copy that followed the link
             return None
         return int(said) if _NUMBER.fullmatch(said) and (self.hidden / said).is_dir() else None
@@ -74,11 +75,11 @@ class Layout:
 
     def is_ours(self, name: str) -> bool:
         """Whether something in the folder of the data set is there because of its versions."""
-        return self.hidden.is_dir() and (name == _HIDDEN or _points_here(self.root / name, name))
+        return self.hidden.is_dir() and (name == HIDDEN or points_here(self.root / name, name))
 
     def lost(self) -> bool:
         """Whether there are links into versions that are not there: a copy without hidden files."""
-        return _points_here(self.root / ROOT, ROOT) and not self.hidden.is_dir()
+        return points_here(self.root / ROOT, ROOT) and not self.hidden.is_dir()
 
     def _names(self, form: re.Pattern[str]) -> list[str]:
         try:
@@ -98,22 +99,29 @@ class Layout:
         PathTaken
             If something of the user's has the name of a variable.
         """
-        switch, place = _switch_to(number, work), self.version(number)
-        self._add_links(os.listdir(tree))
+        switch, place = switch_to(number, work), self.version(number)
+        self.add_links(os.listdir(tree))
         os.rename(tree, place)
         try:
             fsync_folder(self.hidden)
-            os.replace(switch, self.hidden / _CURRENT)
+            os.replace(switch, self.hidden / CURRENT)
         except BaseException:
-            if self._switched() != number:  # an interrupt may come between the switch and here
+            if self.switched() != number:  # an interrupt may come between the switch and here
                 os.rename(place, tree)
             raise
         fsync_folder(self.hidden)
 
-    def _add_links(self, names: list[str]) -> None:
+    def add_links(self, names: list[str]) -> None:
+        """Make the links by which others find these parts of the current version, where they are not there.
+
+        Raises
+        ------
+        PathTaken
+            If something of the user's has the name.
+        """
         for name in names:
             place = self.root / name
-            if _points_here(place, name):
+            if points_here(place, name):
                 continue
             if os.path.lexists(place):
                 message = f"{place} is no part of the data set and has the name of a variable; move it away"
@@ -123,57 +131,10 @@ class Layout:
 
     def drop_links(self) -> None:
         """Remove the links to variables that the current version does not have."""
-        names = set(os.listdir(self.hidden / _CURRENT))
+        names = set(os.listdir(self.hidden / CURRENT))
         for name in os.listdir(self.root):
-            if name not in names and _points_here(self.root / name, name):
+            if name not in names and points_here(self.root / name, name):
                 (self.root / name).unlink()
-
-    # ── taking over ──────────────────────────────────────────────────────────────────────────────────
-
-    def plain_tree(self, target: Path) -> None:
-        """Link what a plain reader sees into a new tree: the groups and arrays, none of the user's other files."""
-        os.mkdir(target)
-        for name in os.listdir(self.root):
-            place = self.root / name
-            if name != _HIDDEN and (place / ROOT).is_file():
-                link_tree(place, target / name)
-        link(self.root / ROOT, target / ROOT)
-
-    def take_over(self, number: int, work: Path) -> None:
-        """Make what somebody else wrote the version ``number``, and links of the files they wrote.
-
-        ``zarr.json`` goes first and comes back last: in between a plain reader finds no data set, rather than a part
-        of one, and hmp reads the version, which is the same. `mend` finishes what was begun.
-        """
-        tree = work / "taken"
-        remove_tree(tree)
-        self.plain_tree(tree)
-        names = os.listdir(tree)
-        taken = self.hidden / _CURRENT
-        if taken.is_dir() and not taken.is_symlink():  # a copy that followed the links
-            self.bury(taken)
-        hold_made = hold(self.lock(number), alone=False)
-        switch = _switch_to(number, work)
-        os.rename(tree, self.version(number))
-        os.replace(switch, taken)
-        fsync_folder(self.hidden)
-        (self.root / ROOT).unlink()
-        self._replace_by_links(names)
-        if hold_made is not None:
-            hold_made.release()
-
-    def mend(self) -> None:
-        """Finish a taking over whose process died; under the lock of commits."""
-        if self._switched() is not None and not os.path.lexists(self.root / ROOT):
-            self._replace_by_links(os.listdir(self.hidden / _CURRENT))
-
-    def _replace_by_links(self, names: list[str]) -> None:
-        for name in names:
-            place = self.root / name
-            if os.path.lexists(place) and not _points_here(place, name):
-                self.bury(place)
-        self._add_links([name for name in names if name != ROOT])
-        self._add_links([ROOT])
 
     # ── clearing up ──────────────────────────────────────────────────────────────────────────────────
 
@@ -186,7 +147,7 @@ class Layout:
 
         Under the lock of commits: a version beyond the current one is that of a commit whose process died.
         """
-        current, found = self._switched() or 0, self.numbers()
+        current, found = self.switched() or 0, self.numbers()
         before = [number for number in found if number < current]
         kept = {current, *before[max(0, len(before) - keep) :]}
         locks = {int(name.removesuffix(".lock")) for name in self._names(_LOCK)}
@@ -219,17 +180,18 @@ def _named(number: int) -> str:
     return f"{number:08d}"
 
 
-def _switch_to(number: int, work: Path) -> Path:
+def switch_to(number: int, work: Path) -> Path:
     """Make the link that is to be ``current``, in a folder of the caller."""
-    switch = work / _CURRENT
+    switch = work / CURRENT
     switch.unlink(missing_ok=True)
     symlink(_named(number), switch)
     return switch
 
 
 def _target(name: str) -> str:
-    return f"{_HIDDEN}/{_CURRENT}/{name}"
+    return f"{HIDDEN}/{CURRENT}/{name}"
 
 
-def _points_here(place: Path, name: str) -> bool:
+def points_here(place: Path, name: str) -> bool:
+    """Whether something in the folder of a data set is the link to the part ``name`` of its current version."""
     return place.is_symlink() and os.readlink(place) == _target(name)

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from hmp_catalog.datasets import adopting
 from hmp_catalog.datasets.holding import Hold, hold
 from hmp_catalog.datasets.layout import Layout
 from hmp_catalog.datasets.work import Work
@@ -348,9 +349,9 @@ class Session:
             return
         layout = self._layout
         with self._versions._alone():
-            layout.mend()
+            adopting.mend(layout)
             if layout.current() == 0:
-                layout.take_over(layout.next(), work.folder)
+                adopting.take_over(layout, work.folder)
             tree, number = work.on(layout.current()), layout.next()
             held = hold(layout.lock(number), alone=False)
             try:

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hmp_catalog.datasets import documents, merging, trees
+from hmp_catalog.datasets import adopting, documents, merging, trees
 from hmp_catalog.datasets.holding import Hold, hold
 from hmp_core.durable import make_folder
 from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
@@ -67,7 +67,7 @@ class Work:
         probe.unlink()
         if number == 0:  # nobody keeps it as it is: our own links do
             self.base = self.folder / "base"
-            self._layout.plain_tree(self.base)
+            adopting.link_plain(self._layout, self.base)
         elif number is not None:
             self.base = self._layout.version(number)
         if empty or self.base is None:
