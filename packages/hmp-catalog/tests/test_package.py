@@ -428,7 +428,7 @@ def test_the_commands(run, file, other, hmp, tmp_path) -> None:
     assert json.loads(done.stdout)["sim_id"] == run.sim_id, done
     done = hmp("catalog", "import", tmp_path / "x.hmprun", "-p", other.path)
     assert done.returncode == 2
-    assert "rename=True" in done.stderr
+    assert "--rename" in done.stderr
 
 
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────────
