@@ -51,6 +51,16 @@ def capture(project: Path | None = None) -> dict[str, Any]:
     return _capture(os.getpid()) | {"git_commit": commit, "git_dirty": dirty, "project_git_commit": own}
 
 
+def commit_of(project: Path) -> str | None:
+    """Return the commit of a project as it was at most half a minute ago; None if it is in no repository."""
+    return _lately(project)[0]
+
+
+def user_name() -> str:
+    """Return what the operating system calls who runs this process: ``uid:<number>`` where it has no name for it."""
+    return _user() or f"uid:{os.getuid()}"
+
+
 def solver_facts(spec: RunSpec, workspace: Path) -> dict[str, Any]:
     """Return what is known of the programs that computed a run; each file is hashed once per process.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hmp_catalog import chain, manifest
 from hmp_catalog.facts import ABOUT
 from hmp_catalog.meanings import calibrations, description, lifecycle, observations, portability, vocabulary, workflow
-from hmp_catalog.meanings.trail import SCRUBBED, audit_row
+from hmp_catalog.meanings.trail import SCRUBBED, audit_row, circumstances
 from hmp_catalog.plain import from_microseconds
 from hmp_catalog.queries import unsealed, waiting_ids
 from hmp_catalog.sealed import LATER, OPENED, manifest_rows, metric_row, simulation_rows, tag_values
@@ -129,6 +130,10 @@ def audited(event: Event, project: Path) -> Row | None:
     """Return what the audit trail says of an event; None if it is not on it."""
     known = event.kind in AUDITED and event.v in {SCRUBBED, 1}
     return audit_row(event, project, _audited_as(event)) if known else None
+
+
+def _circumstances(kind: str, project: Path, author: str) -> dict[str, Any]:
+    return circumstances(project, author) if kind in AUDITED else {}
 
 
 def _audited_as(event: Event) -> str:
@@ -254,4 +259,5 @@ FOLD = Fold(
     files=_files,
     orphans=_orphans,
     before_commit=chain.extend,
+    circumstances=_circumstances,
 )

@@ -129,7 +129,7 @@ def sealing_event(content: dict[str, Any], checksum: str) -> Event:
         clock=int(facts["clock"]),
         at=int(facts["at"]),
         author=str(facts["author"]),
-        payload=sealing_payload(content["run"], checksum),
+        payload=sealing_payload(content["run"], checksum) | ({"by": facts["by"]} if "by" in facts else {}),
     )
 
 
@@ -146,7 +146,8 @@ def sealing_payload(run: dict[str, Any], checksum: str) -> dict[str, Any]:
 
 def event_facts(event: Event) -> dict[str, Any]:
     """Return what the manifest keeps of its sealing event, so that it can be told without the log."""
-    return {"id": str(event.id), "clock": event.clock, "at": event.at, "author": event.author}
+    facts = {"id": str(event.id), "clock": event.clock, "at": event.at, "author": event.author}
+    return facts | ({"by": event.payload["by"]} if "by" in event.payload else {})
 
 
 def run_folder(project: Path, name: str) -> Path:

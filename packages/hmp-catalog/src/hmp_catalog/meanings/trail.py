@@ -13,9 +13,9 @@ from hmp_core.events import Event, Row
 
 #: The version of an event of which a purge left only that it happened, and what it keeps then.
 SCRUBBED = 0
-KEPT = ("sim_id", "project", "on")
+KEPT = ("sim_id", "project", "on", "by")
 #: Facts that have a column of their own, or are large and elsewhere.
-_APART = {"about", "owner", "host"}
+_APART = {"about", "owner", "host", "by"}
 
 
 def host_of(event: Event) -> str | None:
@@ -23,6 +23,19 @@ def host_of(event: Event) -> str | None:
     owner = event.payload.get("owner")
     host = event.payload.get("host") or (owner.get("host") if isinstance(owner, dict) else None)
     return None if host is None else str(host)
+
+
+def circumstances(project: Path, author: str) -> dict[str, Any]:
+    """Return what an event on the trail says beside its facts: how its author is known, and the commit of the project.
+
+    An author whom the operating system knows by that name is its user; another is a principal, whom ``HMP_USER`` or
+    the authority of the workspace names.
+    """
+    from hmp_catalog.environment import commit_of, user_name
+
+    said = {"kind": None if author == user_name() else "principal", "commit": commit_of(project)}
+    by = {key: value for key, value in said.items() if value is not None}
+    return {"by": by} if by else {}
 
 
 def emptied(event: Event) -> Event:
@@ -34,15 +47,16 @@ def emptied(event: Event) -> Event:
 
 def audit_row(event: Event, project: Path, kind: str) -> Row:
     """Return the row of an event on the audit trail, where it is called ``kind``."""
-    said = event.payload
+    said, by = event.payload, event.payload.get("by") or {}
     values: dict[str, Any] = {
         "occurred_at": from_microseconds(event.at),
         "actor": event.author,
-        "actor_kind": "os_user",
+        "actor_kind": by.get("kind", "os_user"),
         "event_type": kind,
         "sim_id": said.get("sim_id"),
         "project": said.get("project", project.name),
         "payload": json.dumps({k: v for k, v in said.items() if k not in _APART}),
+        "git_commit": by.get("commit"),
         "hostname": host_of(event),
     }
     if event.v == SCRUBBED:

@@ -101,6 +101,10 @@ def _no_orphans(backend: CatalogBackend, root: Path) -> Iterable[Event]:  # noqa
     return ()
 
 
+def _no_circumstances(kind: str, folder: Path, author: str) -> dict[str, Any]:  # noqa: ARG001
+    return {}
+
+
 def _nothing(backend: BulkBackend, root: Path) -> None:  # noqa: ARG001
     return
 
@@ -126,6 +130,9 @@ class Fold:
     before_commit
         Called at the end of each transaction of a fold, under the lock: what it puts on the disk is there before any
         row says so. Its process may die before the commit, so that it must bear to be called again.
+    circumstances
+        From the kind of an event that is about to be told, the folder of the database and who tells it, to what its
+        payload says beside the facts.
     """
 
     component: str
@@ -135,6 +142,7 @@ class Fold:
     files: Callable[[Path], Iterable[Event]] = _no_files
     orphans: Callable[[CatalogBackend, Path], Iterable[Event]] = _no_orphans
     before_commit: Callable[[BulkBackend, Path], None] = _nothing
+    circumstances: Callable[[str, Path, str], dict[str, Any]] = _no_circumstances
 
     def table(self, name: str) -> Table:
         """Return the table called ``name``."""

@@ -196,7 +196,8 @@ class EventStore:
 
     def prepare(self, kind: str, payload: dict[str, Any], *, v: int = 1) -> Event:
         """See `EventLog.prepare`."""
-        return self.log.prepare(kind, payload, v=v)
+        log, beside = self.log, self.fold_spec.circumstances(kind, self.path.parent, self._auth.current_user())
+        return log.prepare(kind, payload | beside, v=v)
 
     def append(self, kind: str, payload: dict[str, Any], *, v: int = 1) -> Event:
         """See `EventLog.append`."""
