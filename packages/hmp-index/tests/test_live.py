@@ -141,6 +141,12 @@ def test_a_question_that_is_none_is_refused(index, query, error):
         index.sql(query, live=True)
 
 
+def test_it_says_how_far_it_is(index):
+    said = []
+    index.sql("SELECT * FROM all_tags", live=True, progress=said.append)
+    assert said[0] == "asked 1 projects, the last in aare"
+
+
 def test_nothing_of_it_stays(index):
     index.sql("SELECT * FROM all_simulations", live=True)
     with pytest.raises(StatementError):

@@ -74,6 +74,12 @@ def _progress(sentence: str) -> None:
         click.echo(f"\r\x1b[2K{plain(sentence)[:_WIDTH]}", nl=False, err=True)
 
 
+def _clear() -> None:
+    """Take away what `_progress` said."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K", nl=False, err=True)
+
+
 _WIDTH = 100
 
 
@@ -175,8 +181,7 @@ def rebuild(roots: tuple[str, ...], below: str | None, depth: int | None) -> Non
 def _count(machine: GlobalIndex) -> None:
     said = machine.notice
     workspaces = machine.workspaces()
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[2K", nl=False, err=True)
+    _clear()
     n_projects = sum(one.n_projects for one in workspaces)
     n_simulations = sum(one.n_simulations for one in workspaces)
     click.echo(f"{len(workspaces)} workspaces, {n_projects} projects, {n_simulations} simulations")
@@ -267,5 +272,6 @@ def health(form: str) -> None:
 def sql(query: str, live: bool, form: str) -> None:  # noqa: FBT001 - click passes flags by name
     """Ask a SQL question about the snapshot: the tables workspaces, projects and simulations_cache."""
     with _index() as machine:
-        table = machine.sql(query, live=live)
+        table = machine.sql(query, live=live, progress=_progress)
+        _clear()
         emit(table.to_pylist(), table.column_names, form=form)

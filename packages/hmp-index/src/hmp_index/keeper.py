@@ -210,7 +210,7 @@ class Keeper:
         notice = tell(state, listed, whole, remarks)
         return View(listed, state, whole, replace(notice, skipped=(*notice.skipped, *missing)))
 
-    def live(self, query: str, params: Sequence[Any]) -> tuple[pa.Table, Notice]:
+    def live(self, query: str, params: Sequence[Any], progress: Progress | None = None) -> tuple[pa.Table, Notice]:
         """Ask the catalogs as they are at this moment, each by itself; what the question does not name is not read."""
         from hmp_index import live
 
@@ -219,7 +219,7 @@ class Keeper:
                 require_question(backend, query)
             view = self.look(budget=0.0)
             wanted = live.named(query)
-            read = live.read(view.found.seen, self._reader, wanted)
+            read = live.read(view.found.seen, self._reader, wanted, progress)
             with self._book.reading() as backend, live.staged(backend, read, wanted):
                 answer = ask(backend, query, params)
             pending = [one for one in view.notice.skipped if one.status == "pending"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,10 @@ _PLAIN = {
 }
 
 
+#: Seconds between two words of progress.
+_EVERY = 1.0
+
+
 @dataclass(slots=True)
 class Live:
     """What was read of the catalogs, and which of them could not be."""
@@ -78,7 +83,7 @@ def read(
     seen: Iterable[SeenWorkspace], reader: Reader, wanted: Sequence[str], progress: Callable[[str], None] | None = None
 ) -> Live:
     """Return what the catalogs of some workspaces say at this moment, as far as it is ``wanted``."""
-    live = Live()
+    live, told = Live(), 0.0
     for workspace in seen:
         line = workspace.line
         found = places_of(workspace) if workspace.status == "ok" else None
@@ -88,8 +93,9 @@ def read(
             continue
         for project in workspace.projects:
             _take(project, found[project.slug], line, reader, wanted, live)
-        if progress is not None:
-            progress(f"asked the {len(live.projects)} projects up to {line.label}")
+        if progress is not None and time.monotonic() - told >= _EVERY:
+            told = time.monotonic()
+            progress(f"asked {len(live.projects)} projects, the last in {line.label}")
     return live
 
 
