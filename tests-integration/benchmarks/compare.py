@@ -1,8 +1,9 @@
 """The catalog beside others, in one run: every figure, then ratios, goals, and where hmp loses.
 
-``python compare.py [--peers PYTHON] [PART ...]``; PART is ``recording``, ``finding``, ``fields`` or ``machine``.
-PYTHON has what hmp is measured beside: mlflow, signac, optuna, and `hydromodpy` 2.0.0a5 of PyPI, whose import name is
-that of the umbrella here. Who is not installed is named, and not measured. All takes 10 minutes on two idle cores.
+``python compare.py [--peers PYTHON] [PART ...]``; PART is ``recording``, ``finding``, ``fields``, ``machine`` or
+``bridge``. PYTHON has what hmp is measured beside: mlflow, signac, optuna, and `hydromodpy` 2.0.0a5 of PyPI, whose
+import name is that of the umbrella here. Who is not installed is named, and not measured. All takes 10 minutes on two
+idle cores.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PARTS = {
     "finding": ("mlflow", "signac", "original"),
     "fields": (),
     "machine": ("original",),
+    "bridge": ("original",),
 }
 MODULE = {"original": "hydromodpy.results"}
 
