@@ -312,7 +312,7 @@ def parameter_key(row: Mapping[str, Any], taken: Mapping[str, Any]) -> str:  # n
 
 def _gathered(rows: Rows, named: Any, valued: Any) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: [str(value) for value in row.values()]):
+    for row in sorted(rows, key=lambda row: [*map(str, row.values())]):
         into = found.setdefault(row["sim_id"], {})
         into[named(row, into)] = valued(row)
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from hmp_core.filters import Bound
 
@@ -43,6 +44,8 @@ def folded(text: str) -> str:
     >>> folded("Forêt d'Ørsted, GRÖSSE")
     "foret d'orsted, grosse"
     """
+    if text.isascii():
+        return text.lower()
     # a decomposed letter may have a case again: "℠" becomes "SM"
     once = unicodedata.normalize("NFKD", text.casefold())
     decomposed = unicodedata.normalize("NFKD", once.casefold())
@@ -60,6 +63,12 @@ def words(text: str) -> list[str]:
     return _WORD.findall(folded(text))
 
 
+@lru_cache(maxsize=1_000)
+def _known_words(text: str) -> frozenset[str]:
+    """Return the different words of a text; the simulations of a project say much alike."""
+    return frozenset(words(text))
+
+
 def searchable(fields: Mapping[str, str | None]) -> str:
     """Return the words of some fields by weight, the heaviest first, each once and between blanks.
 
@@ -72,7 +81,7 @@ def searchable(fields: Mapping[str, str | None]) -> str:
     """
     by_weight: dict[int, set[str]] = {}
     for name, text in fields.items():
-        by_weight.setdefault(WEIGHTS[name], set()).update(words(text or ""))
+        by_weight.setdefault(WEIGHTS[name], set()).update(_known_words(text or ""))
     found = (sorted(by_weight.get(weight, ())) for weight in range(_HEAVIEST, 0, -1))
     return _BAR.join(f" {' '.join(section)} " if section else "" for section in found)
 
