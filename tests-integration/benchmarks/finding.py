@@ -49,7 +49,8 @@ def copies(
     run: Callable[[str], Any], names_of: Callable[[str], Sequence[str]], said: Mapping[str, str], count: int
 ) -> None:
     """Give a DuckDB catalog copies of its one run, with parameters and metrics; both catalogs call them the same."""
-    run(f"CREATE TEMP TABLE made AS SELECT uuid() AS id, i FROM range({count - 1}) r(i)")
+    # no temporary table: the original lets its connection go after two seconds, and it with it
+    run(f"CREATE TABLE made AS SELECT uuid() AS id, i FROM range({count - 1}) r(i)")
     for table, key, names in (
         ("simulations", None, ("",)),
         ("parameters", "param_name", PARAMETERS),
@@ -62,6 +63,7 @@ def copies(
         columns = ", ".join(changed.get(name, f"t.{name}") for name in names_of(table))
         one = f"(SELECT * FROM {table} LIMIT 1) t"
         run(f"INSERT INTO {table} SELECT {columns} FROM {one}, made, range({len(names)}) r(k)")
+    run("DROP TABLE made")
 
 
 def columns_of(table: str) -> str:
@@ -114,6 +116,7 @@ def _hmp(project: Path, count: int) -> None:
             say("hmp", "find by solver among {}", count, lambda: catalog.find(solver="gr4j"), 15)
             say("hmp", "a run by its name among {}", count, lambda: catalog["run-77"], 30)
             say("hmp", "@best:nse among {}", count, lambda: catalog["@best:nse"], 5)
+            say("hmp", f"{RANKED}, one lease", count, lambda: catalog.find(solver="gr4j").rank("nse", 100).frame, 5)
         say("hmp", f"{FIND}, own lease", count, lambda: catalog.find(**good), 15)
         say("hmp", RANKED, count, lambda: catalog.find(solver="gr4j").rank("nse", 100).frame, 5)
         say("hmp", "a table of all {}", count, lambda: catalog.table, 3)

@@ -57,17 +57,21 @@ def tell(
 ) -> Figure:
     """Do something so often, once before it counts, and tell how long one of ``each`` took.
 
-    After ``within`` seconds it is done no more; processor time counts processes that were waited for.
+    After ``within`` seconds it is done no more, and what takes as long by itself is done once, which counts. Processor
+    time is also that of processes that were waited for.
     """
-    if warm:
-        act()
-    took, busy, began = list[float](), list[float](), time.perf_counter()
-    while len(took) < times and (not took or time.perf_counter() - began < within):
+    spent, began = list[tuple[float, float]](), time.perf_counter()
+    while len(spent) < times and (not spent or time.perf_counter() - began < within):
         start, cpu = time.perf_counter(), processor()
         act()
-        took.append((time.perf_counter() - start) / each * 1e3)
-        busy.append((processor() - cpu) / each * 1e3)
-    return note(Figure(who, what, statistics.median(took), min(took), statistics.median(busy), len(took) * each, goal))
+        took = time.perf_counter() - start
+        if warm and took < within:
+            warm, began = False, time.perf_counter()
+            continue
+        spent.append((took / each * 1e3, (processor() - cpu) / each * 1e3))
+    walls = [wall for wall, _ in spent]
+    busy = statistics.median(cpu for _, cpu in spent)
+    return note(Figure(who, what, statistics.median(walls), min(walls), busy, len(spent) * each, goal))
 
 
 def note(figure: Figure) -> Figure:
