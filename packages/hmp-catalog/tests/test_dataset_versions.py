@@ -468,6 +468,45 @@ def test_a_number_without_dimensions(versions):
     assert look(versions)["crs"] == 3
 
 
+def merged(base: Any, ours: Any, theirs: Any) -> Any:
+    """Say what two changes of numbers come to, cell by cell; None for a conflict."""
+    mine, yours = ours != base, theirs != base
+    return None if (mine & yours & (ours != theirs)).any() else np.where(mine, ours, theirs)
+
+
+def put_together_at_random(versions: Versions, seed: int) -> None:
+    chance, found = np.random.default_rng(seed), look(versions)
+    now = {name: np.array(found[name]) for name in ("rain", "codes")}
+    for _ in range(4):
+        wanted = [{name: values.copy() for name, values in now.items()} for _ in range(2)]
+        with versions.session() as first, versions.session() as second:
+            for session, values in zip((first, second), wanted, strict=True):
+                for name in chance.choice(["rain", "codes"], 2):
+                    rows, columns = (slice(*sorted(chance.integers(0, n + 1, 2))) for n in (8, 6))
+                    values[name][rows, columns] = chance.integers(0, 3)
+                    write(session, name, np.s_[rows, columns], values[name][rows, columns])
+            first.commit()
+            expected = {name: merged(now[name], wanted[1][name], wanted[0][name]) for name in now}
+            if any(values is None for values in expected.values()):
+                expected = wanted[0]
+                with pytest.raises(DatasetConflict):
+                    second.commit()
+                second.rollback()
+        now, found = expected, look(versions)
+        assert {name: found[name] for name in now} == {name: values.tolist() for name, values in now.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_two_wrote_at_random(versions, seed):
+    put_together_at_random(versions, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5, 200))
+def test_what_two_wrote_at_random_many_times(versions, seed):
+    put_together_at_random(versions, seed)
+
+
 def adding(name: str, value: float) -> Callable[[Session], None]:
     def do(session: Session) -> None:
         with session.writing():
@@ -620,6 +659,24 @@ def test_many_threads_share_a_session(versions):
         for thread in threads:
             thread.join()
     assert [row[0] for row in look(versions)["rain"]] == list(range(1, 9))
+
+
+def test_many_threads_with_a_session_each(versions):
+    """Scenario 20: all begin on one version, and write rows of the same chunks."""
+    sessions = [versions.session() for _ in range(8)]
+
+    def work(n: int) -> None:
+        with sessions[n] as session:
+            write(session, "rain", n, n + 1)
+            write(session, "codes", n, n + 1)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = look(versions)
+    assert [row[0] for row in found["rain"]] == [row[5] for row in found["codes"]] == list(range(1, 9))
 
 
 WRITER = """

@@ -44,7 +44,7 @@ def link_tree(source: Path | str, target: Path | str) -> None:
     for entry in found:
         if entry.is_dir():
             link_tree(entry.path, os.path.join(target, entry.name))
-        elif not _PARTIAL.search(entry.name):
+        else:
             link(os.path.realpath(entry.path) if entry.is_symlink() else entry.path, os.path.join(target, entry.name))
 
 
