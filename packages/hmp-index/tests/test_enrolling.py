@@ -241,6 +241,15 @@ def test_a_copy_that_is_listed_does_not_take_the_place_of_its_original(index, kn
     assert {one.path for one in index.workspaces()} == {known.path, copy}
 
 
+def test_a_copy_that_is_listed_is_no_doubt_where_its_original_went(index, known):
+    copy = known.path.with_name("copy")
+    shutil.copytree(known.path, copy)
+    index.register(copy)
+    moved = known.path.rename(known.path.with_name("moved"))
+    index.refresh()
+    assert {one.path for one in index.workspaces()} == {moved, copy}
+
+
 def test_what_is_only_out_of_reach_is_not_looked_for(machine, index, known, monkeypatch):
     """A marker that cannot be read may come back: only what is certainly gone has moved."""
     shutil.copytree(known.path, known.path.with_name("backup"))

@@ -88,6 +88,18 @@ def test_columns_that_the_snapshot_does_not_have_are_there(index, filled, make_s
     assert rows(index.sql("SELECT name, depth FROM all_simulations WHERE depth > 1", live=True)) == [("deep", 3.5)]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "values", "found"),
+    [(("INTEGER", "DOUBLE"), (3, 2.5), [2.5, 3.0]), (("DOUBLE", "VARCHAR"), (1.5, "deep"), ["1.5", "deep"])],
+)
+def test_a_column_of_several_types_holds_them_all(index, filled, make_sim, current_schema, kinds, values, found):
+    for kind, value in zip(kinds, values, strict=True):
+        schema = current_schema.replace("status VARCHAR,", f"status VARCHAR, depth {kind},", 1)
+        filled.project(filled.root / "aare", kind.lower(), [make_sim(columns={"depth": value})], schema=schema)
+    query = "SELECT depth FROM all_simulations WHERE depth IS NOT NULL ORDER BY 1"
+    assert index.sql(query, live=True)["depth"].to_pylist() == found
+
+
 def test_catalogs_of_other_versions_are_matched_by_name(index, filled, make_sim, other_schema):
     filled.project(filled.root / "aare", "old", [make_sim("older", {"nse": 0.5})], schema=other_schema)
     query = "SELECT s.name, m.value FROM all_simulations s JOIN all_metrics m USING (sim_id) WHERE s.project = 'old'"
