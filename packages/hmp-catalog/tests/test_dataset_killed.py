@@ -120,11 +120,13 @@ def kill_once(step: int, kind: str, folder: Path, victims: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["new", "plain"])
 def test_killed_at_each_line_of_the_switch(kind, tmp_path, victims, places):
-    """The last time that each is run: in the third commit of a round, or when a store is taken over."""
+    """The last time that each is run, in the third commit of a round; each time where a store is taken over."""
     lines = [place for place in places[kind] if place.startswith(SWITCHES[kind])]
     assert len(lines) > 5
     for place in lines:
-        kill_once(places[kind][place][-1 if kind == "new" else 0], kind, tmp_path / place, victims)
+        steps = places[kind][place]
+        for step in {steps[-1]} if kind == "new" else {*steps}:
+            kill_once(step, kind, tmp_path / f"{place}:{step}", victims)
 
 
 @pytest.mark.soak

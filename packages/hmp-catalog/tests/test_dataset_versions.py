@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -1122,16 +1123,19 @@ def test_a_folder_of_somebody_else_is_read(versions, python):
     versions = Versions(Path(sys.argv[1]))
     with versions.snapshot() as snapshot:
         print(snapshot.held, zarr.open_array(snapshot.folder / "time", mode="r")[3])
-    try:
-        versions.session()
-    except NotWritable as error:
-        print("belongs to" in str(error))
+    for verb in (versions.session, Versions(Path(sys.argv[2])).snapshot):
+        try:
+            verb()
+        except NotWritable as error:
+            print("belongs to" in str(error), "closed to this user" in str(error))
     """
-    place = versions.path
-    for each in (place, *place.parents):
-        if each.stat().st_uid == 0 and each != Path("/"):
-            each.chmod(each.stat().st_mode | 0o055)
-    assert python(code, place) == "True 3\nTrue\n"
+    with tempfile.TemporaryDirectory() as place:  # that of the tests is closed to others
+        os.chmod(place, 0o755)
+        for name, mode in (("open", 0o755), ("closed", 0o700)):
+            os.mkdir(f"{place}/{name}", mode)
+            shutil.copytree(versions.path, f"{place}/{name}/forcing.zarr", symlinks=True)
+        said = python(code, f"{place}/open/forcing.zarr", f"{place}/closed/forcing.zarr")
+    assert said == "True 3\nTrue False\nTrue True\n"
 
 
 def test_a_variable_on_another_disk_is_refused_by_name(plain, tmp_path):

@@ -33,8 +33,17 @@ from hmp_catalog.datasets import adopting
 from hmp_catalog.datasets.holding import Hold, hold
 from hmp_catalog.datasets.layout import Layout
 from hmp_catalog.datasets.work import Work
-from hmp_core.durable import right_to_write, translated
-from hmp_core.errors import BusyError, CorruptError, InvalidInput, NotFound, NotWritable, PathNotFound, PathTaken
+from hmp_core.durable import refusal, right_to_write, translated
+from hmp_core.errors import (
+    BusyError,
+    CorruptError,
+    HmpError,
+    InvalidInput,
+    NotFound,
+    NotWritable,
+    PathNotFound,
+    PathTaken,
+)
 from hmp_core.locks import database_lock
 
 if TYPE_CHECKING:
@@ -71,14 +80,16 @@ class Versions:
     @property
     def exists(self) -> bool:
         """Whether there is a data set: something was committed, or written without hmp."""
-        return self._layout.current() is not None
+        with _reading():
+            return self._layout.current() is not None
 
     def numbers(self) -> list[int]:
         """Return the numbers of the versions that can be read, oldest first; the last is the current one."""
-        current = self._layout.current()
-        return [number for number in self._layout.numbers() if number < (current or 0)] + (
-            [] if current is None else [current]
-        )
+        with _reading():
+            current = self._layout.current()
+            if current is None:
+                return []
+            return [*(number for number in self._layout.numbers() if number < current), current]
 
     def snapshot(self, number: int | None = None) -> Snapshot:
         """Hold a version for reading, the current one unless a ``number`` is given.
@@ -91,8 +102,10 @@ class Versions:
             If its versions were left behind when it was copied.
         NotFound
             If that version is not kept any more.
+        NotWritable
+            If the folder may not even be read.
         """
-        with translated(self.path):
+        with _reading():
             for _ in range(_TRIES):
                 wanted = self._current() if number is None else self._kept(number)
                 found = self._hold(wanted)
@@ -203,6 +216,17 @@ class Versions:
         """Keep other commits out."""
         with database_lock(self._layout.hidden / "commit").hold(self.timeout):
             yield
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what the operating system refuses a reader into errors of hmp."""
+    try:
+        yield
+    except HmpError:
+        raise  # some are errors of permission too, and say more
+    except PermissionError as error:
+        raise refusal(error) from error
 
 
 class Snapshot:
