@@ -393,6 +393,7 @@ class Inputs(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.fetch(1)
+        self.run()
 
     @rule(version=st.integers(1, 3))
     def fetch(self, version: int) -> None:
