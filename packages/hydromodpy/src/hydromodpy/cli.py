@@ -7,8 +7,6 @@ import click
 from hmp_core.layout import WORKSPACE_MARKER
 from hmp_core.paths import to_local
 from hydromodpy.verbs.lineage import lineage
-from hydromodpy.verbs.places import nothing as _nothing  # noqa: F401 - until exports takes it from there
-from hydromodpy.verbs.places import projects_around as _projects  # noqa: F401
 
 __all__ = ["demo", "init", "lineage"]
 
