@@ -23,11 +23,11 @@ from hmp_core.errors import (
     SchemaTooNewError,
     StatementError,
 )
-from hmp_core.layout import read_root
+from hmp_core.layout import catalog_path, read_root
 from hmp_core.migrations.runner import EVENT_TABLES, migrate
 from hmp_index.book import Book
 from hmp_index.federation import Reader
-from hmp_index.fold import SCHEMA
+from hmp_index.fold import FORM, SCHEMA
 from hmp_index.refresh import Found, look_around
 from hmp_index.roster import Listed
 
@@ -88,7 +88,7 @@ def test_the_one_row_says_when_and_in_which_form(book, listed):
     store(book, [replace(listed[0], label="Upper")])
     with book.reading() as backend:
         rows = backend.fetch_all("SELECT id, schema_version, scanned_at > TIMESTAMP '2026-01-01' FROM index_metadata")
-    assert rows == [(1, 1, True)]
+    assert rows == [(1, FORM, True)]
 
 
 def test_nothing_new_writes_nothing(book, listed):
@@ -272,3 +272,26 @@ def test_a_new_beginning_after_damage_has_nothing(book, listed):
     os.truncate(book.path, 4096)
     book.begin_anew()
     assert (book.state().projects, SCHEMA[0]) == ([], "index")
+
+
+def test_what_is_read_again_as_it_was_is_not_written_again(book, listed, machine, make_sim):
+    """The engine would write all rows about it again; what differs is written."""
+
+    def written():
+        with book.reading() as backend:
+            return dict(backend.fetch_all("SELECT name, snapshot_taken_at FROM simulations_cache"))
+
+    project = machine.project(
+        listed[0].path, "more", [make_sim("a", {"nse": 0.5}), make_sim("b", {"nse": float("nan")})]
+    )
+    store(book, listed)
+    before = written()
+    book.store(listed, *look_around(listed, book.state(), Reader(AUTH), only_stale=False))
+    assert written() == before
+    backend = DuckDBBackend(catalog_path(project))
+    with backend.transaction():
+        backend.execute("UPDATE metrics SET value = 0.6 WHERE value = 0.5")
+    store(book, listed)
+    after = written()
+    assert after["a"] > before["a"]
+    assert after["b"] == before["b"]

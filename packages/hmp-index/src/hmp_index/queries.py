@@ -208,7 +208,7 @@ def hits(backend: CatalogBackend, asked: Question, projects: Iterable[Project], 
 _NO_SCORE = "CAST(NULL AS DOUBLE PRECISION)"
 _BEST_FIRST = "ORDER BY score DESC NULLS LAST, s.created_at DESC NULLS LAST, s.sim_id DESC"
 
-#: The columns of `hits` after the project and the time of its snapshot, and before the three that are JSON.
+#: The columns of `hits` after the project and before the three that are JSON.
 _HIT = (
     "workspace_id",
     "sim_id",
@@ -241,16 +241,16 @@ def _told(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], _T
 
 def _hit(row: tuple[Any, ...], told: _Told, home: Project, now: datetime) -> Hit:
     metrics, parameters, tags = told
-    fresh = home.status == "ok" and not home.unfolded
+    behind = home.taken_at if home.status != "ok" or home.unfolded else None
     return Hit(
-        **dict(zip(_HIT, row[2:-3], strict=True)),
+        **dict(zip(_HIT, row[1:-3], strict=True)),
         metrics={name: value if value is None else float(value) for name, value in metrics.items()},
         parameters=parameters,
         tags=tuple(tags),
         project_name=home.name,
         path=home.path,
         state=home.status,
-        age=0.0 if fresh else max(0.0, (now - row[1]).total_seconds()),
+        age=max(0.0, (now - behind).total_seconds()) if behind else 0.0,
     )
 
 

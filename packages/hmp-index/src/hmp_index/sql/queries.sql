@@ -77,7 +77,6 @@ SELECT DISTINCT unnest(json_keys(parameters)) FROM simulations_cache;
 -- What `find` and `search` answer with; conditions and order follow.
 SELECT
     CAST(s.project_id AS VARCHAR),
-    s.snapshot_taken_at,
     CAST(s.workspace_id AS VARCHAR),
     CAST(s.sim_id AS VARCHAR),
     w.label,
@@ -136,7 +135,7 @@ SELECT
     CAST(s.project_id AS VARCHAR) AS project_id,
     s.folder,
     p.status AS snapshot_status,
-    s.snapshot_taken_at
+    p.last_refreshed_at AS snapshot_taken_at
 FROM simulations_cache s
 JOIN workspaces w ON w.workspace_id = s.workspace_id
 LEFT JOIN projects p ON p.project_id = s.project_id
@@ -214,7 +213,8 @@ WHERE project_id IN (SELECT CAST(project_id AS UUID) FROM staged_read)
     );
 
 -- name: merge_simulations
--- The simulations of the projects that were read now.
+-- The simulations of the projects that were read now; what is there as it is stays as it is. A row that is written
+-- again makes the engine write all the rows about it again: 0.4 s of 0.6 s after one change among 100,000 simulations.
 INSERT INTO simulations_cache (
     workspace_id, project_id, sim_id, kind, name, project, solver, solver_category, status, flow_regime,
     mesh_topology, study_area_name, scientific_objective, description, contact_email, principal_id, crs_epsg,
@@ -227,7 +227,27 @@ SELECT
     contact_email, principal_id, crs_epsg, bbox_xmin, bbox_ymin, bbox_xmax, bbox_ymax, period_start, period_end,
     parameters, metrics, tags, search_text, folder, duration_s, created_at, updated_at, trashed_at,
     snapshot_taken_at
-FROM staged_simulations
+FROM staged_simulations n
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM simulations_cache c
+    WHERE c.project_id = CAST(n.project_id AS UUID)
+        AND c.sim_id = CAST(n.sim_id AS UUID)
+        AND c.workspace_id = CAST(n.workspace_id AS UUID)
+        AND (
+            c.kind, c.name, c.project, c.solver, c.solver_category, c.status, c.flow_regime, c.mesh_topology,
+            c.study_area_name, c.scientific_objective, c.description, c.contact_email, c.principal_id, c.crs_epsg,
+            c.bbox_xmin, c.bbox_ymin, c.bbox_xmax, c.bbox_ymax, c.period_start, c.period_end,
+            CAST(c.parameters AS VARCHAR), CAST(c.metrics AS VARCHAR), CAST(c.tags AS VARCHAR), c.search_text,
+            c.folder, c.duration_s, c.created_at, c.updated_at, c.trashed_at
+        ) IS NOT DISTINCT FROM (
+            n.kind, n.name, n.project, n.solver, n.solver_category, n.status, n.flow_regime, n.mesh_topology,
+            n.study_area_name, n.scientific_objective, n.description, n.contact_email, n.principal_id, n.crs_epsg,
+            n.bbox_xmin, n.bbox_ymin, n.bbox_xmax, n.bbox_ymax, n.period_start, n.period_end,
+            n.parameters, n.metrics, n.tags, n.search_text,
+            n.folder, n.duration_s, n.created_at, n.updated_at, n.trashed_at
+        )
+)
 ON CONFLICT (workspace_id, project_id, sim_id) DO UPDATE SET
     kind = excluded.kind,
     name = excluded.name,
