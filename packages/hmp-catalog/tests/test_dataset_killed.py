@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parent))
 from killed_dataset import make, state
 
 #: Kills, two of them one after the other in the same data set.
-SEEDS, MANY, EACH = range(4), range(4, 200), 2
+SEEDS, MANY, EACH = range(2), range(2, 200), 2
 
 #: Where a commit, or a taking over, becomes one.
 SWITCHES = {"new": ("put:",), "plain": ("take_over:", "_replace_by_links:")}

@@ -497,13 +497,13 @@ def put_together_at_random(versions: Versions, seed: int) -> None:
         assert {name: found[name] for name in now} == {name: values.tolist() for name, values in now.items()}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_two_wrote_at_random(versions, seed):
     put_together_at_random(versions, seed)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(5, 200))
+@pytest.mark.parametrize("seed", range(2, 200))
 def test_what_two_wrote_at_random_many_times(versions, seed):
     put_together_at_random(versions, seed)
 
@@ -1041,7 +1041,7 @@ def test_through_a_link_to_the_store(versions, tmp_path):
 # ── hard surroundings ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("leaving", [0, 4096, 8192, 16_384, 65_536, 200_000])
+@pytest.mark.parametrize("leaving", [0, 8192, 65_536, 200_000])
 def test_a_disk_that_fills_up(leaving):
     """Whatever was refused, the last version is whole, and there is no more of anything than before."""
     with small_disk("4m") as disk:
