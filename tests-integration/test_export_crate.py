@@ -273,6 +273,58 @@ def test_purged_bytes_are_named_with_their_hash(workspace: Workspace, tmp_path: 
     assert not (tmp_path / "purged" / "inputs").exists()
 
 
+def test_an_input_within_another_lies_in_the_crate_once(workspace: Workspace, tmp_path: Path) -> None:
+    grids = workspace.path / "grids"
+    grids.mkdir()
+    for name in ("dem.txt", "soil.txt"):
+        (grids / name).write_text(name)
+    run = record(workspace, "base", grids / "soil.txt", grids, grids / "dem.txt")
+    checked(ro_crate(run, tmp_path / "crate", with_inputs=True))
+    where = ro_crate(run, tmp_path / "crate.zip", with_inputs=True)
+    with zipfile.ZipFile(where) as archive:
+        names = [name for name in archive.namelist() if name.startswith("inputs/")]
+    assert names == ["inputs/grids/", "inputs/grids/dem.txt", "inputs/grids/soil.txt"]
+    said = entities(tmp_path / "crate")
+    assert {"inputs/grids/", "inputs/grids/dem.txt", "inputs/grids/soil.txt"} <= said.keys()
+
+
+def test_an_input_that_came_in_a_package_and_lies_beside_goes_along(workspace: Workspace, tmp_path: Path) -> None:
+    mesh = workspace.path / "mesh.txt"
+    mesh.write_text("1 2 3")
+    record(workspace, "base", mesh)
+    workspace.project("base").catalog.export_package("base", tmp_path / "base.hmprun", with_inputs=True)
+    with hmp.init(tmp_path / "aare") as other:
+        (other.path / "mesh.txt").write_text("4 5 6")
+        (run,) = other.project("base").catalog.import_package(tmp_path / "base.hmprun")
+        where = ro_crate(run, tmp_path / "crate", with_inputs=True)
+    assert (where / "inputs" / "mesh.txt").read_text() == "1 2 3"
+    assert "does not contain" not in entities(where)["./"]["description"]
+
+
+def test_an_input_of_a_package_leads_to_what_has_its_bytes_here(
+    dry: World, workspace: Workspace, tmp_path: Path
+) -> None:
+    dry.project.catalog.export_package("dry year", tmp_path / "dry.hmprun")
+    (run,) = workspace.project("base").catalog.import_package(tmp_path / "dry.hmprun")
+    raw = workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
+    shutil.copy(dry.smooth.path, tmp_path / "same.csv")
+    same = workspace.data.add(tmp_path / "same.csv", variable="discharge", source="lowpass", parents=[raw])
+    said = entities(ro_crate(run, tmp_path / "crate"))
+    assert said[f"urn:uuid:{dry.smooth.artifact_id}"]["sameAs"] == {"@id": f"urn:uuid:{same.artifact_id}"}
+    assert f"urn:uuid:{raw.artifact_id}" in many(said[f"urn:uuid:{same.artifact_id}"]["isBasedOn"])
+
+
+def test_a_parameter_of_a_derivation_may_have_parts(workspace: Workspace, tmp_path: Path) -> None:
+    raw = workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
+    parts = {"bounds": {"low": [0, 1]}, "steps": [{"n": 1}]}
+    said = {"tool": "lowess 1.0", "parameters": parts, "license": "see /home/anna/terms.txt"}
+    made = workspace.data.add(file(tmp_path, "s.csv", 2.5), variable="discharge", source="s", parents=[raw], **said)
+    found = entities(ro_crate(record(workspace, "base", made), tmp_path / "crate"))
+    values = {one["name"]: one["value"] for one in found.values() if "#derivation" in one["@id"] and "value" in one}
+    assert {name: json.loads(value) for name, value in values.items()} == parts
+    assert "anna" not in json.dumps(found)
+
+
 def test_an_input_that_was_edited_does_not_go_along(workspace: Workspace, tmp_path: Path) -> None:
     mesh = workspace.path / "mesh.txt"
     mesh.write_text("1 2 3")

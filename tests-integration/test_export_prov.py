@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 import hydromodpy as hmp
 from exported import HOME, HOST, SECRET, World, file, record, told, world
+from hmp_cache import DataCatalogDuckDB
 from hmp_core.cli.main import main
 from hmp_core.errors import NotFound, PathNotFound
 from hydromodpy import Workspace
@@ -72,6 +74,7 @@ TYPES = {
     "actedOnBehalfOf": {"delegate": "agent", "responsible": "agent", "activity": "activity"},
     "wasInformedBy": {"informed": "activity", "informant": "activity"},
     "wasInvalidatedBy": {"entity": "entity"},
+    "alternateOf": {"alternate1": "entity", "alternate2": "entity"},
     "wasInfluencedBy": {},
 }
 
@@ -436,6 +439,38 @@ def test_an_imported_run_is_not_said_to_have_used_what_came_later(
     document = told(run)
     assert document["entity"][f"uuid:{dry.smooth.artifact_id}"]["hmp:state"] == "current"
     assert broken(document) == []
+
+
+def test_an_input_that_has_another_name_here_leads_to_what_that_was_made_of(
+    dry: World, workspace: Workspace, tmp_path: Path
+) -> None:
+    dry.project.catalog.export_package("dry year", tmp_path / "dry.hmprun")
+    (run,) = workspace.project("base").catalog.import_package(tmp_path / "dry.hmprun")
+    shutil.copy(dry.smooth.path, tmp_path / "same.csv")
+    same = workspace.data.add(tmp_path / "same.csv", variable="discharge", station="elsewhere")
+    document = told(run)
+    names = {(f"uuid:{dry.smooth.artifact_id}", f"uuid:{same.artifact_id}")}
+    assert pairs(document, "alternateOf", "alternate1", "alternate2") == names
+    parsed(document)
+
+
+def test_a_parent_that_nobody_knows_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    made = workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
+    unknown = uuid4()
+    with DataCatalogDuckDB(workspace.path / "data" / "cache.duckdb") as low:
+        low.write_provenance(artifact_id=made.artifact_id, parents=[unknown])
+    document = told(record(workspace, "base", made))
+    derived = pairs(document, "wasDerivedFrom", "generatedEntity", "usedEntity")
+    assert (f"uuid:{made.artifact_id}", f"uuid:{unknown}") in derived
+    assert "not known here" in document["entity"][f"uuid:{unknown}"]["prov:label"]
+    assert broken(document) == []
+
+
+def test_where_a_solver_lies_is_not_told(workspace: Workspace) -> None:
+    with workspace.project("base").catalog.record("/home/anna/bin/gr4j") as rec:
+        rec.metric("nse", 0.8)
+    document = json.dumps(told(workspace.project("base").catalog["@latest"]))
+    assert ("anna" in document, "gr4j" in document) == (False, True)
 
 
 def test_runs_that_share_an_input_share_its_entity(workspace: Workspace, tmp_path: Path) -> None:

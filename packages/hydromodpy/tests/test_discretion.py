@@ -44,6 +44,10 @@ TOLD = {
     "read C:\\Users\\anna\\q.csv first": "read <path>/q.csv first",
     "--grid=/home/anna/dem.tif": "--grid=<path>/dem.tif",
     "(/home/anna/dem.tif)": "(<path>/dem.tif)",
+    "//home/anna/dem.tif": "<path>/dem.tif",
+    "on //home/anna//dem.tif": "on <path>/dem.tif",
+    "see C:/Users/anna/q.csv, C://Users/anna/q.csv": "see C:<path>/q.csv, C:<path>/q.csv",
+    "postgresql://me:s3cret@db.org/x (s3://b/k?X-Amz-Signature=s3cret).": "postgresql://db.org/x (s3://b/k?X-Amz-Signature=...).",
 }
 
 
@@ -77,6 +81,20 @@ def test_values_within_values_are_told_with_discretion() -> None:
         "<path>/key": {"node": "<host>"},
     }
     assert Discretion().value("node7") == "node7"
+
+
+def test_the_machine_has_no_name_in_an_address() -> None:
+    assert Discretion("node7").text("at http://node7:80/x, http://node77/x") == "at http://<host>:80/x, http://node77/x"
+
+
+def test_what_goes_by_the_name_of_a_password_or_key_is_not_told() -> None:
+    said = {"api_key": "s3cret", "db": {"password": "s3cret"}, "token": 7, "key": "q"}
+    assert Discretion().value(said) == {"api_key": "...", "db": {"password": "..."}, "token": 7, "key": "q"}
+
+
+def test_names_that_are_paths_stay_apart() -> None:
+    said = {"/home/anna/dem.tif": 1, "/home/ben/dem.tif": 2}
+    assert Discretion().value(said) == {"<path>/dem.tif": 1, "<path>/dem.tif (2)": 2}
 
 
 def test_the_name_of_the_machine_is_no_part_of_an_error() -> None:

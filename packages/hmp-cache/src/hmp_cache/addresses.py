@@ -57,7 +57,7 @@ def without_secrets(text: str, uri: str) -> str:
     >>> without_secrets("no such key: 1234", "https://example.org/q.csv?year=2001&api_key=1234")
     'no such key: ...'
     """
-    words = {pair[2] for pair in _PAIR.finditer(uri) if _lets_in(pair[1], pair[2])}
+    words = {pair[2] for pair in _PAIR.finditer(uri) if lets_in(pair[1], pair[2])}
     words |= {word for part in uri.split("::") for word in _credentials(part)}
     for word in sorted(words | {unquote(word) for word in words}, key=len, reverse=True):
         text = text.replace(word, _HIDDEN) if len(word) > _SHORT else text
@@ -71,10 +71,17 @@ def _credentials(uri: str) -> list[str]:
 
 
 def _hidden(query: str) -> str:
-    return _PAIR.sub(lambda pair: f"{pair[1]}={_HIDDEN}" if pair[2] and _lets_in(*pair.groups()) else pair[0], query)
+    return _PAIR.sub(lambda pair: f"{pair[1]}={_HIDDEN}" if pair[2] and lets_in(*pair.groups()) else pair[0], query)
 
 
-def _lets_in(parameter: str, value: str) -> bool:
+def lets_in(parameter: str, value: str) -> bool:
+    """Return whether what goes by a name is for one user alone: a password, a key.
+
+    Examples
+    --------
+    >>> lets_in("api_key", "1234"), lets_in("key", "q"), lets_in("key", "0a1b2c3d4e5f6a7b")
+    (True, False, True)
+    """
     name = unquote(parameter).lower().strip()
     if name in _PERHAPS:
         return _RANDOM.match(value) is not None

@@ -154,10 +154,14 @@ def _told(one: Recorded, state: State, entry: Entry | None = None, version: Entr
     )
 
 
+def places(path: str, sha256: str) -> tuple[str, str]:
+    """Return where the bytes of an input may lie: where they lay, or beside, where an import put them."""
+    return path, f"{_IMPORTED}/{sha256[:12]}/{PurePosixPath(path).name}"
+
+
 def _of_file(one: Recorded, workspace: Path) -> State:
     """Return the state of what the cache does not know: the file itself is all there is to ask."""
-    beside = f"{_IMPORTED}/{one.sha256[:12]}/{PurePosixPath(one.path).name}"
-    states = [_of_path(kept, one.sha256, workspace) for kept in (one.path, beside)]
+    states = [_of_path(kept, one.sha256, workspace) for kept in places(one.path, one.sha256)]
     return "current" if "current" in states else states[0]
 
 

@@ -129,7 +129,8 @@ class _Content:
         self.told, self.with_inputs = told, with_inputs
         self.crate = _rocrate()
         self.crate.metadata.extra_terms.update(_TERMS)
-        self.files: list[Member] = []
+        #: by path, for an input may lie in a folder that is another
+        self.files: dict[str, Member] = {}
         self.folders: list[str] = []
         #: inputs by key, and what of them does not lie in it, with the reason
         self.inputs: dict[str, Any] = {}
@@ -140,12 +141,11 @@ class _Content:
         """Return the files of the crate, its description first."""
         action = self._action()
         self._root(action)
-        self.files.sort(key=lambda one: one.path)
-        sums = Member.made(_CHECKSUMS, checksums(self.files))
+        sums = Member.made(_CHECKSUMS, checksums([one for _, one in sorted(self.files.items())]))
         self._file(sums, {"name": "SHA-256 of every file, for `sha256sum --check`", "encodingFormat": "text/plain"})
         data = json.dumps(self.crate.metadata.generate(), ensure_ascii=False, allow_nan=False, indent=1, sort_keys=True)
         folders = [Member.made(path, b"") for path in self.folders]
-        inside = sorted([*folders, *self.files], key=lambda one: one.path)
+        inside = sorted([*folders, *self.files.values()], key=lambda one: one.path)
         return [Member.made(_METADATA, (data + "\n").encode()), *inside]
 
     # ── entities ─────────────────────────────────────────────────────────────────────────────────────
@@ -161,13 +161,14 @@ class _Content:
 
     def _file(self, member: Member, properties: dict[str, Any]) -> Any:
         """Return a file of the crate."""
-        self.files.append(member)
+        self.files.setdefault(member.path, member)
         said = {"contentSize": str(member.size), "sha256": member.sha256}
         return self.crate.add_file(None, member.path, properties=said | _some(properties))
 
     def _folder(self, path: str, members: Sequence[Member], properties: dict[str, Any]) -> Any:
         """Return a folder of the crate."""
-        self.files += members
+        for one in members:
+            self.files.setdefault(one.path, one)
         self.folders.append(f"{path}/")
         return self.crate.add_dataset(None, f"{path}/", properties=_some(properties))
 
@@ -182,8 +183,10 @@ class _Content:
         return self._add(f"#license/{quote(said, safe='')}", "CreativeWork", {"name": said})
 
     def _value(self, group: str, name: str, value: Any, unit: str | None = None) -> Any:
-        """Return a parameter or a metric; NaN and the like, which JSON does not know, as text."""
+        """Return a parameter or a metric; NaN and the like, which JSON does not know, and what has parts, as text."""
         shown = str(value) if isinstance(value, float) and value - value != 0 else value
+        if isinstance(value, (list, Mapping)):  # rocrate would take the parts for entities
+            shown = json.dumps(value, ensure_ascii=False, sort_keys=True)
         said = {"name": name, "value": shown, "unitText": unit}
         return self._add(f"#{group}/{quote(name, safe='')}", "PropertyValue", said)
 
@@ -214,7 +217,7 @@ class _Content:
     def _description(self) -> str:
         told = self.told
         said = [
-            f"Run {told.run.sim_id} of {told.run.solver}, {told.run.status}.",
+            f"Run {told.run.sim_id} of {told.solver.name}, {told.run.status}.",
             told.said("description"),
             told.said("scientific_objective"),
             "It lies in the trash of its project." if told.facts["trashed_at"] else None,
@@ -228,7 +231,7 @@ class _Content:
         known = f" on {told.host}" if told.host else ""
         said = {
             "name": f"run of {told.title}",
-            "description": f"{told.run.solver} of project {told.said('project')}{known}, {told.run.status}",
+            "description": f"{told.solver.name} of project {told.said('project')}{known}, {told.run.status}",
             "instrument": self._instruments(),
             "agent": self._agent(),
             "object": [*inputs, *self._parameters()],
@@ -292,7 +295,7 @@ class _Content:
         consumed = item.key in self.told.consumed
         place = kept(self.told.run, item) if self.with_inputs and consumed else None
         if place is None:
-            said = {"sha256": item.sha256, "contentSize": None if item.size is None else str(item.size)}
+            said = {"sha256": item.sha256 or None, "contentSize": None if item.size is None else str(item.size)}
             found = self._add(_identity(item), "CreativeWork", self._about(item) | said)
             self.absent += [f"{item.path} ({_why(item, asked=self.with_inputs)})"] if consumed else []
         else:
@@ -301,8 +304,9 @@ class _Content:
         self.inputs[item.key] = found
         based = [self._input(self.told.items[key]) for key in item.parents if key in self.told.items]
         based += [self._upstream(item)] if item.uri is not None else []
-        for value in _some({"isBasedOn": based}).values():
-            found["isBasedOn"] = value
+        same = None if item.same is None else self._input(self.told.items[item.same])
+        for name, value in _some({"isBasedOn": based, "sameAs": same}).items():
+            found[name] = value
         return found
 
     def _along(self, path: str, place: Path, item: Item) -> Any:

@@ -31,7 +31,7 @@ _PREFIXES = {
 #: In the order in which they are written.
 _KINDS = (
     "entity", "activity", "agent", "used", "wasGeneratedBy", "wasDerivedFrom", "wasAssociatedWith", "wasAttributedTo",
-    "actedOnBehalfOf", "wasInformedBy", "wasInfluencedBy", "wasInvalidatedBy",
+    "actedOnBehalfOf", "wasInformedBy", "wasInfluencedBy", "wasInvalidatedBy", "alternateOf",
 )  # fmt: skip
 
 
@@ -123,6 +123,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         odd = {"nan": "NaN", "inf": "INF", "-inf": "-INF"}
         return _typed(odd.get(repr(value), repr(value)), "xsd:double")
+    if isinstance(value, (list, Mapping)):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
     return "" if value is None else str(value)
 
 
@@ -236,12 +238,12 @@ class _Story:
         attributes = {
             "prov:label": item.label,
             "prov:type": _name("hmp:Input"),
-            "prov:location": item.path,
+            "prov:location": item.path or None,
             "hmp:state": item.state,
             "hmp:source": item.source or None,
             "schema:variableMeasured": item.variable or None,
             "schema:unitText": item.unit,
-            "schema:sha256": item.sha256,
+            "schema:sha256": item.sha256 or None,
             "schema:contentSize": _typed(item.size, "xsd:long"),
             "schema:encodingFormat": item.media_type,
             "schema:license": item.license,
@@ -259,6 +261,9 @@ class _Story:
         elif item.at is None:
             for source in upstream:
                 self.document.relate("wasDerivedFrom", _derivation(entity, source, primary=True))
+        if item.same is not None:
+            other = self._entity(self.told.items[item.same])
+            self.document.relate("alternateOf", {"prov:alternate1": entity, "prov:alternate2": other})
         if item.state == "purged":
             self.document.relate("wasInvalidatedBy", {"prov:entity": entity, "prov:time": iso(item.purged_at)})
 

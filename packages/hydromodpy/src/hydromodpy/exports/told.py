@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -19,7 +19,7 @@ from hmp_core.errors import PathEscape
 from hmp_core.identity import sha256_bytes, sha256_path
 from hmp_core.paths import from_relative
 from hydromodpy.exports.discretion import Discretion
-from hydromodpy.fates import opened
+from hydromodpy.fates import opened, places
 from hydromodpy.origins import upstream_in
 from hydromodpy.records import Consumed, Recorded, Version
 
@@ -60,10 +60,14 @@ class Item:
     parents: tuple[str, ...] = ()
     #: where the bytes lie now, as far as the cache knows
     place: Path | None = None
+    #: key of the version with these bytes that this cache has, where the run named another, or none
+    same: str | None = None
 
     @property
     def label(self) -> str:
         """What people read."""
+        if not self.path:
+            return f"an input that is not known here ({self.key[:8]})"
         return f"{self.variable} from {self.source} ({self.path})" if self.variable else self.path
 
 
@@ -182,13 +186,9 @@ class Told:
     def parameters(self) -> list[tuple[str, Any, str | None]]:
         """Name, value and unit of each parameter, by name."""
         units = {_wide(one): one["unit"] for one in self.manifest.get("parameters", [])}
-        found, seen = [], Counter[str]()
-        for name, value in sorted(self.run.parameters.items()):
-            shown = self.discretion.text(name)
-            seen[shown] += 1  # two names that are paths may have become one
-            shown = shown if seen[shown] == 1 else f"{shown} ({seen[shown]})"
-            found.append((shown, self.discretion.value(value), units.get(name)))
-        return found
+        values = self.run.parameters
+        shown = self.discretion.names(sorted(values))
+        return [(said, self.discretion.named(name, values[name]), units.get(name)) for name, said in shown.items()]
 
     @property
     def parent(self) -> str | None:
@@ -217,7 +217,8 @@ class Told:
         path, version = known.get("solver_binary_path"), known.get("solver_version_text")
         sha256 = known.get("solver_binary_sha256")
         shown = None if version is None else self.discretion.text(version)
-        return Software(self.run.solver, shown, sha256, None if path is None else self.discretion.text(path))
+        place = None if path is None else self.discretion.text(path)
+        return Software(self.discretion.text(self.run.solver), shown, sha256, place)
 
     @property
     def software(self) -> list[Software]:
@@ -304,6 +305,9 @@ def tell(run: Run, *, host: bool = False) -> Told:
         for key, version in origins.versions.items():
             # what the run consumed is told by its manifest, which does not change
             items[key] = _completed(items.get(key), _of_version(key, version, discretion))
+        for one in [parent for version in origins.versions.values() for parent in version.parents]:
+            unknown = Item(one.artifact_id, "", one.sha256 or "", "missing", one.variable or "")
+            items.setdefault(one.artifact_id, unknown)
         if cache is not None:
             _purges(cache, items)
     return Told(run, discretion, manifest, items, consumed, origins.notice, host)
@@ -317,9 +321,12 @@ def _recorded(said: Mapping[str, Any]) -> Recorded:
 
 def _of_manifest(said: Mapping[str, Any], became: Consumed, discretion: Discretion) -> Item:
     named = {name: said[name] for name in ("path", "sha256", "variable", "source", "size", "unit", "license")}
-    place = None if became.version is None else became.version.path
-    key = said["artifact_id"] or said["path"]
-    return Item(key=key, state=became.state, uri=discretion.uri(said["uri"]), place=place, **named)
+    named["license"] = discretion.maybe(named["license"])
+    found = Item(said["artifact_id"] or said["path"], state=became.state, uri=discretion.uri(said["uri"]), **named)
+    if became.version is None:
+        return found
+    key = str(became.version.artifact_id)
+    return replace(found, place=became.version.path, same=None if key == found.key else key)
 
 
 def _of_version(key: str, version: Version, discretion: Discretion) -> Item:
@@ -335,7 +342,7 @@ def _of_version(key: str, version: Version, discretion: Discretion) -> Item:
         source=entry.source,
         size=entry.size,
         unit=entry.unit,
-        license=entry.license,
+        license=discretion.maybe(entry.license),
         media_type=entry.media_type,
         uri=discretion.uri(entry.uri),
         at=entry.stored_at,
@@ -346,11 +353,11 @@ def _of_version(key: str, version: Version, discretion: Discretion) -> Item:
         return found
     return replace(
         found,
-        license=how.license or entry.license,
+        license=discretion.maybe(how.license or entry.license),
         uri=discretion.uri(how.uri) or found.uri,
         at=how.fetched_at or entry.stored_at,
-        tool=how.tool_name,
-        tool_version=how.tool_version,
+        tool=discretion.maybe(how.tool_name),
+        tool_version=discretion.maybe(how.tool_version),
         parameters=dict(discretion.value(how.parameters or {})),
     )
 
@@ -377,9 +384,8 @@ def _purges(cache: CacheReader, items: dict[str, Item]) -> None:
 
 def kept(run: Run, item: Item) -> Path | None:
     """Return where the bytes lie that a run consumed, if they are here and still these."""
-    try:
-        places = [item.place, from_relative(item.path, run.workspace)]
-    except PathEscape:
-        places = [item.place]
-    there = (place for place in places if place is not None and place.exists())
+    found = [item.place]
+    with suppress(PathEscape):
+        found += [from_relative(path, run.workspace) for path in places(item.path, item.sha256)]
+    there = (place for place in found if place is not None and place.exists())
     return next((place for place in there if sha256_path(place) == item.sha256), None)
