@@ -202,9 +202,16 @@ FILLED_SINCE = ("seq", "chain_hash", "hostname")
 
 
 def same(then: Any, now: Any, where: str = "") -> list[str]:
-    """Return where an answer of today differs from one of then; what has come to it since is no difference."""
-    if then is None and where.rpartition("/")[2] in FILLED_SINCE:
+    """Return where an answer of today differs from one of then; what has come to it since is no difference.
+
+    Nor is the form of a snapshot, which whoever opens an index brings to that of today: of what is searched the words
+    are compared, and not how they stand.
+    """
+    column = where.rpartition("/")[2]
+    if (then is None and column in FILLED_SINCE) or where == "/index_metadata/0/schema_version":
         return []
+    if column == "search_text":
+        then, now = (sorted(set(text.replace("|", " ").split())) for text in (then, now))
     if isinstance(then, dict) and isinstance(now, dict):
         missing = [f"{where}/{key}: gone" for key in then.keys() - now.keys()]
         pairs = [(key, then[key], now[key]) for key in sorted(then.keys() & now.keys())]
