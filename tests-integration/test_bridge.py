@@ -14,6 +14,7 @@ import hydromodpy as hmp
 from bridged import discharge, record
 from hmp_core.errors import InvalidInput
 from hydromodpy import Workspace
+from hydromodpy.bridge import stale
 
 
 @pytest.fixture
@@ -103,6 +104,22 @@ def test_a_workspace_that_is_gone_is_named_not_hidden(workspace: Workspace, tmp_
     shutil.move(tmp_path / "unmounted", tmp_path / "away")
     skipped = entry.used_by().skipped
     assert list(skipped) == [str(tmp_path / "unmounted")]
+
+
+def test_an_empty_folder_where_a_workspace_was_mounted_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
+    place = tmp_path / "mounted"
+    with hmp.init(place) as other:
+        record(other, "there", other.data.add(discharge(tmp_path), variable="discharge", station="outlet"))
+    assert [use.name for use in entry.used_by()] == ["there"]
+    shutil.move(place, tmp_path / "away")
+    place.mkdir()
+    assert list(entry.used_by().skipped) == [str(place)]
+    assert list(stale([], everywhere=True).skipped) == [str(place)]
+    with hmp.init(place, name="another", force=True) as other:
+        record(other, "here", other.data.add(discharge(tmp_path), variable="discharge", station="outlet"))
+    uses = entry.used_by()
+    assert ([use.name for use in uses], list(uses.skipped)) == (["here"], [str(place)])
 
 
 def test_a_damaged_catalog_is_named_not_hidden(workspace: Workspace, tmp_path: Path) -> None:

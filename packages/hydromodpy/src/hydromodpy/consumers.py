@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hmp_core.databases import Database
-from hmp_core.errors import HmpError
+from hmp_core.errors import HmpError, PathNotFound
 from hmp_core.events import EventStore
-from hmp_core.layout import catalog_path, internal_folder, projects
+from hmp_core.layout import WORKSPACE_MARKER, catalog_path, internal_folder, projects, read_root
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,16 +80,17 @@ class Asker:
         seen = {_identity(home) for home in known}
         try:
             with index(auth=self.auth) as machine:
-                listed = [workspace.path for workspace in machine.workspaces(look=False)]
+                listed = {each.path: each.copy_of or each.id for each in machine.workspaces(look=False)}
         except HmpError as error:
             self.skipped["machine index"] = str(error)
             return known
-        for path in listed:
+        for path, carried in listed.items():
             try:
                 identity = _identity(path)
             except OSError as error:
                 self.skipped[str(path)] = f"the workspace is not there ({error.strerror})"
                 continue
+            self.note(path, _lacking(path, carried))
             known += [] if identity in seen else [path]
             seen.add(identity)
         return known
@@ -178,6 +179,17 @@ def _has_something(project: Path) -> bool:
         or internal_folder(database).exists()
         or any((project / "simulations").glob("*/"))
     )
+
+
+def _lacking(folder: Path, carried: str) -> str:
+    """Return why a folder is not the workspace that was listed there, if it is not; what is there is asked anyway."""
+    try:
+        found = read_root(folder, WORKSPACE_MARKER)
+    except PathNotFound:  # where something is mounted there is an empty folder while it is not
+        return f"the workspace is not there (the folder has no {WORKSPACE_MARKER})"
+    except HmpError as error:
+        return str(error)
+    return "" if str(found.id) == carried else f"another workspace is there ({found.name}) than the one that was listed"
 
 
 def _identity(folder: Path) -> tuple[int, int]:
