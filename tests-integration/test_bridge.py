@@ -187,8 +187,8 @@ def test_lineage_leads_from_a_run_to_the_source_and_back(
     kinds = {node["id"]: node["kind"] for node in graph["nodes"]}
     assert up.returncode == 0, up.stderr
     assert kinds[graph["root"]] == "run"
-    assert {f"artifact:{raw.sha256}", f"artifact:{derived.sha256}"} <= set(kinds)
-    assert {"from": f"artifact:{raw.sha256}", "to": f"artifact:{derived.sha256}"} in graph["edges"]
+    assert {f"artifact:{raw.artifact_id}", f"artifact:{derived.artifact_id}"} <= set(kinds)
+    assert {"from": f"artifact:{raw.artifact_id}", "to": f"artifact:{derived.artifact_id}"} in graph["edges"]
     down = hmp("lineage", str(raw.id), cwd=workspace.path)
     assert down.returncode == 0, down.stderr
     assert "base in base" in down.stdout

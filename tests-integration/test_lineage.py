@@ -18,6 +18,7 @@ from hmp_cache import DataCatalogDuckDB, Entry
 from hmp_core.cli.main import main
 from hmp_core.errors import AmbiguousReference, NotFound
 from hydromodpy import Workspace
+from hydromodpy.bridge import uses
 from hydromodpy.graph import Graph, Node
 from hydromodpy.origins import upstream
 
@@ -89,6 +90,23 @@ def test_what_two_things_came_from_is_drawn_once(workspace: Workspace, tmp_path:
     assert told.count("discharge from custom") == 2
     assert told.count("(as above)") == 1
     assert told.count("source file:") == 1
+
+
+def test_inputs_that_have_the_same_bytes_are_each_drawn(workspace: Workspace, tmp_path: Path, say: Say) -> None:
+    one = workspace.data.add(discharge(tmp_path, "one.csv"), variable="discharge", station="one")
+    two = workspace.data.add(discharge(tmp_path, "two.csv"), variable="discharge", station="two")
+    same = derived(workspace, tmp_path, "same", one, two, first=1.5)
+    plain = shutil.copy(one.path, workspace.path / "plain.csv")
+    record(workspace, "all", one, two, plain)
+    record(workspace, "same", same)
+    for words in (["all"], ["@latest"]):
+        _, told = say(*words, "--json")
+        labels = {node["label"] for node in json.loads(told)["nodes"]}
+        assert sum("one.csv)" in label or "two.csv)" in label for label in labels) == len([one, two])
+    assert "plain.csv" in say("all")[1]
+    assert "(as above)" not in say(same.relative_path)[1] + say("@latest")[1]
+    assert [use.name for use in one.used_by()] == ["all"]
+    assert uses(workspace.path, {one.sha256})[one.sha256] == ["base: all", "base: same"]
 
 
 def test_a_circle_ends_where_it_began(workspace: Workspace, tmp_path: Path, say: Say) -> None:

@@ -131,7 +131,8 @@ def uses_of(
 ) -> dict[Any, list[Use]]:
     """Return entry id -> the runs that consumed it; each project is asked once for all entries of the workspace."""
     known = _Asked.of(entries, cache)
-    found: dict[Any, list[Use]] = {entry.id: [] for entry in entries}
+    # as keys, for a run may have consumed the same bytes as two inputs
+    found: dict[Any, dict[Use, None]] = {entry.id: {} for entry in entries}
     for workspace in asker.workspaces(everywhere=everywhere):
         home = workspace == asker.home
         ids = {str(entry.id) for entry in entries} if home else set()
@@ -139,8 +140,8 @@ def uses_of(
             for entry in [] if each.is_trashed else known.meant(each, home=home):
                 now = known.now.get(str(entry.id), entry).sha256
                 if version == "any" or each.sha256 == now:
-                    found[entry.id].append(_use(each, now))
-    return found
+                    found[entry.id][_use(each, now)] = None
+    return {identity: list(uses) for identity, uses in found.items()}
 
 
 def _use(each: Consumer, now: str) -> Use:
@@ -212,18 +213,17 @@ def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = No
         SHA-256 -> project and run; where projects could not be asked, a line that says how many.
     """
     Database("cache", cache_path(workspace)).authorize("read", auth)
-    found: dict[str, list[str]] = {sha256: [] for sha256 in sorted(hashes)}
+    found: dict[str, dict[tuple[Path, str], str]] = {sha256: {} for sha256 in sorted(hashes)}
     asker = Asker(workspace, auth)
     for home in asker.workspaces(everywhere=True) if found else []:
         place = "" if home == workspace else f"{home.name}/"
         for each in asker.consumers(home, found.keys()):
             trashed = " (in the trash)" if each.is_trashed else ""
-            found[each.sha256].append(f"{place}{each.project.name}: {each.name or each.sim_id[:8]}{trashed}")
-    if asker.skipped:
-        number = len(asker.skipped)
-        for lines in found.values():
-            lines.append(f"{number} {'place' if number == 1 else 'places'} could not be asked")
-    return found
+            line = f"{place}{each.project.name}: {each.name or each.sim_id[:8]}{trashed}"
+            found[each.sha256][each.project, each.sim_id] = line  # once, though it had these bytes from two inputs
+    number = len(asker.skipped)
+    more = [f"{number} {'place' if number == 1 else 'places'} could not be asked"] if number else []
+    return {sha256: [*lines.values(), *more] for sha256, lines in found.items()}
 
 
 # ── what must be run again ───────────────────────────────────────────────────────────────────────────

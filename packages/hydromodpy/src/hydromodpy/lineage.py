@@ -56,7 +56,7 @@ def of_entry(entry: Entry, auth: AuthBackend | None = None) -> Graph:
         versions = trace({str(entry.artifact_id)}, cache)
         root = versions.get(str(entry.artifact_id))
         state = root.state if root else entry.state
-        graph = Graph.of(Node(_id(entry.sha256), "input", _label(entry), state, entry.sha256))
+        graph = Graph.of(_input(entry, state))
         _origins(graph, versions.values(), Upstream((), versions))
         _descendants(graph, entry, asker, cache)
         asker.note(entry.workspace, cache.lack)
@@ -78,7 +78,7 @@ def of_file(path: Path, workspace: Path, auth: AuthBackend | None = None) -> Gra
         message = f"{path}: no such file"
         raise PathNotFound(message, path=str(path))
     sha256 = sha256_path(path)
-    graph = Graph.of(Node(_id(sha256), "file", kept, "current", sha256))
+    graph = Graph.of(Node(f"file:{kept}", "file", kept, "current", sha256))
     asker = Asker(workspace, auth)
     for home in asker.workspaces(everywhere=True):
         for each in asker.consumers(home, {sha256}, paths={kept} if home == workspace else ()):
@@ -103,28 +103,36 @@ def _origins(graph: Graph, versions: Iterable[Version], known: Upstream) -> None
             graph.link(graph.add(_version(there) if there else _unknown(parent.artifact_id, parent.sha256)), here)
 
 
-def _id(sha256: str) -> str:
-    return f"artifact:{sha256}"
+def _id(artifact: object) -> str:
+    """Return the id of a version; two inputs may have the same bytes, and are two."""
+    return f"artifact:{artifact}"
 
 
 def _label(entry: Entry) -> str:
     return f"{entry.variable} from {entry.source} ({entry.relative_path})"
 
 
+def _input(entry: Entry, state: str) -> Node:
+    return Node(_id(entry.artifact_id), "input", _label(entry), state, entry.sha256)
+
+
 def _version(version: Version) -> Node:
-    return Node(_id(version.entry.sha256), "input", _label(version.entry), version.state, version.entry.sha256)
+    return _input(version.entry, version.state)
 
 
 def _unknown(artifact: str, sha256: str | None) -> Node:
     """Return a parent of which the cache knows nothing but that it was named."""
     label = f"an input that is not known here ({artifact[:8]})"
-    return Node(_id(sha256 or artifact), "input", label, "missing", sha256 or "")
+    return Node(_id(artifact), "input", label, "missing", sha256 or "")
 
 
 def _consumed(one: Consumed) -> Node:
     if one.entry_id is None and one.version is None:
-        return Node(_id(one.sha256), "file", one.path, one.state, one.sha256)
-    return Node(_id(one.sha256), "input", f"{one.variable} from {one.source} ({one.path})", one.state, one.sha256)
+        return Node(f"file:{one.path}", "file", one.path, one.state, one.sha256)
+    artifact = one.artifact_id if one.version is None else one.version.artifact_id
+    # without either, as an earlier version of hmp may have left it, the entry and its bytes
+    name = _id(artifact or f"{one.entry_id}/{one.sha256}")
+    return Node(name, "input", f"{one.variable} from {one.source} ({one.path})", one.state, one.sha256)
 
 
 # ── runs that go on from runs ────────────────────────────────────────────────────────────────────────
@@ -181,7 +189,7 @@ def _descendants(graph: Graph, entry: Entry, asker: Asker, cache: CacheReader) -
     for identity in made:
         if identity in entries:
             one = entries[identity]
-            here[identity] = graph.add(Node(_id(one.sha256), "input", _label(one), one.state, one.sha256))
+            here[identity] = graph.add(_input(one, one.state))
     for cause, effects in children.items():
         for effect in effects & here.keys():
             if cause in here and effect != str(entry.id):
