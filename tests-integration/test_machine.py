@@ -43,10 +43,15 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulation
             yield project.catalog, machine
 
 
+#: What one parameter may be, from run to run.
+MIXED = (3, "3", 3.5, True, None, "three")
+
+
 def _fill(cat: SimulationCatalog) -> None:
     for n in range(6):
         about: dict[str, Any] = {
-            "parameters": {"x1": 100.0 * n, "scheme": "euler" if n % 2 else "heun", "wet": n > 3},
+            "parameters": {"x1": 100.0 * n, "scheme": "euler" if n % 2 else "heun", "wet": n > 3}
+            | {"mixed": MIXED[n], "*": n, "a/b~c": n},
             "description": f"Low flows of the Évron, number {n}",
             "tags": ["paper", f"t{n % 2}"][: 1 + n % 2],
         }
@@ -111,6 +116,19 @@ QUESTIONS: list[dict[str, Any]] = [
     {"param.x1": "100"},
     {"param.wet": True},
     {"param.wet_ne": True},
+    {"param.scheme": None},
+    {"param.scheme_ne": None},
+    {"param.mixed": None},
+    {"param.mixed_ne": None},
+    {"param.mixed": 3},
+    {"param.mixed": "3"},
+    {"param.mixed_ne": "3"},
+    {"param.mixed_gt": 2},
+    {"param.mixed": True},
+    {"param.mixed_like": "T%"},
+    {"param.*_gt": 3},
+    {"param.*": "3"},
+    {"param.a/b~c": 2},
     {"period": ("2002-06-01", "2003-06-01")},
     {"period": "2002-06-01/2003-06-01"},
     {"period": "2003-06-01"},
@@ -165,6 +183,9 @@ def test_the_questions_tell_the_runs_apart(asked: tuple[SimulationCatalog, Globa
         {"bbox": (3, 0, 1, 1)},
         {"trashed": "yes"},
         {"nse_like": "0%"},
+        {"nse_gt": 10**400},
+        {"created_at_gt": "9999-12-31T23:59:59-12:00"},
+        {"period": "0001-01-01T00:00:00+12:00"},
     ],
     ids=str,
 )

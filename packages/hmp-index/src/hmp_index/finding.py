@@ -137,7 +137,7 @@ def _box(value: Any) -> list[float]:
     sides = value.split(",") if isinstance(value, str) else value
     try:
         found = [float(side) for side in sides]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"bbox is {value!r}, expected four numbers: xmin, ymin, xmax, ymax"
         raise InvalidInput(message) from error
     if not all(map(math.isfinite, found)):
@@ -155,7 +155,7 @@ def _period(key: str, value: Any) -> tuple[datetime | None, datetime | None]:
         first, last = (None if time in {None, ""} else _moment(time) for time in asked)
         if first is not None and last is not None and first > last:
             raise ValueError
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         message = f"{key} is {value!r}, expected its first and last time, the earlier one first"
         raise InvalidInput(message) from error
     return first, last
@@ -254,10 +254,10 @@ def _parameter(key: str, value: Any, known: Sequence[str], bound: Bound) -> str:
 
 
 def _said(value: Any) -> Any:
-    """Return words as JSON gives them back."""
+    """Return words as `_any` compares them: text has a mark that ``true`` and numbers do not have."""
     if isinstance(value, _SEVERAL):
         return [_said(one) for one in value]
-    return str(value).lower() if isinstance(value, bool) else value
+    return str(value).lower() if isinstance(value, bool) else value if value is None else f'"{value}'
 
 
 def _without_suffix(key: str) -> str:
@@ -278,17 +278,30 @@ def _any(names: Sequence[str], column: str, asked: _Asked, bound: Bound, *, text
     """Return the condition that one of several values fulfils what is asked; one that is missing fulfils nothing."""
     tests, sought = list[str](), asked.value is not None or asked.operator not in {"=", "<>"}
     for name in names:
-        kept = f"json_extract_string(s.{column}, {bound.add(_path(name))})"
-        read = kept if text else f"TRY_CAST({kept} AS DOUBLE PRECISION)"
-        test = compare(read, asked.operator, asked.value, bound, asked.key)
-        tests.append(f"({read} IS NOT NULL AND {test})" if sought and asked.operator in {"=", "<>"} else test)
+        place = f"s.{column}, {bound.add(_path(name))}"
+        kept, kind = f"json_extract_string({place})", f"json_type({place})"
+        if not sought:
+            tests.append(compare(kept, asked.operator, None, bound, asked.key))
+            continue
+        if text:  # a number without a point was written as such, and is compared as text
+            read = f"CASE {kind} WHEN 'VARCHAR' THEN '\"' || {kept} WHEN 'DOUBLE' THEN NULL ELSE {kept} END"
+        else:
+            read = (
+                f"CASE WHEN {kind} <> 'VARCHAR' OR {kept} IN {_ENDLESS} THEN TRY_CAST({kept} AS DOUBLE PRECISION) END"
+            )
+        test = compare(f"({read})", asked.operator, asked.value, bound, asked.key)
+        there = f"{kind} IS NOT NULL" if text else f"({read}) IS NOT NULL"
+        tests.append(f"({there} AND {test})" if asked.operator in {"=", "<>"} else test)
     return f"({(' OR ' if sought or asked.operator == '<>' else ' AND ').join(tests)})"
 
 
+#: Numbers that JSON has words for.
+_ENDLESS = "('Infinity', '-Infinity')"
+
+
 def _path(name: str) -> str:
-    """Return the JSON path of a key, whatever it is called."""
-    inside = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$."{inside}"'
+    """Return the JSON pointer of a key, whatever it is called (RFC 6901); of a JSON path ``*`` would be any key."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 # ── values ───────────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +318,7 @@ def _fitting(key: str, operator: str, kind: str, value: Any) -> Any:
         return [_fitting(key, operator, kind, one) for one in value]
     try:
         return _KINDS[kind](value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         expected = {"VARCHAR": "text", "TIMESTAMP": "a time, as 2024-05-31"}.get(kind, "a number")
         message = f"{key}={value!r}: expected {expected}"
         raise InvalidInput(message) from error
