@@ -147,3 +147,90 @@ def test_a_rebuilt_catalog_still_knows_what_is_the_same(cat, project, run):
         about = {"parameters": {"x1": 320.0, "x2": 1.0}, "config": {"steps": 10}, "seed": 7}
         with again.record("gr4j", inputs=[project.parents[1] / "data" / "rain.csv"], reuse=True, **about) as rec:
             assert rec.reused == first
+
+
+# ── what was recorded since the last fold ────────────────────────────────────────────────────────────
+
+
+def recorded(cat, x1: float, **about):
+    with cat.record("gr4j", parameters={"x1": x1}, **about) as rec:
+        pass
+    return rec
+
+
+@pytest.fixture
+def nothing_is_folded_in_passing(monkeypatch):
+    monkeypatch.setattr("hmp_core.events.store._EVERY_SECONDS", 1e9)
+
+
+def is_folded(cat) -> bool:
+    return not cat.store.files.is_behind(cat.store._known)
+
+
+def test_one_that_nobody_has_run_is_told_without_folding(cat, nothing_is_folded_in_passing):
+    """A fold for each was 140 ms where recording takes 2."""
+    recorded(cat, 0.0)
+    assert len(cat) == 1
+    for x1 in (1.0, 2.0, 3.0):
+        assert recorded(cat, x1, reuse=True).reused is None
+    assert not is_folded(cat)
+    assert recorded(cat, 2.0, reuse=True).reused is not None
+    assert len(cat) == 4
+
+
+OTHER = """
+import sys, hmp_catalog
+cat = hmp_catalog.open(sys.argv[1])
+for line in sys.stdin:
+    with cat.record("gr4j", parameters={"x1": float(line)}):
+        pass
+    print("done", flush=True)
+"""
+
+
+def test_what_another_process_has_acknowledged_is_found_though_nobody_folded_it(cat, project, spawn):
+    recorded(cat, 0.0)
+    assert len(cat) == 1
+    with spawn(OTHER, project) as (other,):
+        other.stdin.write("1\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "done\n"
+        assert not is_folded(cat)
+        assert recorded(cat, 1.0, reuse=True).reused is not None
+    assert len(cat) == 2
+
+
+def test_what_became_of_one_since_the_last_fold_counts(cat, nothing_is_folded_in_passing):
+    first = recorded(cat, 1.0)
+    assert recorded(cat, 1.0, reuse=True).reused is not None
+    cat.delete(first.sim_id)
+    again = recorded(cat, 1.0, reuse=True)
+    assert again.reused is None
+    cat.restore(first.sim_id)
+    cat.purge(again.sim_id, reason="tried")
+    assert recorded(cat, 1.0, reuse=True).reused.sim_id == first.sim_id
+
+
+def test_one_whose_manifest_is_gone_is_not_given(cat, project):
+    recorded(cat, 0.0)
+    assert len(cat) == 1
+    lost = recorded(cat, 1.0)
+    manifest = project / "simulations" / lost.folder.name / "run.json"
+    manifest.rename(manifest.with_suffix(".aside"))
+    assert recorded(cat, 2.0, reuse=True).reused is None
+    assert recorded(cat, 1.0, reuse=True).reused is None
+    manifest.with_suffix(".aside").rename(manifest)
+    cat.store.fold()
+    assert len(cat.find(**{"param.x1": 1.0})) == 2
+
+
+def test_one_that_was_folded_by_a_rebuild_beside_it_is_found(cat, project):
+    """The database that this process knows is another one now."""
+    recorded(cat, 0.0)
+    assert len(cat) == 1
+    recorded(cat, 1.0)
+    from hmp_catalog.rebuilding import rebuild_catalog
+
+    rebuild_catalog(project)
+    assert recorded(cat, 1.0, reuse=True).reused is not None
+    assert recorded(cat, 0.0, reuse=True).reused is not None

@@ -314,3 +314,45 @@ def test_a_living_log_and_its_harvest_meet(files: LogFiles) -> None:
     assert [event.id for event in harvest.events] == [first.id]
     log.close()
     assert _numbers(files.harvest(_done(harvest))) == []
+
+
+def test_what_came_since_is_told_where_nothing_else_is_to_be_done(files: LogFiles) -> None:
+    segment = Segment(files.pending)
+    segment.append(encode(_event(1)))
+    known = _done(files.harvest({}))
+    assert files.recent(known) == []
+    segment.append(encode(_event(2)))
+    told = files.recent(known)
+    assert told is not None
+    assert [event.id.int for event in told] == [2]
+    with segment.path.open("ab") as file:
+        file.write(encode(_event(3))[:-5])
+    told = files.recent(known)
+    assert told is not None
+    assert [event.id.int for event in told] == [2], "the third is being written"
+
+
+@pytest.mark.parametrize("what", ["left", "shorter", "gone", "not events", "a pack came", "a pack grew", "a pack went"])
+def test_what_came_since_is_not_told_where_a_fold_has_more_to_do(files: LogFiles, what: str) -> None:
+    _left(files, _event(1))
+    segment = Segment(files.pending)
+    segment.append(encode(_event(2)))
+    known = _done(files.harvest({}))
+    pack = files.packs / "2026-11.log"
+    assert files.recent(known) == []
+    match what:
+        case "left":
+            _left(files, _event(3))
+        case "shorter":
+            os.truncate(segment.path, 3)
+        case "gone":
+            segment.path.unlink()
+        case "not events":
+            segment.append(b"not an event\n")
+        case "a pack came":
+            (files.packs / "2020-01.log").write_bytes(encode(_event(3)))
+        case "a pack grew":
+            pack.write_bytes(pack.read_bytes() + encode(_event(3)))
+        case "a pack went":
+            pack.unlink()
+    assert files.recent(known) is None

@@ -173,6 +173,11 @@ def identical(backend: CatalogBackend, identity: str) -> list[str]:
     return [row[0] for row in backend.fetch_all(_SQL["identical"].sql, [identity])]
 
 
+def of_identity(backend: CatalogBackend, identity: str) -> set[str]:
+    """Return all simulations that are said to be the same, whatever became of them."""
+    return {row[0] for row in backend.fetch_all(_SQL["of_identity"].sql, [identity])}
+
+
 def running(backend: CatalogBackend) -> list[str]:
     """Return the open simulations whose process lives, newest first."""
     rows = backend.fetch_all(_SQL["open_runs"].sql)

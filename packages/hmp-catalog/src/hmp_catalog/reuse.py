@@ -12,17 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import claims, manifest, queries
 from hmp_catalog.plain import digest, real
-from hmp_core.errors import InvalidInput
+from hmp_core.errors import CorruptError, HmpError, InvalidInput, SchemaTooNewError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
     from hmp_catalog.catalog import SimulationCatalog
+    from hmp_catalog.claims import Claim
     from hmp_catalog.recorder import Recorder
     from hmp_catalog.run import Run
     from hmp_catalog.said import Said
+    from hmp_core.events import Event
+    from hmp_core.protocols import CatalogBackend
 
 #: What to do where somebody is running the same simulation.
 IF_RUNNING = ("wait", "fail", "run")
@@ -92,13 +99,9 @@ def finished_or_begun(
         If somebody is still running the same.
     """
     same = identity(recorder.said)
-    if (known := twin(catalog, same)) is not None:
-        return stand_for(known, recorder, start)
-    if wanted.if_running == "run":
-        return start()
-    claim = claims.take(catalog.store.path, same, recorder.sim_id, wait=wanted.wait)
+    claim = None if wanted.if_running == "run" else _claim(catalog, recorder, same, wanted)
     try:
-        # asked again: whoever had the claim may have finished it
+        # asked with the claim in hand: whoever had it may have finished the simulation
         if (known := twin(catalog, same)) is not None:
             return stand_for(known, recorder, start)
         begun = start()
@@ -109,14 +112,58 @@ def finished_or_begun(
             claim.release()
 
 
+def _claim(catalog: SimulationCatalog, recorder: Recorder, same: str, wanted: Wish) -> Claim | None:
+    """Return the claim on a simulation, having waited for it unless it is finished."""
+    asked = partial(claims.take, catalog.store.path, same, recorder.sim_id)
+    try:
+        return asked(wait=0.0)
+    except HmpError:  # who only gets a finished one waits for nobody, and needs no room on the disk
+        return None if twin(catalog, same) is not None else asked(wait=wanted.wait)
+
+
 def twin(catalog: SimulationCatalog, same: str) -> Run | None:
     """Return the newest finished run that has an identity and whose files are there."""
     from hmp_catalog.run import Run
 
-    with catalog.reading() as backend:
-        found = queries.identical(backend, same)
+    found = catalog.store.glance(partial(_identical, catalog.path, same))
+    if found is None:
+        with catalog.reading() as backend:
+            found = queries.identical(backend, same)
     runs = (Run(catalog, sim) for sim in found)
     return next((run for run in runs if (run.folder / manifest.NAME).is_file()), None)
+
+
+def _identical(project: Path, same: str, backend: CatalogBackend, recent: list[Event]) -> list[str] | None:
+    """Return the finished ones that are the same; None where an event that is not a row yet may tell of one."""
+    known = queries.of_identity(backend, same)
+    for event in recent:
+        if event.payload.get("sim_id") in known or event.v != 1 or event.kind == "run.unreadable":
+            return None
+        if event.kind == "run.sealed" and _sealed_as(project, event) in {same, None}:
+            return None
+    return queries.identical(backend, same) if known else []
+
+
+#: What the runs were whose sealing was in the log when it was asked for, by that event: each is read once.
+_sealed: dict[UUID, str] = {}
+#: More than wait to be folded; then it is begun again.
+_MANY = 4096
+
+
+def _sealed_as(project: Path, event: Event) -> str | None:
+    """Return the identity of a run that was sealed; None where its manifest does not tell."""
+    if (known := _sealed.get(event.id)) is not None:
+        return known
+    try:
+        content, checksum = manifest.read(manifest.run_folder(project, event.payload["folder"]), verify=False)
+    except (FileNotFoundError, CorruptError, SchemaTooNewError, ValueError):
+        return None
+    if checksum != event.payload["sha256"]:
+        return None
+    if len(_sealed) >= _MANY:
+        _sealed.clear()
+    _sealed[event.id] = told = content["run"].get("identity_hash") or ""
+    return told
 
 
 def stand_for(finished: Run, recorder: Recorder, begin: Callable[[], Any]) -> Recorder:
@@ -142,7 +189,9 @@ def stand_for(finished: Run, recorder: Recorder, begin: Callable[[], Any]) -> Re
 
 def simulate(catalog: SimulationCatalog, solver: str, work: Callable[[Recorder], Any], about: dict[str, Any]) -> Run:
     """Return the finished run that is the same, else do the work and return its run."""
+    from hmp_catalog.run import Run
+
     with catalog.record(solver, reuse=True, **about) as recorder:
         if recorder.reused is None:
             work(recorder)
-    return catalog[recorder.sim_id]
+    return Run(catalog, recorder.sim_id)

@@ -30,6 +30,10 @@ FROM simulations
 WHERE identity_hash = $1 AND trashed_at IS NULL AND status = 'completed'
 ORDER BY created_at DESC, sim_id DESC;
 
+-- name: of_identity
+-- All simulations that are said to be the same, whatever became of them.
+SELECT CAST(sim_id AS VARCHAR) FROM simulations WHERE identity_hash = $1;
+
 -- name: open_runs
 -- The simulations that were opened and not sealed, with the process that opened them and their folder.
 SELECT CAST(sim_id AS VARCHAR), CAST(owner AS VARCHAR), storage_basename

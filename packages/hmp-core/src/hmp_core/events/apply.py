@@ -13,8 +13,9 @@ from hmp_core.errors import StatementError
 from hmp_core.events import merge
 from hmp_core.events.columns import texts
 from hmp_core.events.fold import Batch, Fold, reduce
-from hmp_core.events.pending import Harvest, Position
+from hmp_core.events.pending import Harvest, LogFiles, Position
 from hmp_core.events.record import Event
+from hmp_core.migrations.runner import EVENT_TABLES
 from hmp_core.saying import once
 
 if TYPE_CHECKING:
@@ -134,6 +135,16 @@ def positions(backend: BulkBackend) -> dict[str, Position]:
     return {name: Position(position, packed) for name, position, packed in rows}
 
 
+def unsettled(backend: BulkBackend, fold: Fold, files: LogFiles, waiting: int) -> bool:
+    """Return whether a fold has something to do though it would read nothing: asked once by each process."""
+    known = positions(backend)
+    if not known:
+        return False  # an empty log tells of nobody who died
+    if waiting or files.lost(known).keys() - known.keys():
+        return True
+    return any(True for _ in fold.orphans(backend, backend.path.parent))
+
+
 def remember(backend: BulkBackend, harvest: Harvest) -> None:
     """Record how far each file of the log was read, in the caller's transaction."""
     before = positions(backend)
@@ -161,3 +172,8 @@ def remember(backend: BulkBackend, harvest: Harvest) -> None:
             "ON CONFLICT (id) DO UPDATE SET seen = greatest(_hmp_clock.seen, excluded.seen)",
             [seen],
         )
+
+
+def components(fold: Fold) -> list[tuple[str, Path]]:
+    """Return the components of an event-logged database and where their migrations are."""
+    return [("events", EVENT_TABLES), (fold.component, fold.migrations)]

@@ -117,3 +117,8 @@ def _bits(flags: Sequence[bool]) -> bytes:
     for index, flag in enumerate(flags):
         packed[index >> 3] |= flag << (index & 7)
     return bytes(packed)
+
+
+def import_arrow() -> None:
+    """Import what rows are folded with, and tables answered: 0.1 s the first time, and nobody should wait for that."""
+    import pyarrow  # noqa: F401

@@ -125,3 +125,8 @@ def _read(marker: str) -> _Said:
     if not isinstance(host, str):
         return _Said(marker, mark, "", f'{marker}: [fold] host is {host!r}, expected a name as "node1"')
     return _Said(marker, mark, host, "")
+
+
+def folding_is_off(database: Path | None = None) -> bool:
+    """Return whether this process may not fold ``database``."""
+    return bool(why_not_fold(database))

@@ -117,6 +117,34 @@ class LogFiles:
                 found.update(line.event.id for line in lines if line.event is not None)
         return len(found)
 
+    def recent(self, positions: Mapping[str, Position]) -> list[Event] | None:
+        """Return what was appended to segments in use since ``positions``; None where a fold has more to do than that.
+
+        That is: a segment was left, a pack is not as it was read, a file lost events, or something cannot be read.
+        """
+        found: list[Event] = []
+        missing = {name for name, at in positions.items() if not at.packed and not name.startswith(LOST)}
+        for pack in self.packed():
+            if positions.get(pack.name) != Position(_size(pack)):
+                return None
+            missing.discard(pack.name)
+        for path in self.segments():
+            missing.discard(path.name)
+            known = positions.get(path.name, Position(0))
+            if known.packed:
+                continue
+            if (descriptor := claim(path)) is not None:
+                unclaim(descriptor)
+                return None
+            lines = list(decode(_read(path, known.position)))
+            if lines and is_torn(lines[-1]):  # its writer is at it, and has acknowledged nothing
+                lines.pop()
+            events = [line.event for line in lines if line.event is not None]
+            if _size(path) < known.position or len(events) < len(lines):
+                return None
+            found += events
+        return None if missing else found
+
     def lost(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         """Return the files that were read further than they reach now, or ever since: notes of them, by name.
 

@@ -31,17 +31,18 @@ from hmp_core.errors import (
     StorageError,
     WalCorrupt,
 )
-from hmp_core.events.apply import Folding, apply
+from hmp_core.events.apply import Folding, apply, components, unsettled
 from hmp_core.events.apply import positions as positions_of
 from hmp_core.events.clock import clock
+from hmp_core.events.columns import import_arrow
 from hmp_core.events.fold import Fold
-from hmp_core.events.host import why_not_fold
+from hmp_core.events.host import folding_is_off, why_not_fold
 from hmp_core.events.log import EventLog
 from hmp_core.events.notice import Notice
 from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.record import Event
 from hmp_core.locks import DEFAULT_TIMEOUT, database_lock
-from hmp_core.migrations.runner import EVENT_TABLES, migrate, require_current
+from hmp_core.migrations.runner import migrate, require_current
 from hmp_core.saying import once
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ _STATE = (
     "SELECT (SELECT count(*) FROM _hmp_waiting), (SELECT max(seen) FROM _hmp_clock), "
     "(SELECT count(*) FROM schema_migrations), (SELECT max(applied_at) FROM schema_migrations)"
 )
-
-_RECENT = "appended just now"
 
 __all__ = ["EventStore", "Notice", "apply", "components", "folding_is_off"]
 
@@ -252,9 +251,36 @@ class EventStore:
             yield self._backend
             return
         if tables or self.files.segments():  # these are to be folded, most likely
-            _import_arrow()
+            import_arrow()
         with self._folded_lease(strict=False):
             yield self._backend
+
+    def glance(self, question: Callable[[StoreBackend, list[Event]], T | None]) -> T | None:
+        """Ask of the rows of the last fold and the events since: where few of these matter, a fold is 70 ms too much.
+
+        Parameters
+        ----------
+        question
+            Is given the database and what was acknowledged since it was folded; answers None where it must be folded.
+
+        Returns
+        -------
+        T or None
+            The answer; None where `reading` is to be asked, which folds first: a process that died left something to
+            fold, an event waits, the log lost something, or this process reads or may not fold.
+        """
+        self._require_open()
+        if self._is_reading or self.read_only or self._known is None or is_left(self.path) or why_not_fold(self.path):
+            return None
+        self.authorize(write=False)
+        with contextlib.ExitStack() as stack:
+            if self._lock_for_reading(stack, strict=False) is not None:
+                return None
+            self._attach(stack, None)
+            waiting, seen, fresh = self._state(self._backend)
+            clock.observe(seen)
+            recent = None if waiting or fresh else self.files.recent(positions_of(self._backend))
+            return None if recent is None else question(self._backend, recent)
 
     @contextlib.contextmanager
     def immediate(self) -> Iterator[StoreBackend]:
@@ -277,7 +303,7 @@ class EventStore:
             message = f"{self.path}: this needs the newest state, and a block that reads is open; leave it first"
             raise InvalidInput(message)
         self.authorize(write=True, what="record what needs an answer at once")
-        _import_arrow()
+        import_arrow()
         with self._folded_lease(strict=True):
             yield self._backend
 
@@ -298,7 +324,7 @@ class EventStore:
                 lease.close()
                 reason = self._catch_up(strict=strict, asked=True)
                 self._attach(lease, lack)
-                self._observe(reason or _RECENT)
+                self._observe(reason or "appended just now")
             try:
                 self._here.reading = True
                 yield
@@ -357,7 +383,8 @@ class EventStore:
         positions = positions_of(self._backend)
         if not reason and positions != self._known:
             first, self._known = self._known is None, positions
-            if self.files.is_behind(positions) or (first and self._is_unsettled(positions, waiting)):
+            behind = self.files.is_behind(positions)
+            if behind or (first and unsettled(self._backend, self.fold_spec, self.files, waiting)):
                 return False
         unfolded = self.files.unread(positions) if reason else 0
         self.notice = Notice(
@@ -369,14 +396,6 @@ class EventStore:
         )
         clock.observe(seen)
         return True
-
-    def _is_unsettled(self, positions: dict[str, Position], waiting: int) -> bool:
-        """Return whether a fold has something to do though it would read nothing: asked once by each process."""
-        if not positions:
-            return False  # an empty log tells of nobody who died
-        if waiting or self.files.lost(positions).keys() - positions.keys():
-            return True
-        return any(True for _ in self.fold_spec.orphans(self._backend, self.path.parent))
 
     def _state(self, backend: StoreBackend) -> tuple[int, int, bool]:
         """Return how many events wait, the newest clock, and whether we see this schema for the first time."""
@@ -435,7 +454,7 @@ class EventStore:
         return mend(self.path, self.fold_spec, timeout=self._timeout, backend=self.backend_factory)
 
     def _fold(self, *, timeout: float) -> None:
-        _import_arrow()
+        import_arrow()
         backend = self.backend_factory(self.path, auth=self._auth, resource=self._resource, timeout=timeout)
         with backend.lease(write=True, action="read"), translated(self.path):
             *_, fresh = self._state(backend)
@@ -446,18 +465,3 @@ class EventStore:
             finally:
                 harvest.release()
             self._known = harvest.positions
-
-
-def _import_arrow() -> None:
-    """Import what rows are folded with, and tables answered: 0.1 s the first time, and nobody should wait for that."""
-    import pyarrow  # noqa: F401
-
-
-def components(fold: Fold) -> list[tuple[str, Path]]:
-    """Return the components of an event-logged database and where their migrations are."""
-    return [("events", EVENT_TABLES), (fold.component, fold.migrations)]
-
-
-def folding_is_off(database: Path | None = None) -> bool:
-    """Return whether this process may not fold ``database`` (see `hmp_core.events.host`)."""
-    return bool(why_not_fold(database))
