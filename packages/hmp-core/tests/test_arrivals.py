@@ -113,7 +113,7 @@ def test_many_processes_say_the_same(tmp_path: Path, home: Path) -> None:
     assert len(os.listdir(home / FOLDER)) == len(places)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"path": 3}', b'{"path": "relative"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"path": 3}', b'{"path": "relative"}', b"\xff", b"[" * 60000])
 def test_a_file_that_says_nothing_is_told_apart(home: Path, content: bytes) -> None:
     (home / FOLDER).mkdir(parents=True)
     (home / FOLDER / "x.json").write_bytes(content)

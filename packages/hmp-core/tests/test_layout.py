@@ -109,6 +109,7 @@ def test_where_databases_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "id = [1]",
         "not toml",
         "\x00",
+        "id = " + "[" * 5000,
         "id = '5f0c1e2a-9b1d-4c53-8f7e-0d3a6b2c4e11'\nid = 'twice'",
     ],
 )

@@ -192,7 +192,7 @@ def test_a_damaged_marker_is_refused(machine, index):
         index.register(aare)
 
 
-@pytest.mark.parametrize("label", ["", "  ", 3])
+@pytest.mark.parametrize("label", ["", "  ", 3, "\udcff"])
 def test_a_label_is_text(machine, index, label):
     with pytest.raises(InvalidInput, match="label"):
         index.register(machine.workspace(), label=label)
@@ -455,7 +455,9 @@ def test_not_more_than_asked_for(told):
     assert len(told.search("paper", limit=None)) == 2
 
 
-@pytest.mark.parametrize(("text", "limit"), [(None, 1), (3, 1), (b"x", 1), ("x", 0), ("x", -1)])
+@pytest.mark.parametrize(
+    ("text", "limit"), [(None, 1), (3, 1), (b"x", 1), ("x", 0), ("x", -1), ("x", "2"), ("x", 1.5), ("x", 2**64)]
+)
 def test_a_search_is_for_words(told, text, limit):
     with pytest.raises(InvalidInput):
         told.search(text, limit)

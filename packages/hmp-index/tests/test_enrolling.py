@@ -340,7 +340,9 @@ def test_a_copy_does_not_go_by_the_label_that_came_along(settled):
         assert index.register(settled.root / "third").label == "aare"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"label": 3}', b'{"label": " "}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b'{"label": 3}', b'{"label": " "}', b"\xff\xfe", b'{"label": "\\ud800"}']
+)
 def test_a_note_that_says_nothing_is_passed_over(machine, index, content):
     path = machine.workspace("aare")
     (path / ".hmp").mkdir()

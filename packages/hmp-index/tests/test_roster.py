@@ -74,6 +74,7 @@ def test_no_file_is_not_an_empty_list(tmp_path):
     "text",
     [
         "not toml [",
+        "version = " + "[" * 5000,
         "",
         'version = "x"',
         "version = 1\nworkspaces = 3",

@@ -119,7 +119,7 @@ def _said(file: Path) -> Path | None:
     try:
         with file.open("rb") as stream:
             told = json.loads(stream.read(_LARGEST))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the latter where brackets go too deep
         _log.info("%s says nothing: %s", file, error)
         return None
     path = told.get("path") if isinstance(told, Mapping) else None

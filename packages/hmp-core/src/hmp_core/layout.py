@@ -181,7 +181,7 @@ def read_root(path: Path, marker: str) -> Root:
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}"
         raise NotWritable(message, path=str(file)) from error
-    except ValueError as error:  # not TOML, not UTF-8, no id, no UUID
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, brackets too deep, no id, no UUID
         message = (
             f'{file} cannot be read ({error}); it should hold id = "<uuid>" and name = "..."; {marker_remedy(file)}'
         )

@@ -171,7 +171,7 @@ class GlobalIndex:
         former = self._records(only=())
         line = self._keeper.change(without)
         self._records(only=())
-        return next(one for one in former if one.id == str(line.id))
+        return _among(former, line)
 
     def prune(self, *, dry_run: bool = False) -> list[Pruned]:
         """Take off the index what is not there any more: workspaces that are gone from their place, and projects.
@@ -324,7 +324,7 @@ class GlobalIndex:
         limit
             How many at most; None for all.
         """
-        if not isinstance(text, str) or (limit is not None and limit < 1):
+        if not isinstance(text, str) or not (limit is None or (isinstance(limit, int) and 0 < limit <= _MOST)):
             message = f"search({text!r}, limit={limit!r}): expected words, and at least one hit"
             raise InvalidInput(message)
         sought = words(text)
@@ -419,7 +419,16 @@ class GlobalIndex:
         return found
 
     def _looked_at(self, line: Listed) -> Workspace:
-        return next(one for one in self._records(only={line.id}) if one.id == str(line.id))
+        return _among(self._records(only={line.id}), line)
+
+
+#: What the engine can count hits to.
+_MOST = 2**63 - 1
+
+
+def _among(records: Iterable[Workspace], line: Listed) -> Workspace:
+    """Return the record of a workspace; what its line says where another process listed or forgot it meanwhile."""
+    return next((one for one in records if one.id == str(line.id)), None) or queries.unread(line)
 
 
 def _root(path: str | Path | UPath) -> Root:
@@ -453,7 +462,7 @@ def _folder(path: str | Path | UPath, depth: int) -> Path:
 
 
 def _check_label(label: str | None) -> None:
-    if label is not None and (not isinstance(label, str) or not label.strip()):
+    if label is not None and not labels.is_label(label):
         message = f"label={label!r}: expected text, or None for the name of the workspace"
         raise InvalidInput(message)
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder, write_atomic
@@ -59,13 +59,24 @@ def noted(line: Listed, *, copied: bool) -> str | None:
             told = json.loads(stream.read(_LARGEST))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _log.info("%s says nothing: %s", _file(line.path), error)
         return None
     if not isinstance(told, Mapping) or (copied and told.get("of") != str(line.id)):
         return None
     label = told.get("label")
-    return label if isinstance(label, str) and label.strip() else None
+    return label if is_label(label) else None
+
+
+def is_label(label: object) -> TypeGuard[str]:
+    """Return whether a workspace can be called so: by text with something to see, which a file can hold."""
+    if not isinstance(label, str) or not label.strip():
+        return False
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _file(workspace: Path) -> Path:

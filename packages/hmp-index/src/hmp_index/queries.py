@@ -144,7 +144,12 @@ def simulations(backend: CatalogBackend) -> dict[UUID, str]:
 def workspaces(backend: CatalogBackend, listed: Iterable[Listed]) -> list[Workspace]:
     """Return the listed workspaces in the order they were registered, with what they hold."""
     health = {row[0]: row[1:] for row in backend.fetch_all(_SQL["health"].sql)}
-    return [_workspace(line, *health.get(str(line.id), ("pending", "", None, 0, 0, 0, None))) for line in listed]
+    return [_workspace(line, *health[str(line.id)]) if str(line.id) in health else unread(line) for line in listed]
+
+
+def unread(line: Listed) -> Workspace:
+    """Return the record of a workspace of which nothing is known but its line."""
+    return _workspace(line, "pending", "", None, 0, 0, 0, None)
 
 
 def _workspace(line: Listed, status: str, detail: str | None, scanned: datetime | None, *figures: Any) -> Workspace:

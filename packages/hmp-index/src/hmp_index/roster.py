@@ -68,7 +68,7 @@ def read(file: Path) -> list[Listed] | None:
     except PermissionError as error:
         message = f"{file} cannot be read: {error.strerror}; check who owns it"
         raise NotWritable(message, path=str(file)) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _corrupt(file, str(error)) from error
 
 
