@@ -190,7 +190,7 @@ def tests_duckdb2(session: nox.Session) -> None:
     versions = [_duckdb(session, python) for python in ("python", other)]
     if [int(version.partition(".")[0]) for version in versions] != [2, 1]:
         session.error(f"expected DuckDB 2 here and 1 beside it, and have {' and '.join(versions)}")
-    env = {"HMP_STATE_HOME": str(_empty(_scratch(session) / "state")), "OTHER_DUCKDB_PYTHON": other, "PYTHONPATH": None}
+    env = {**_surroundings(_empty(_scratch(session) / "state")), "OTHER_DUCKDB_PYTHON": other}
     told = [f"on DuckDB {versions[0]}, beside {versions[1]}:"]
     for name in session.posargs or paths:
         report = beyond.with_name("report.xml")
@@ -258,9 +258,18 @@ def _pytest(session: nox.Session, paths: tuple[str, ...], *arguments: str, profi
     chosen += () if {"-s", "-n", "--pdb"} & set(arguments) else SIDE_BY_SIDE
     named = any(argument.startswith(("packages/", "tests-integration")) for argument in arguments)
     state = _empty(_scratch(session) / "state")
-    environment = {"HMP_STATE_HOME": str(state), "HYPOTHESIS_PROFILE": profile, "PYTHONPATH": None}
+    environment = {**_surroundings(state), "HYPOTHESIS_PROFILE": profile}
     where = () if named else paths
     session.run("python", "-m", "pytest", *chosen, *arguments, *where, env=environment)
+
+
+def _surroundings(state: Path) -> dict[str, str | None]:
+    """Return what tests find around them, whatever is set outside.
+
+    Most of them start processes: where nobody keeps the compiled modules, each compiles all it imports, which takes
+    two seconds of processor time for xarray alone.
+    """
+    return {"HMP_STATE_HOME": str(state), "PYTHONPATH": None, "PYTHONDONTWRITEBYTECODE": None}
 
 
 def _develop(
@@ -321,7 +330,7 @@ def _tests_on_wheel(session: nox.Session, package: str, python: str, folder: Pat
     settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(copy), "-p", "no:cacheprovider")
     command = (python, "-m", "pytest", *settings, *SIDE_BY_SIDE, "-m", "not soak", *arguments, "tests")
     with session.chdir(copy):
-        session.run(*command, env={"HMP_STATE_HOME": str(copy / "state"), "PYTHONPATH": None}, external=True)
+        session.run(*command, env=_surroundings(copy / "state"), external=True)
 
 
 def _fresh(session: nox.Session, where: Path) -> str:

@@ -33,6 +33,7 @@ SESSIONS = {
     "benchmarks",
     "soak",
     "standards",
+    "another-backend",
     "lowest",
     "pythons",
     "demo",
