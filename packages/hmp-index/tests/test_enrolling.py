@@ -116,6 +116,14 @@ def test_what_was_forgotten_comes_back_when_it_is_opened_again(machine, index):
     assert len(index.workspaces()) == 1
 
 
+def test_what_was_forgotten_comes_back_also_in_the_same_process(machine, index):
+    path = machine.workspace("aare", "one")
+    announce(path)
+    index.forget("aare")
+    announce(path)
+    assert [one.path for one in index.workspaces()] == [path]
+
+
 def test_one_that_moved_says_so_itself(machine, index, make_sims):
     path = machine.workspace("aare", "one", sims=make_sims(1))
     before = index.register(path)
@@ -202,6 +210,17 @@ def test_moved_beside_another_workspace(machine, index, known):
 
 def test_a_folder_above_it_was_renamed(index, known):
     _moved(index, known, known.path.parent.rename(known.path.parent.with_name("studies")) / "aare")
+
+
+def test_two_that_swapped_their_names(machine, index, known):
+    other = index.register(machine.workspace("study/fulda", "one"))
+    aside = known.path.rename(known.path.with_name("aside"))
+    other.path.rename(known.path)
+    aside.rename(other.path)
+    index.refresh()
+    assert not index.notice.skipped
+    assert {one.id: one.path for one in index.workspaces()} == {known.id: other.path, other.id: known.path}
+    assert len(index.find(workspace="The Aare")) == 2
 
 
 def test_refresh_all_finds_it_too(index, known):

@@ -185,8 +185,24 @@ def test_a_forgotten_workspace_goes_with_its_projects():
 
 
 def test_what_another_process_read_later_stays():
-    settled = settle(STATE, [LINE], Found(NOW, readings=[(PLACE, Reading("busy", NOW - timedelta(seconds=1)))]))
+    found = Found(NOW, readings=[(PLACE, Reading("busy", NOW - timedelta(seconds=1)))])
+    settled = settle(STATE, [LINE], found, NOW)
     assert (settled.state.projects, settled.differs) == ([ROW], False)
+
+
+def test_what_was_read_before_the_clock_was_set_back_does_not_stay():
+    earlier = NOW - timedelta(days=1)
+    settled = settle(STATE, [LINE], Found(earlier, readings=[(PLACE, Reading("busy", earlier))]), earlier)
+    assert settled.state.projects[0].status == "busy"
+
+
+def test_a_clock_that_was_ahead_hides_nothing(machine, make_sims):
+    lines = [line_of(machine.workspace("aare", "a", sims=make_sims(1)))]
+    _, state = around(lines)
+    ahead = [replace(row, taken_at=row.taken_at + timedelta(days=1), mark="other") for row in state.projects]
+    read, after = around(lines, replace(state, projects=ahead))
+    assert read
+    assert after.projects[0].taken_at < ahead[0].taken_at
 
 
 def test_a_workspace_that_was_not_looked_at_yet_is_pending():

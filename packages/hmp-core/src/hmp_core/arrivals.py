@@ -62,6 +62,11 @@ def announce(place: Path) -> None:
         complain("%s was not announced to the machine index: %s", root, error)
 
 
+def tell_again() -> None:
+    """Let this process leave word of every workspace once more, since one was taken off the list."""
+    _told.places.clear()
+
+
 def _write(folder: Path, path: str) -> None:
     said = json.dumps({"path": path}).encode()
     name = f"{sha256_bytes(os.fsencode(path))[:16]}.json"

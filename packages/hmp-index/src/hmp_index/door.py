@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from hmp_core import arrivals
 from hmp_core.errors import InvalidInput, MissingPart, PathNotFound
 from hmp_core.layout import WORKSPACE_MARKER, Root, index_path, read_root, workspace_root
 from hmp_core.locks import DEFAULT_TIMEOUT
@@ -170,6 +171,7 @@ class GlobalIndex:
 
         former = self._records(only=())
         line = self._keeper.change(without)
+        arrivals.tell_again()
         self._records(only=())
         return _among(former, line)
 

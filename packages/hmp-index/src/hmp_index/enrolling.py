@@ -127,7 +127,7 @@ def readable(places: Iterable[Path]) -> tuple[list[Root], list[Skipped]]:
 def settle_moves(listed: list[Listed], lost: Sequence[Listed], sought: Sought) -> Enrolled:
     """Return the list with the new places of workspaces that are gone from theirs, as far as there is no doubt."""
     after = Enrolled(listed)
-    taken = {line.path for line in listed}
+    taken = {line.path for line in listed if line not in lost}  # two may have swapped their names
     for line in lost:
         if line not in listed:
             continue  # somebody else was here

@@ -214,11 +214,18 @@ class Settled:
     differs: bool = False
 
 
-def settle(state: State, listed: Sequence[Listed], found: Found) -> Settled:
+def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime | None = None) -> Settled:
     """Return the rows of the index after a look around, or a part of it.
 
     What another process has read later stays as it is; a project of a workspace that was forgotten meanwhile goes.
+
+    Parameters
+    ----------
+    now
+        The time (UTC, without a zone), by default that of the clock. What seems to have been read after it was read
+        before the clock was set back: it would stay for as long as the clock was ahead, and nobody would be told.
     """
+    now = now or datetime.now(UTC).replace(tzinfo=None)
     ids = {line.id for line in listed}
     former = {row.place.project_id: row for row in state.projects}
     # rows of another form are read again, also if what reads them now is interrupted
@@ -230,7 +237,7 @@ def settle(state: State, listed: Sequence[Listed], found: Found) -> Settled:
     read = []
     for place, reading in found.readings:
         known = rows.get(place.project_id)
-        if place.workspace_id not in ids or (known and known.taken_at and known.taken_at > reading.at):
+        if place.workspace_id not in ids or (known and known.taken_at and reading.at < known.taken_at <= now):
             continue
         rows[place.project_id] = project_row(place, reading, known)
         if reading.snapshot is not None:
