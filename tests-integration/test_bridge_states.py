@@ -21,6 +21,7 @@ from hmp_cache import Entry, InputsNamespace
 from hmp_core.errors import NotFound
 from hydromodpy import Workspace
 from hydromodpy.bridge import inputs_of, stale, uses
+from hydromodpy.exports import prov
 
 
 @pytest.fixture
@@ -134,6 +135,20 @@ def test_a_file_of_another_name_is_missing(workspace: Workspace, entry: Entry) -
     assert states(workspace, sim) == ["missing"]
     entry.path.with_name("renamed.csv").rename(entry.path)
     assert states(workspace, sim) == ["current"]
+
+
+def test_a_link_out_of_the_workspace_is_missing_and_spoils_no_answer(
+    workspace: Workspace, entry: Entry, tmp_path: Path
+) -> None:
+    other = workspace.data.add(discharge(tmp_path, first=4.0), variable="discharge", source="other")
+    sims = [record(workspace, name, one) for name, one in (("moved", entry), ("stays", other))]
+    entry.path.rename(tmp_path / "elsewhere.csv")
+    entry.path.symlink_to(tmp_path / "elsewhere.csv")
+    assert [states(workspace, sim) for sim in sims] == [["missing"], ["current"]]
+    assert [each.name for each in stale([workspace.path / "projects" / "base"])] == ["moved"]
+    catalog = workspace.project("base").catalog
+    said = prov(catalog["moved"])["entity"][f"uuid:{entry.artifact_id}"]
+    assert said["hmp:state"] == "missing"
 
 
 def test_bytes_that_were_written_over_before_anybody_kept_them_are_missing(

@@ -497,6 +497,21 @@ def test_a_folder_where_a_file_should_be(data: InputsNamespace, write: Write) ->
         data.add(write(), variable="discharge")
 
 
+def test_a_link_out_of_the_workspace_hides_no_other_input(data: InputsNamespace, write: Write, tmp_path: Path) -> None:
+    """Somebody moved a large file to another disk and left a link: its bytes are not here, those of the others are."""
+    moved = data.add(write(), variable="discharge", station="moved")
+    data.add(write("stays.csv"), variable="discharge", station="stays")
+    elsewhere = tmp_path / "elsewhere.csv"
+    moved.path.rename(elsewhere)
+    moved.path.symlink_to(elsewhere)
+    told = {"moved": "missing", "stays": "current"}
+    for answer in (data.check(), data.check(verify="full"), data.check(fix=True), data.verify()):
+        assert {each.station_id: each.state for each in answer} == told
+    assert [each.as_dict()["path"] for each in data.find(station_id="moved")] == [None]
+    assert len(data.prune(older_than="0h")) == 0
+    assert elsewhere.exists()
+
+
 def test_two_doors_of_one_process_see_each_other(data: InputsNamespace, write: Write) -> None:
     with hmp_cache.open(data.workspace) as other:
         entry = other.add(write(), variable="discharge", station="a")

@@ -27,14 +27,16 @@ def check(backend: CatalogBackend, shelf: Shelf, filters: Mapping[str, Any]) -> 
 def _checked(entry: Entry, shelf: Shelf) -> Entry:
     if entry.state != "current" or _looks_the_same(entry, shelf):
         return entry
-    known = Bytes(entry.sha256, entry.signature)
-    return entry if known.are_in(shelf.local(entry.relative_path)) else replace(entry, state="modified")
+    path = shelf.within(entry.relative_path)
+    if path is None:
+        return replace(entry, state="missing")
+    return entry if Bytes(entry.sha256, entry.signature).are_in(path) else replace(entry, state="modified")
 
 
 def _looks_the_same(entry: Entry, shelf: Shelf) -> bool:
-    """Return whether a file looks as it did; only looked at, so no link is followed to the end for it (40 us each)."""
+    """Return whether a file looks as it did, and is no link, which may lead elsewhere; that is not followed (40 us)."""
     try:
-        return entry.signature.fits(os.stat(f"{shelf.workspace}/{entry.relative_path}"))
+        return entry.signature.fits(os.lstat(f"{shelf.workspace}/{entry.relative_path}"))
     except OSError:
         return False
 
@@ -85,6 +87,6 @@ def _places(backend: CatalogBackend, shelf: Shelf, sha256: str) -> Iterator[Path
     if kept.exists():
         yield kept
     for entry in queries.entries(queries.versions(backend, "sha256", sha256), shelf):
-        path = shelf.local(entry.relative_path)
-        if Bytes(sha256, entry.signature).are_in(path):
+        path = shelf.within(entry.relative_path)
+        if path is not None and Bytes(sha256, entry.signature).are_in(path):
             yield path

@@ -79,11 +79,11 @@ class Looked:
 def look(rooms: Rooms, entries: Sequence[Entry], *, full: bool = False) -> list[Looked]:
     """Say of each input whether its file is what was registered: read is only what looks otherwise, or all of it."""
     root = str(rooms.shelf.workspace)
-    # only looked at, thousands at a time: what is read goes through `Shelf.local`
+    # only looked at, thousands at a time: what is read goes through `Shelf.within`
     suspect = [e for e in entries if e.state in _PLACED and (full or not _unchanged(e, f"{root}/{e.relative_path}"))]
-    places = {entry.artifact_id: rooms.shelf.local(entry.relative_path) for entry in suspect}
-    read = Reading().read([path for e in suspect if e.size == _size(path := places[e.artifact_id])])
-    return [_judged(e, read.get(places[e.artifact_id])) if e.artifact_id in places else Looked(e) for e in entries]
+    places = {entry.artifact_id: rooms.shelf.within(entry.relative_path) for entry in suspect}
+    read = Reading().read([path for e in suspect if (path := places[e.artifact_id]) and e.size == _size(path)])
+    return [_judged(e, places[e.artifact_id], read) if e.artifact_id in places else Looked(e) for e in entries]
 
 
 _PLACED = frozenset({"current"})
@@ -91,7 +91,7 @@ _PLACED = frozenset({"current"})
 
 def _unchanged(entry: Entry, path: str) -> bool:
     try:
-        return entry.signature.fits(os.stat(path))
+        return entry.signature.fits(os.lstat(path))  # a link may lead out of the workspace
     except (FileNotFoundError, NotADirectoryError):
         return False
 
@@ -100,10 +100,13 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.exists() else None
 
 
-def _judged(entry: Entry, read: tuple[str, Signature] | None) -> Looked:
-    if read is None or read[0] != entry.sha256:
+def _judged(entry: Entry, place: Path | None, read: Mapping[Path, tuple[str, Signature]]) -> Looked:
+    if place is None:
+        return Looked(replace(entry, state="missing"))
+    sha256, seen = read.get(place, (None, None))
+    if sha256 != entry.sha256:
         return Looked(replace(entry, state="modified"))
-    return Looked(entry, None if read[1] == entry.signature else read[1])
+    return Looked(entry, None if seen == entry.signature else seen)
 
 
 # ── how files look ───────────────────────────────────────────────────────────────────────────────────
@@ -176,4 +179,6 @@ def _sidecars(rooms: Rooms, entries: Sequence[Entry]) -> Iterator[str]:
 def _has_sidecar(rooms: Rooms, entry: Entry) -> bool:
     shelf = rooms.shelf
     own = shelf.registered / f"{entry.id}{SIDECAR}"
-    return sidecar.path_of(shelf.local(entry.relative_path)).exists() or own.exists()
+    place = shelf.within(entry.relative_path)
+    # where a link leads out of the workspace nothing is written
+    return place is None or sidecar.path_of(place).exists() or own.exists()

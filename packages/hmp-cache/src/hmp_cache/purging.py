@@ -216,7 +216,8 @@ def _why_not(rooms: Rooms, each: _Held, locked: frozenset[str], *, force: bool) 
     placed = entry.state in {"current", "removed"}
     if placed and (rooms.shelf.registered / f"{entry.id}{SIDECAR}").exists():
         return "it stays where its owner has it"
-    if placed and not Bytes(entry.sha256, entry.signature).are_in(rooms.shelf.local(entry.relative_path)):
+    place = rooms.shelf.within(entry.relative_path) if placed else None
+    if placed and (place is None or not Bytes(entry.sha256, entry.signature).are_in(place)):
         return "the file was changed since"
     if each.current and not each.obtainable:
         return "it cannot be fetched again; `remove` gives it up"

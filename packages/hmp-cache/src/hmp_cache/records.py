@@ -17,7 +17,7 @@ from hmp_cache.addresses import public
 from hmp_cache.errors import ArtifactGone
 from hmp_cache.signature import Bytes, Signature
 from hmp_core.databases import Database
-from hmp_core.errors import CorruptError, HmpError, MissingPart
+from hmp_core.errors import CorruptError, HmpError, MissingPart, PathEscape
 from hmp_core.layout import cache_path
 from hmp_core.paths import from_relative
 
@@ -210,6 +210,10 @@ class Entry:
         """Return what the entry says as plain values, for JSON."""
         moments = None if self.period is None else [m.isoformat() if m else None for m in self.period]
         plain = {name: getattr(self, name) for name in _SHOWN}
+        try:
+            where = str(self.path)
+        except PathEscape:  # a link leads out of the workspace: what lies there is not told
+            where = None
         return plain | {
             "id": str(self.id),
             "artifact_id": str(self.artifact_id),
@@ -217,7 +221,7 @@ class Entry:
             "period": moments,
             "created_at": self.created_at.isoformat(),
             "stored_at": self.stored_at.isoformat(),
-            "path": str(self.path),
+            "path": where,
         }
 
 

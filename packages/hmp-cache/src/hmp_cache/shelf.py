@@ -29,6 +29,7 @@ from uuid import UUID
 from hmp_cache.incoming import Incoming
 from hmp_cache.signature import Bytes
 from hmp_core.durable import fsync_folder, make_folder, translated
+from hmp_core.errors import PathEscape
 from hmp_core.identity import sha256_file, slug
 from hmp_core.paths import from_relative, to_relative
 
@@ -72,6 +73,13 @@ class Shelf:
     def local(self, kept: str) -> Path:
         """Return where a kept path lies on this machine."""
         return from_relative(kept, self.workspace)
+
+    def within(self, kept: str) -> Path | None:
+        """Return the same; None where a link leads out of the workspace: nothing that lies there is the cache's."""
+        try:
+            return self.local(kept)
+        except PathEscape:
+            return None
 
     def version(self, sha256: str) -> Path:
         """Return where a superseded version lies, or would."""

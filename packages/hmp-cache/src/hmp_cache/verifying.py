@@ -32,11 +32,12 @@ def verify(
 
     with rooms.store.reading() as backend:
         found = queries.entries(queries.every(backend, filters), rooms.shelf)
-    paths = {entry.artifact_id: rooms.shelf.local(entry.relative_path) for entry in found}
-    here = [paths[entry.artifact_id] for entry in found if entry.state not in {"purged", "missing"}]
-    read = Reading(at_once=at_once, progress=progress).read(here)
-    told = [_told(entry, read.get(paths[entry.artifact_id])) for entry in found]
-    resight(rooms, [(entry, read[paths[entry.artifact_id]][1]) for entry in told if entry.state == "current"])
+    paths = {each.artifact_id: path for each in found if (path := rooms.shelf.within(each.relative_path)) is not None}
+    kept = {entry.artifact_id for entry in found if entry.state not in {"purged", "missing"}}
+    seen = Reading(at_once=at_once, progress=progress).read(path for each, path in paths.items() if each in kept)
+    read = {each: seen[path] for each, path in paths.items() if path in seen}
+    told = [_told(entry, read.get(entry.artifact_id)) for entry in found]
+    resight(rooms, [(entry, read[entry.artifact_id][1]) for entry in told if entry.state == "current"])
     return told
 
 

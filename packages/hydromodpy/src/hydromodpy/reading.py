@@ -127,7 +127,7 @@ class CacheReader:
 
     def _looks_the_same(self, entry: Entry) -> bool:
         try:
-            return entry.signature.fits(os.stat(f"{self.workspace}/{entry.relative_path}"))
+            return entry.signature.fits(os.lstat(f"{self.workspace}/{entry.relative_path}"))
         except OSError:
             return False
 

@@ -26,6 +26,7 @@ from hydromodpy.records import Consumed, Recorded, Version
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hmp_cache import Entry
     from hmp_catalog import Run
     from hydromodpy.reading import CacheReader
 
@@ -326,7 +327,15 @@ def _of_manifest(said: Mapping[str, Any], became: Consumed, discretion: Discreti
     if became.version is None:
         return found
     key = str(became.version.artifact_id)
-    return replace(found, place=became.version.path, same=None if key == found.key else key)
+    return replace(found, place=_place(became.version), same=None if key == found.key else key)
+
+
+def _place(entry: Entry) -> Path | None:
+    """Return where the bytes of a version lie; None where a link leads out of the workspace."""
+    try:
+        return entry.path
+    except PathEscape:
+        return None
 
 
 def _of_version(key: str, version: Version, discretion: Discretion) -> Item:
@@ -347,7 +356,7 @@ def _of_version(key: str, version: Version, discretion: Discretion) -> Item:
         uri=discretion.uri(entry.uri),
         at=entry.stored_at,
         parents=tuple(one.artifact_id for one in version.parents),
-        place=entry.path,
+        place=_place(entry),
     )
     if how is None:
         return found
