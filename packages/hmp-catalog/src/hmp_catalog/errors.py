@@ -63,3 +63,16 @@ class DatasetConflict(InvalidInput):
 
 class LinksRefused(NotWritable):
     """The file system at ``path`` makes no hard or symbolic links, which versions of a data set are made of."""
+
+
+class OutOfRange(InvalidInput):
+    """A value that the data type of its variable cannot keep; nothing was written.
+
+    ``variable``, ``value``, ``position`` (its index) and ``low`` and ``high``, the declared range, are attached.
+    """
+
+    variable: str
+    value: object
+    position: tuple[int, ...]
+    low: object
+    high: object

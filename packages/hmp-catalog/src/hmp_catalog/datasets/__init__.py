@@ -5,7 +5,10 @@ puts together what two of them did; ``layout`` knows where everything is, ``adop
 ``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
 what writes them, ``holding`` is the kernel's locks on them.
 
-Not there yet: the data set itself (``open_dataset``), its data types, coordinates, variables and chunks.
+``dtypes`` says what values are, ``packing`` makes codes of them and values again, ``plans`` how for which type, and
+``instants`` does so for times. They know arrays and attributes, no store.
+
+Not there yet: the data set itself (``open_dataset``), its coordinates, variables and chunks.
 """
 
 from hmp_catalog.datasets.versions import Session, Snapshot, Versions

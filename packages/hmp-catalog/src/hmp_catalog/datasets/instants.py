@@ -1,0 +1,134 @@
+"""Instants of every unit that NumPy has, exactly: into one unit, as whole counts of it, and in the words of CF.
+
+NumPy converts between units without a word where it loses or overflows (``datetime64('1500')`` in nanoseconds is
+2084); here that is told.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.datasets.dtypes import TIME_UNITS
+from hmp_catalog.fields.times import bounds
+from hmp_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Instants = NDArray[np.datetime64]
+    Integers = NDArray[np.int64]
+
+#: Units in which CF counts -> the unit of NumPy, in the singular and the plural.
+_OF_WORDS = {word: unit for unit, many in TIME_UNITS.items() if unit not in "YMW" for word in (many, many[:-1])}
+
+_SINCE = re.compile(
+    r"(\w+) since (\d{4}-\d\d?-\d\d?)(?:[ T](\d\d?:\d\d?(?::\d\d?(?:\.\d+)?)?))?(?: ?(?:Z|UTC|\+?00:?00))?"
+)
+
+
+def in_unit(values: Any, unit: str, *, of: str) -> Instants:
+    """Return instants in a unit; NaT stays. None, text and datetimes are taken too.
+
+    Raises
+    ------
+    InvalidInput
+        What is no instant, is finer than the unit, or out of its reach.
+    """
+    import numpy as np
+
+    found = np.asarray(values)
+    if found.dtype.kind != "M":
+        if found.dtype.kind not in "OUT" and found.size:
+            message = f"{of}: values of type {found.dtype}; expected datetimes"
+            raise InvalidInput(message)
+        each = [np.datetime64("NaT") if value is None else _first(value) for value in found.flat]
+        found = np.array(each, dtype="datetime64[us]").reshape(found.shape)
+    kept: Instants = found.astype(f"datetime64[{unit}]")
+    lost = (kept.astype(found.dtype) != found) & ~np.isnat(found)
+    if lost.any():
+        at = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
+        message = f"{of}: {found[at]} at {at} is finer than datetime64[{unit}], or out of its reach; round it first"
+        raise InvalidInput(message)
+    return kept
+
+
+def _first(value: Any) -> np.datetime64 | None:
+    """Return an instant; of a year, a month or a day the first."""
+    return bounds(str(value) if isinstance(value, str) else value, None)[0]
+
+
+def counting(unit: str) -> str:
+    """Return the unit in which instants are counted: days for weeks, months and years, which CF does not have."""
+    return "D" if unit in "YMW" else unit
+
+
+def counted(values: Instants) -> Integers:
+    """Return instants as whole units since 1970."""
+    import numpy as np
+
+    unit = np.datetime_data(values.dtype)[0]
+    return values.astype(f"datetime64[{counting(unit)}]").astype(np.int64)
+
+
+def counted_one(value: Any, unit: str) -> int:
+    """Return one instant, also as text, as whole units since 1970."""
+    import numpy as np
+
+    return int(counted(in_unit(np.asarray(value), counting(unit), of=f"bound {value}"))[()])
+
+
+def of_count(count: Integers, unit: str) -> Instants:
+    """Return the instants that `counted` gave as a count."""
+    found: Instants = count.view(f"datetime64[{counting(unit)}]").astype(f"datetime64[{unit}]")
+    return found
+
+
+# ── the words of CF ──────────────────────────────────────────────────────────────────────────────────
+
+
+def cf_units(start: int, unit: str) -> str:
+    """Return the CF units of a count that begins at ``start`` units since 1970.
+
+    Raises
+    ------
+    InvalidInput
+        A start that is not in the years 1 to 9999: such dates are not read alike everywhere.
+
+    Examples
+    --------
+    >>> cf_units(-36816481, "m")
+    'minutes since 1899-12-31 23:59:00'
+    """
+    import numpy as np
+
+    date = np.int64(start).view(f"datetime64[{counting(unit)}]")
+    year = date.astype("datetime64[Y]").astype(int) + 1970
+    if not 1 <= year <= 9999:
+        message = f"times counted since {date}: expected a date of the years 1 to 9999; raise min_value"
+        raise InvalidInput(message)
+    seconds = date.astype("datetime64[s]")
+    shown = str(date if seconds != date else seconds)
+    return f"{TIME_UNITS[unit]} since {shown.replace('T', ' ')}"
+
+
+def of_cf(units: str, calendar: str, *, of: str) -> tuple[str, int]:
+    """Return the unit of NumPy, and where in it a count begins, of CF units.
+
+    Raises
+    ------
+    InvalidInput
+        Other units or calendars: xarray (with cftime) may read them.
+    """
+    import numpy as np
+
+    match = _SINCE.fullmatch(units)
+    if match is None or match[1] not in _OF_WORDS or calendar not in {"standard", "gregorian", "proleptic_gregorian"}:
+        message = f"{of}: times in {units!r} ({calendar}) are not read here; open it by xarray, and write times anew"
+        raise InvalidInput(message)
+    unit = _OF_WORDS[match[1]]
+    day = "-".join(part.zfill(2) for part in match[2].split("-"))
+    clock = ":".join(part.zfill(2) for part in (match[3] or "00:00").split(":"))
+    start = in_unit(np.asarray(np.datetime64(f"{day}T{clock}")), unit, of=f"{of}: {units!r}")
+    return unit, int(start.astype(np.int64))
