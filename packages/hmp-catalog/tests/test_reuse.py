@@ -173,6 +173,7 @@ def test_one_that_nobody_has_run_is_told_without_folding(cat, nothing_is_folded_
     assert len(cat) == 1
     for x1 in (1.0, 2.0, 3.0):
         assert recorded(cat, x1, reuse=True).reused is None
+    assert recorded(cat, 0.0, reuse=True).reused is not None
     assert not is_folded(cat)
     assert recorded(cat, 2.0, reuse=True).reused is not None
     assert len(cat) == 4

@@ -168,9 +168,9 @@ def _tomorrow() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
 
 
-def identical(backend: CatalogBackend, identity: str) -> list[str]:
-    """Return the finished simulations that must have given the same, newest first."""
-    return [row[0] for row in backend.fetch_all(_SQL["identical"].sql, [identity])]
+def identical(backend: CatalogBackend, identity: str) -> list[tuple[str, str]]:
+    """Return the finished simulations that must have given the same, with the names of their folders, newest first."""
+    return [(sim, folder) for sim, folder in backend.fetch_all(_SQL["identical"].sql, [identity])]
 
 
 def of_identity(backend: CatalogBackend, identity: str) -> set[str]:

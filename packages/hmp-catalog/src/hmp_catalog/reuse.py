@@ -103,7 +103,7 @@ def finished_or_begun(
     try:
         # asked with the claim in hand: whoever had it may have finished the simulation
         if (known := twin(catalog, same)) is not None:
-            return stand_for(known, recorder, start)
+            return stand_for(*known, recorder, start)
         begun = start()
         begun.claim, claim = claim, None
         return begun
@@ -121,19 +121,20 @@ def _claim(catalog: SimulationCatalog, recorder: Recorder, same: str, wanted: Wi
         return None if twin(catalog, same) is not None else asked(wait=wanted.wait)
 
 
-def twin(catalog: SimulationCatalog, same: str) -> Run | None:
-    """Return the newest finished run that has an identity and whose files are there."""
+def twin(catalog: SimulationCatalog, same: str) -> tuple[Run, Path] | None:
+    """Return the newest finished run that has an identity and whose files are there, and its folder."""
     from hmp_catalog.run import Run
 
     found = catalog.store.glance(partial(_identical, catalog.path, same))
     if found is None:
         with catalog.reading() as backend:
             found = queries.identical(backend, same)
-    runs = (Run(catalog, sim) for sim in found)
-    return next((run for run in runs if (run.folder / manifest.NAME).is_file()), None)
+    # the facts of a run are not asked for: who was told without a fold would fold for them
+    runs = ((Run(catalog, sim), manifest.run_folder(catalog.path, name)) for sim, name in found)
+    return next(((run, folder) for run, folder in runs if (folder / manifest.NAME).is_file()), None)
 
 
-def _identical(project: Path, same: str, backend: CatalogBackend, recent: list[Event]) -> list[str] | None:
+def _identical(project: Path, same: str, backend: CatalogBackend, recent: list[Event]) -> list[tuple[str, str]] | None:
     """Return the finished ones that are the same; None where an event that is not a row yet may tell of one."""
     known = queries.of_identity(backend, same)
     for event in recent:
@@ -166,7 +167,7 @@ def _sealed_as(project: Path, event: Event) -> str | None:
     return told
 
 
-def stand_for(finished: Run, recorder: Recorder, begin: Callable[[], Any]) -> Recorder:
+def stand_for(finished: Run, folder: Path, recorder: Recorder, begin: Callable[[], Any]) -> Recorder:
     """Let a recorder stand for a finished run; nothing is recorded unless something is said all the same.
 
     That becomes a run of its own, linked to the finished one as its duplicate: a result is never replaced, never lost.
@@ -181,7 +182,7 @@ def stand_for(finished: Run, recorder: Recorder, begin: Callable[[], Any]) -> Re
     recorder.reused, recorder.sim_id, recorder.folder, recorder.later = (
         finished,
         finished.sim_id,
-        finished.folder,
+        folder,
         duplicate,
     )
     return recorder

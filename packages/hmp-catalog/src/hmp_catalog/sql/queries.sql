@@ -24,8 +24,8 @@ ORDER BY CASE WHEN created_at > $1 THEN 1 ELSE 0 END, created_at DESC, sim_id DE
 LIMIT $2;
 
 -- name: identical
--- The finished simulations that must have given the same, newest first.
-SELECT CAST(sim_id AS VARCHAR)
+-- The finished simulations that must have given the same, with their folders, newest first.
+SELECT CAST(sim_id AS VARCHAR), storage_basename
 FROM simulations
 WHERE identity_hash = $1 AND trashed_at IS NULL AND status = 'completed'
 ORDER BY created_at DESC, sim_id DESC;
