@@ -105,6 +105,13 @@ def test_a_parameter_that_is_no_number_is_kept(text, value):
     assert json.loads(row_of(parameters=[parameter("soil", text=text)])["parameters"]) == {"soil": value}
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', "[" * 20000], ids=["half a letter", "brackets"])
+def test_a_parameter_that_no_snapshot_can_hold_is_kept_as_it_is_written(text):
+    row = row_of(parameters=[parameter("x", text=text)])
+    assert json.loads(row["parameters"]) == {"x": text}
+    row["parameters"].encode()
+
+
 def test_tags_are_sorted_and_of_their_simulation():
     tags = [{"sim_id": ONE, "tag": "b"}, {"sim_id": ONE, "tag": "a"}, {"sim_id": TWO, "tag": "c"}]
     assert json.loads(row_of(tags=tags)["tags"]) == ["a", "b"]

@@ -323,9 +323,12 @@ def _parameter(row: Mapping[str, Any]) -> Any:
     if text is None:
         return _number(row["value"])
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        if "\\u" in text:  # JSON has words for halves of letters, which no database keeps
+            _json(value).encode()
+    except (ValueError, RecursionError):
         return text
+    return value
 
 
 def _number(value: float | None) -> float | str | None:

@@ -225,16 +225,14 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
         The time (UTC, without a zone), by default that of the clock. What seems to have been read after it was read
         before the clock was set back: it would stay for as long as the clock was ahead, and nobody would be told.
     """
-    now = now or datetime.now(UTC).replace(tzinfo=None)
     ids = {line.id for line in listed}
     former = {row.place.project_id: row for row in state.projects}
     # rows of another form are read again, also if what reads them now is interrupted
     rows = {identity: row if state.current else replace(row, mark="") for identity, row in former.items()}
     gone = {identity for identity in found.superseded if identity in rows}
     gone |= {identity for identity, row in rows.items() if row.place.workspace_id not in ids}
-    for identity in gone:
-        del rows[identity]
-    read = []
+    rows = {identity: row for identity, row in rows.items() if identity not in gone}
+    read, now = [], now or datetime.now(UTC).replace(tzinfo=None)
     for place, reading in found.readings:
         known = rows.get(place.project_id)
         if place.workspace_id not in ids or (known and known.taken_at and reading.at < known.taken_at <= now):
