@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hmp_catalog.datasets import instants
 from hmp_catalog.datasets.dtypes import DataType, declared
 from hmp_catalog.errors import OutOfRange
@@ -22,7 +24,6 @@ from hmp_catalog.fields.times import CALENDAR
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Values = NDArray[Any]
@@ -76,15 +77,11 @@ class Packing:
 
     def blank(self, shape: tuple[int, ...]) -> Values:
         """Return codes where nothing has been written."""
-        import numpy as np
-
         code = np.dtype(object if self.stored == "string" else self.stored)
         return np.full(shape, 0 if self.fill is None else self.fill, dtype=code)
 
     def missing(self, codes: Values) -> Values:
         """Return where there is no value."""
-        import numpy as np
-
         return np.zeros(codes.shape, dtype=bool) if self.fill is None else np.asarray(codes == self.fill)
 
     def encode(self, values: Any, *, of: str = "values", at: tuple[int, ...] = ()) -> Values:
@@ -106,8 +103,6 @@ class Packing:
         InvalidInput
             Values of another kind, or missing ones where the type has no code for them.
         """
-        import numpy as np
-
         given = np.ma.asanyarray(values)
         mask = np.ma.getmaskarray(given) if np.ma.is_masked(given) else None
         ready = self._taken(np.ma.getdata(given), of)
@@ -121,8 +116,6 @@ class Packing:
 
     def decode(self, codes: Values, out: Values | None = None) -> Values:
         """Return the values of codes, in ``out`` if it is given: an array of their shape and of type `decoded`."""
-        import numpy as np
-
         codes = np.asarray(codes)
         if out is None:
             out = np.empty(codes.shape, dtype=self.decoded)
@@ -135,8 +128,6 @@ class Packing:
 
     def masked(self, codes: Values) -> np.ma.MaskedArray[Any, Any]:
         """Return the values of codes, masked where there is none: a real 0 of integers is not masked."""
-        import numpy as np
-
         found: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(self.decode(codes), mask=self.missing(codes))
         return found
 
@@ -157,8 +148,6 @@ class Packing:
         return self.dtype.min_value, self.dtype.max_value
 
     def _refuse(self, values: Values, first: int, of: str, at: tuple[int, ...]) -> None:
-        import numpy as np
-
         inside = np.unravel_index(first, values.shape)
         position = tuple(int(i) + start for i, start in zip(inside, at, strict=True))
         value = values[inside]
@@ -187,8 +176,6 @@ class Floats(Packing):
 
     def missing(self, codes: Values) -> Values:
         """Return where there is no value."""
-        import numpy as np
-
         return super().missing(codes) if self._integral() else np.asarray(np.isnan(codes))
 
     def _taken(self, values: Values, of: str) -> Values:
@@ -199,8 +186,6 @@ class Floats(Packing):
         raise _other_kind(of, values, "numbers")
 
     def _encode(self, values: Values, codes: Values, hidden: Values | None, of: str) -> Values | None:
-        import numpy as np
-
         if not self._integral():
             return self._rounded(values, codes, hidden)
         wide = values.astype(np.float64)
@@ -227,8 +212,6 @@ class Floats(Packing):
         return np.asarray(bad)
 
     def _rounded(self, values: Values, codes: Values, hidden: Values | None) -> Values:
-        import numpy as np
-
         with np.errstate(over="ignore"):
             codes[...] = values
         bad = np.isinf(codes) & ~np.isinf(values)
@@ -243,16 +226,12 @@ class Floats(Packing):
 
     def _slack(self) -> float:
         """Return by how many codes the bounds themselves may be off when they are told in the type of the values."""
-        import numpy as np
-
         if self.dtype.min_value is None:
             return 0.0
         largest = max(abs(self.dtype.min_value), abs(self.dtype.max_value))
         return math.floor(0.5 + float(np.spacing(self.decoded.type(largest))) / self.scale / 2)
 
     def _decode(self, codes: Values, out: Values) -> None:
-        import numpy as np
-
         if not self._integral():
             out[...] = codes
             return
@@ -266,8 +245,6 @@ class Floats(Packing):
         if self.dtype.min_value is not None:
             return super()._range()
         if not self._integral():
-            import numpy as np
-
             room = np.finfo(self.stored)
             return float(room.min), float(room.max)
         return (self.low or 0) * self.scale + self.offset, (self.high or 0) * self.scale + self.offset
@@ -290,8 +267,6 @@ class Integers(Packing):
         raise _other_kind(of, values, "integers")
 
     def _encode(self, values: Values, codes: Values, hidden: Values | None, of: str) -> Values | None:
-        import numpy as np
-
         nothing = hidden
         if values.dtype.kind == "f":
             absent = np.isnan(values)
@@ -299,8 +274,6 @@ class Integers(Packing):
         return self._counted(values, codes, nothing, of)
 
     def _counted(self, values: Values, codes: Values, nothing: Values | None, of: str) -> Values:
-        import numpy as np
-
         low, high = (self.low or 0) + self.offset, (self.high or 0) + self.offset
         present = np.ones(values.shape, dtype=bool) if nothing is None else ~nothing
         if self.fill is None and not present.all():
@@ -321,8 +294,6 @@ class Integers(Packing):
         return np.asarray(bad)
 
     def _decode(self, codes: Values, out: Values) -> None:
-        import numpy as np
-
         bits = out.dtype.itemsize
         plain = np.dtype(f"u{bits}")
         found = out.view(plain)
@@ -341,23 +312,17 @@ class Datetimes(Integers):
         return instants.in_unit(values, self.dtype.unit, of=of)
 
     def _encode(self, values: Values, codes: Values, hidden: Values | None, of: str) -> Values | None:
-        import numpy as np
-
         absent = np.isnat(values)
         nothing = absent if hidden is None else absent | hidden
         return self._counted(instants.counted(values), codes, nothing, of)
 
     def _decode(self, codes: Values, out: Values) -> None:
-        import numpy as np
-
         count = np.empty(codes.shape, dtype=np.int64)
         np.add(codes.astype(np.uint64), np.uint64(self.offset % 2**64), out=count.view(np.uint64))
         out[...] = instants.of_count(count, self.dtype.unit)
         np.copyto(out, np.datetime64("NaT"), where=codes == self.fill)
 
     def _range(self) -> tuple[Any, Any]:
-        import numpy as np
-
         ends = np.array(super()._range(), dtype=np.int64)
         low, high = instants.of_count(ends, self.dtype.unit)
         return low, high
@@ -423,8 +388,6 @@ def _pieces(source: Values, target: Values, mask: Values | None) -> Iterator[tup
 
 def _reach(values: Values, bound: int) -> Any:
     """Return a bound as it is compared: among floats the next to it that is not beyond it."""
-    import numpy as np
-
     if values.dtype.kind != "f":
         return bound
     near = np.float64(bound)
@@ -432,8 +395,6 @@ def _reach(values: Values, bound: int) -> Any:
 
 
 def _floats_of(values: Values, of: str) -> Values:
-    import numpy as np
-
     try:
         return np.array([np.nan if v is None else float(v) for v in values.flat]).reshape(values.shape)
     except (TypeError, ValueError) as error:
@@ -441,8 +402,6 @@ def _floats_of(values: Values, of: str) -> Values:
 
 
 def _integers_of(values: Values, of: str) -> Values:
-    import numpy as np
-
     plain = np.array(values.tolist())
     if plain.dtype.kind in "iu":
         return plain
