@@ -28,7 +28,7 @@ def _gauges_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     there = EntryPoints(
         EntryPoint(component, "hmp_core.testing.gauges:FOLD", "hmp.folds") for component in ("cache", "catalog")
     )
-    monkeypatch.setattr("hmp_core.databases.entry_points", there.select)
+    monkeypatch.setattr("importlib.metadata.entry_points", there.select)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         EntryPoint(component, "hmp_core.testing.gauges:FOLD", "hmp.folds")
         for component in ("index", "cache", "catalog")
     )
-    monkeypatch.setattr("hmp_core.databases.entry_points", there.select)
+    monkeypatch.setattr("importlib.metadata.entry_points", there.select)
     monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
     path = index_path()
     path.parent.mkdir()

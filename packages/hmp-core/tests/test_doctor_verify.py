@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from hmp_core import databases
 from hmp_core.auth import LocalAuthBackend
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backups import take_backup
@@ -45,7 +45,7 @@ def scopes(monkeypatch: pytest.MonkeyPatch) -> None:
         return EntryPoints([known] if (group, name) == ("hmp.folds", "catalog") else [])
 
     declared = Checks("catalog", codes=(DEEP,), ask=lambda backend: "something", deep=_deep)
-    monkeypatch.setattr(databases, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     monkeypatch.setattr(checks, "entry_points", lambda **_: [SimpleNamespace(load=lambda: declared)])
 
 
