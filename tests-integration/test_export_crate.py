@@ -10,9 +10,12 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -22,6 +25,8 @@ from hmp_core.cli.main import main
 from hmp_core.errors import CorruptError, MissingPart, PathNotFound, PathTaken
 from hydromodpy import Workspace
 from hydromodpy.exports import ro_crate
+from hydromodpy.exports.crate import crate_of
+from hydromodpy.exports.told import Item, tell
 
 rocrate = pytest.importorskip("rocrate.rocrate", reason="crates are made and read with rocrate (extra [export])")
 
@@ -312,6 +317,17 @@ def test_an_input_of_a_package_leads_to_what_has_its_bytes_here(
     said = entities(ro_crate(run, tmp_path / "crate"))
     assert said[f"urn:uuid:{dry.smooth.artifact_id}"]["sameAs"] == {"@id": f"urn:uuid:{same.artifact_id}"}
     assert f"urn:uuid:{raw.artifact_id}" in many(said[f"urn:uuid:{same.artifact_id}"]["isBasedOn"])
+
+
+def test_what_grew_day_by_day_for_years_is_told_to_its_beginning(workspace: Workspace, tmp_path: Path) -> None:
+    used = workspace.data.add(file(tmp_path, "q.csv"), variable="discharge", station="outlet")
+    told = tell(record(workspace, "base", used))
+    days = [str(used.artifact_id), *(str(UUID(int=day)) for day in range(2000))]
+    said = {"path": "q.csv", "sha256": used.sha256, "state": "superseded", "tool": "append"}
+    made = {day: Item(day, parents=(before,), **said) for day, before in pairwise(days)}
+    grown = replace(told, items=made | {days[-1]: Item(days[-1], **said)})
+    found = entities(crate_of(grown, tmp_path / "crate", license=None, with_inputs=False, overwrite=False))
+    assert all(found[f"urn:uuid:{day}"]["isBasedOn"] == {"@id": f"urn:uuid:{before}"} for day, before in pairwise(days))
 
 
 def test_a_parameter_of_a_derivation_may_have_parts(workspace: Workspace, tmp_path: Path) -> None:

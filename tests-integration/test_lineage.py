@@ -92,6 +92,19 @@ def test_what_two_things_came_from_is_drawn_once(workspace: Workspace, tmp_path:
     assert told.count("source file:") == 1
 
 
+def test_a_series_that_grew_day_by_day_leads_to_its_first_day(workspace: Workspace, tmp_path: Path, say: Say) -> None:
+    """More levels than are asked for one by one; what it was not made of is not there."""
+    days = [workspace.data.add(discharge(tmp_path, "day0.csv"), variable="discharge", station="first")]
+    aside = derived(workspace, tmp_path, "aside", days[0], first=50.0)
+    for day in range(1, 12):
+        days.append(derived(workspace, tmp_path, f"day{day}", days[-1], first=1.5 + day))
+    record(workspace, "base", days[-1])
+    _, told = say("base", "--json")
+    inputs = {node["id"] for node in json.loads(told)["nodes"] if node["kind"] == "input"}
+    assert inputs == {f"artifact:{one.artifact_id}" for one in days}
+    assert f"artifact:{aside.artifact_id}" not in inputs
+
+
 def test_inputs_that_have_the_same_bytes_are_each_drawn(workspace: Workspace, tmp_path: Path, say: Say) -> None:
     one = workspace.data.add(discharge(tmp_path, "one.csv"), variable="discharge", station="one")
     two = workspace.data.add(discharge(tmp_path, "two.csv"), variable="discharge", station="two")

@@ -15,6 +15,10 @@ from hydromodpy.records import Obtained, Parent, Recorded, Upstream, Version
 if TYPE_CHECKING:
     from hmp_catalog import Run
 
+#: Levels of parents that are asked for one by one: 10 ms each, and a series that grows day by day has hundreds; then
+#: all versions are asked for, which takes 0.1 s a 10,000.
+_DEEP = 8
+
 _FACTS = (
     "SELECT CAST(a.id AS VARCHAR) AS artifact_id, CAST(a.entry_id AS VARCHAR) AS entry_id, a.sha256, a.path, "
     "e.variable, e.source, p.id IS NOT NULL AS is_told, p.uri, CAST(p.request AS VARCHAR) AS request, p.license, "
@@ -48,11 +52,13 @@ def trace(artifacts: Iterable[str], cache: CacheReader) -> dict[str, Version]:
     """Return artifact id -> version, of these and of all that they were made of; a circle ends where it began."""
     artifacts = set(artifacts)
     known: dict[str, list[dict[str, Any]]] = {}
-    waiting = artifacts
+    waiting, level = artifacts, 0
     while waiting:
-        known |= _told(cache, waiting)
+        level += 1
+        everything = len(waiting) > AT_ONCE or level > _DEEP
+        known |= _told(cache, set() if everything else waiting)
         parents = {each.artifact_id for one in waiting & known.keys() for each in _parents(known[one])}
-        waiting = parents - known.keys() if len(waiting) <= AT_ONCE else set()
+        waiting = set() if everything else parents - known.keys()
     known = _reached(known, artifacts)
     became = fates_in(cache.workspace, [_recorded(rows[0]) for rows in known.values()], cache)
     found = {}
@@ -78,8 +84,8 @@ def _reached(known: dict[str, list[dict[str, Any]]], artifacts: set[str]) -> dic
 
 
 def _told(cache: CacheReader, artifacts: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return artifact id -> what is on record of it, newest first; of too many to name, of all."""
-    values = sorted(artifacts) if len(artifacts) <= AT_ONCE else []
+    """Return artifact id -> what is on record of it, newest first; of all, if none is named."""
+    values = sorted(artifacts)
     marks = ", ".join(f"CAST(${n} AS UUID)" for n in range(1, len(values) + 1))
     where = f" WHERE a.id IN ({marks})" if values else ""
     found: dict[str, list[dict[str, Any]]] = {}

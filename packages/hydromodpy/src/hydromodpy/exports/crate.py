@@ -289,6 +289,22 @@ class _Content:
     # ── what went in ─────────────────────────────────────────────────────────────────────────────────
 
     def _input(self, item: Item) -> Any:
+        """Return an input, with all that it was made of, however far back: a series may have grown day by day."""
+        waiting = [] if item.key in self.inputs else [item]
+        found = self._known(item)
+        for each in waiting:  # grows while it is gone through; nothing comes twice, so that a circle ends
+            for key in (*each.parents, *([each.same] if each.same else [])):
+                if key not in self.inputs:
+                    self._known(self.told.items[key])
+                    waiting.append(self.told.items[key])
+            based = [self.inputs[key] for key in each.parents]
+            based += [self._upstream(each)] if each.uri is not None else []
+            same = self.inputs[each.same] if each.same else None
+            for name, value in _some({"isBasedOn": based, "sameAs": same}).items():
+                self.inputs[each.key][name] = value
+        return found
+
+    def _known(self, item: Item) -> Any:
         """Return an input: as part of the crate where its bytes go along, else as something known by its hash."""
         if item.key in self.inputs:
             return self.inputs[item.key]
@@ -300,13 +316,7 @@ class _Content:
             self.absent += [f"{item.path} ({_why(item, asked=self.with_inputs)})"] if consumed else []
         else:
             found = self._along(f"inputs/{item.path}", place, item)
-        # before its parents: a cycle, of which only a damaged cache could tell, ends here
         self.inputs[item.key] = found
-        based = [self._input(self.told.items[key]) for key in item.parents if key in self.told.items]
-        based += [self._upstream(item)] if item.uri is not None else []
-        same = None if item.same is None else self._input(self.told.items[item.same])
-        for name, value in _some({"isBasedOn": based, "sameAs": same}).items():
-            found[name] = value
         return found
 
     def _along(self, path: str, place: Path, item: Item) -> Any:
@@ -340,7 +350,7 @@ class _Content:
             if item.parents and item.tool:
                 program = self._software(Software(item.tool, item.tool_version))
                 name = f"derivation of {item.label}"
-                parents = [self._input(self.told.items[key]) for key in item.parents if key in self.told.items]
+                parents = [self._input(self.told.items[key]) for key in item.parents]
                 values = [self._value(f"derivation/{item.key}", n, v) for n, v in sorted(item.parameters.items())]
                 said = {"name": name, "description": name, "instrument": program, "object": [*parents, *values]}
                 said |= {"result": [self._input(item)], "endTime": iso(item.at)}

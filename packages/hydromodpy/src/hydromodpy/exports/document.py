@@ -256,7 +256,7 @@ class _Story:
         entity = self._entity(item)
         upstream = self._upstream(item)
         if item.at is not None and not known:
-            upstream = [*upstream, *(self._entity(self.told.items[k]) for k in item.parents if k in self.told.items)]
+            upstream = [*upstream, *(self._entity(self.told.items[key]) for key in item.parents)]
             self._obtained(item, entity, upstream)
         elif item.at is None:
             for source in upstream:
