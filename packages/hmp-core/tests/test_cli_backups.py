@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,22 @@ from hmp_core.testing.gauges import FOLD, dump
 Hmp = Callable[..., tuple[int, list[dict[str, Any]]]]
 
 
+def _lend(monkeypatch: pytest.MonkeyPatch, *components: str) -> None:
+    """Let gauges stand for components, and leave verbs and authorities as they are."""
+    gauges = EntryPoints(EntryPoint(name, "hmp_core.testing.gauges:FOLD", "hmp.folds") for name in components)
+    installed = metadata.entry_points
+
+    def entry_points(*, group: str, **chosen: str) -> EntryPoints:
+        lent = group in {"hmp.folds", "hmp.schemas"}
+        return gauges.select(group=group, **chosen) if lent else installed(group=group, **chosen)
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+
+
 @pytest.fixture(autouse=True)
 def _gauges_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache and the catalogs are gauges: no scope need be installed."""
-    there = EntryPoints(
-        EntryPoint(component, "hmp_core.testing.gauges:FOLD", "hmp.folds") for component in ("cache", "catalog")
-    )
-    monkeypatch.setattr("importlib.metadata.entry_points", there.select)
+    _lend(monkeypatch, "cache", "catalog")
 
 
 @pytest.fixture
@@ -185,11 +195,7 @@ def test_where_nothing_is(hmp: Hmp, tmp_path: Path) -> None:
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine index (of gauges) with a backup, outside of the workspace."""
-    there = EntryPoints(
-        EntryPoint(component, "hmp_core.testing.gauges:FOLD", "hmp.folds")
-        for component in ("index", "cache", "catalog")
-    )
-    monkeypatch.setattr("importlib.metadata.entry_points", there.select)
+    _lend(monkeypatch, "index", "cache", "catalog")
     monkeypatch.setenv("HMP_STATE_HOME", str(tmp_path / "state"))
     path = index_path()
     path.parent.mkdir()
