@@ -35,6 +35,7 @@ from hmp_core.errors import (
     UnsupportedScheme,
 )
 from hmp_core.layout import catalog_path, init_project
+from hmp_core.testing.children import run
 from hmp_index.errors import OtherWorkspace, WorkspaceListCorrupt
 
 ELSEWHERE = "5f0c1e2a-9b1d-4c53-8f7e-0d3a6b2c4e11"
@@ -811,6 +812,39 @@ def test_read_only_says_what_is_out_of_reach(filled, machine):
     with hmp_index.index(read_only=True) as reader:
         assert names(reader.search("paper")) == ["base", "wet"]
         assert [(one.workspace, one.status) for one in reader.notice.skipped] == [("aare", "unreachable")]
+        assert [one.status for one in reader.workspaces()] == ["unreachable", "ok"]
+        assert [one.ok for one in reader.health()] == [False, True]
+
+
+#: Opens the index where nothing can be written any more, as on a full disk.
+FULL = """
+    import resource
+    import hmp_index
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with hmp_index.index(path) as index:
+        told = [sorted(hit.name for hit in index.find()), [hit.name for hit in index.search("base")]]
+        for one in (index.projects, index.workspaces, index.health, lambda: index.sql("SELECT 1")):
+            one()
+            told.append([(each.project, each.status) for each in index.notice.skipped])
+        try:
+            index.refresh()
+        except OSError as error:
+            told.append(type(error).__name__)
+    say(told)
+    say(index.notice.remarks)
+"""
+
+
+def test_where_nothing_can_be_written_the_last_snapshot_answers(filled, machine, make_sim):
+    machine.put(machine.root / "fulda" / "projects" / "base", make_sim("new"))
+    told, remarks = run(FULL, path=machine.database)
+    assert told[:2] == [["base", "dry", "wet"], ["base", "dry"]]
+    assert all(("base", "stale") in skipped for skipped in told[2:6])
+    assert told[6:] == ["StorageError"]
+    assert any("cannot be written down" in remark for remark in remarks)
+    with hmp_index.index() as index:
+        assert names(index.find()) == ["base", "dry", "new", "wet"]
+        assert not index.notice
 
 
 def test_read_only_refuses_to_change(filled, machine):

@@ -276,12 +276,15 @@ class GlobalIndex:
 
     def projects(self) -> list[Project]:
         """Return the projects of all registered workspaces."""
-        return self._see(self._keeper.view()).projects()
+        return self._see(self._keeper.known()).projects()
 
     def health(self) -> list[Health]:
         """Return each workspace with its projects: what can be read, what cannot, and why."""
         found, self.notice = self._keeper.answer(
-            lambda backend, view: (queries.workspaces(backend, view.listed), view.projects())
+            lambda backend, view: (
+                queries.workspaces(backend, view.listed, view.state.workspaces),
+                view.projects(),
+            )
         )
         by_workspace: dict[str, list[Project]] = {}
         for project in found[1]:
@@ -416,7 +419,7 @@ class GlobalIndex:
 
     def _records(self, only: Collection[UUID] | None = None) -> list[Workspace]:
         found, self.notice = self._keeper.answer(
-            lambda backend, view: queries.workspaces(backend, view.listed), only=only
+            lambda backend, view: queries.workspaces(backend, view.listed, view.state.workspaces), only=only
         )
         return found
 

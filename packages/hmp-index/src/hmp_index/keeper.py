@@ -161,7 +161,7 @@ class Keeper:
         """Bring the snapshot up to date, ask, and say what the answer lacks; see `look` for ``only``."""
 
         def work() -> tuple[T, Notice]:
-            view = self.look(only=only)
+            view = self._as_far_as_known(only=only)
             with self._book.reading() as backend:
                 return ask(backend, view), view.notice
 
@@ -171,6 +171,19 @@ class Keeper:
         """Look around at everything and return what there is then; see `look`."""
         return self._mended(lambda: self.look(only_stale=only_stale, budget=budget, progress=progress))
 
+    def known(self) -> View:
+        """Look around for an answer, and return what there is then."""
+        return self._mended(self._as_far_as_known)
+
+    def _as_far_as_known(self, *, budget: float = BUDGET, only: Collection[UUID] | None = None) -> View:
+        """Look around; where nothing can be written down the last snapshot counts, and what changed since is told."""
+        try:
+            return self.look(budget=budget, only=only)
+        except (NotWritable, StorageError) as error:  # a folder that may only be read, or a full disk
+            view = self.look(budget=0.0, only=only, keep=False)
+            remarks = [*view.notice.remarks, f"what changed cannot be written down: {error}"]
+            return replace(view, notice=replace(view.notice, remarks=tuple(remarks)))
+
     def look(
         self,
         *,
@@ -178,6 +191,7 @@ class Keeper:
         budget: float | None = BUDGET,
         only: Collection[UUID] | None = None,
         progress: Progress | None = None,
+        keep: bool = True,
     ) -> View:
         """Look around and write down what changed.
 
@@ -191,11 +205,14 @@ class Keeper:
             The workspaces to look at, of the others what is known counts; by default all.
         progress
             Called with a sentence about once a second while catalogs are read.
+        keep
+            Write down what is found, unless this is opened to be read.
         """
+        keep = keep and not self.read_only
         missing = self._welcome()
         listed, state = self.listed(), self._book.state()
         chosen = [line for line in listed if only is None or line.id in only]
-        budget = 0.0 if self.read_only else budget
+        budget = budget if keep else 0.0
         parts = look_around(chosen, state, self._reader, only_stale=only_stale, budget=budget, progress=progress)
         whole = Found(datetime.now(UTC).replace(tzinfo=None))
         for found in parts:
@@ -204,7 +221,7 @@ class Keeper:
             whole.late += found.late
             settled = settle(state, listed, found)
             state = settled.state
-            if not self.read_only and (settled.differs or not only_stale):
+            if keep and (settled.differs or not only_stale):
                 listed, state = self._store(found)
         remarks, self._remarks = self._remarks, []
         notice = tell(state, listed, whole, remarks)
@@ -217,7 +234,7 @@ class Keeper:
         def work() -> tuple[pa.Table, Notice]:
             with self._book.reading() as backend:
                 require_question(backend, query)
-            view = self.look(budget=0.0)
+            view = self._as_far_as_known(budget=0.0)
             wanted = live.named(query)
             read = live.read(view.found.seen, self._reader, wanted, progress)
             with self._book.reading() as backend, live.staged(backend, read, wanted):

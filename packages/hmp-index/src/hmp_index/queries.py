@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -141,10 +142,21 @@ def simulations(backend: CatalogBackend) -> dict[UUID, str]:
 # ── records ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def workspaces(backend: CatalogBackend, listed: Iterable[Listed]) -> list[Workspace]:
-    """Return the listed workspaces in the order they were registered, with what they hold."""
+def workspaces(backend: CatalogBackend, listed: Iterable[Listed], rows: Iterable[WorkspaceRow]) -> list[Workspace]:
+    """Return the listed workspaces in the order they were registered, with what they hold.
+
+    Parameters
+    ----------
+    rows
+        How each was found just now, which is in the database only where that may be written.
+    """
     health = {row[0]: row[1:] for row in backend.fetch_all(_SQL["health"].sql)}
-    return [_workspace(line, *health[str(line.id)]) if str(line.id) in health else unread(line) for line in listed]
+    known = [_workspace(line, *health[str(line.id)]) if str(line.id) in health else unread(line) for line in listed]
+    found = {str(row.id): row for row in rows}
+    return [
+        replace(one, status=found[one.id].status, detail=found[one.id].detail) if one.id in found else one
+        for one in known
+    ]
 
 
 def unread(line: Listed) -> Workspace:
