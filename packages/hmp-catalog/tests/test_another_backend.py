@@ -131,3 +131,5 @@ def test_what_cannot_keep_a_catalog_is_found_out(project: Path) -> None:
     """A factory that returns a backend with less than the contract is refused at the door, by its name."""
     with pytest.raises(InvalidInput, match="SQLiteBackend"):
         hmp_catalog.open(project, backend=SQLiteBackend)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="backend= is 'duckdb', expected what makes a backend"):
+        hmp_catalog.open(project, backend="duckdb")  # type: ignore[arg-type]

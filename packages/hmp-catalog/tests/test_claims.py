@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -240,3 +241,16 @@ def test_many_threads_do_the_work_once(project):
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(one, range(6))) == set(done)
     assert len(done) == 1
+
+
+def test_a_simulation_that_was_begun_and_dropped_keeps_nobody_waiting(cat, project):
+    """Its process may live for days, and will not seal it any more: a notebook whose cell was interrupted."""
+    begun = cat.record("gr4j", parameters={"x1": 320.0}, reuse=True)
+    assert claimed(project)
+    with pytest.raises(BusyError), hmp_catalog.open(project) as other, ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, other, [], if_running="fail").result()
+    del begun
+    gc.collect()
+    assert claimed(project) == []
+    with hmp_catalog.open(project) as other, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask, other, [], if_running="fail").result().metrics == {"nse": 0.8}

@@ -10,6 +10,7 @@ Of several that want the same at once one runs it (see `hmp_catalog.claims`): th
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +106,9 @@ def finished_or_begun(
         if (known := twin(catalog, same)) is not None:
             return stand_for(*known, recorder, start)
         begun = start()
+        if claim is not None:
+            # whoever drops the recorder unsealed will not seal it, however long the process lives
+            weakref.finalize(begun, claim.release)
         begun.claim, claim = claim, None
         return begun
     finally:

@@ -19,8 +19,11 @@ def made_by(factory: BackendFactory, path: Path, **asked: Any) -> StoreBackend:
     Raises
     ------
     InvalidInput
-        If it does not keep `StoreBackend`.
+        If it makes none, or one that does not keep `StoreBackend`.
     """
+    if not callable(factory):
+        message = f"backend= is {factory!r}, expected what makes a backend, as hmp_core.backends.DuckDBBackend"
+        raise InvalidInput(message)
     made = factory(path, **asked)
     if factory is not DuckDBBackend and not isinstance(made, StoreBackend):
         message = (
