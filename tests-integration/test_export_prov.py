@@ -540,6 +540,15 @@ def test_the_command_prints_or_writes(dry: World, tmp_path: Path, capsys: pytest
     assert HOST in where.read_text()
 
 
+def test_no_database_is_overwritten(dry: World, capsys: pytest.CaptureFixture[str]) -> None:
+    catalog = dry.project.path / "catalog.duckdb"
+    words = ["export", "prov", "dry year", "--project", str(dry.project.path), "--output", str(catalog), "--overwrite"]
+    before = catalog.stat()
+    assert main(words) == 2
+    assert "take another name" in capsys.readouterr().err
+    assert catalog.stat().st_ino == before.st_ino
+
+
 def test_the_command_says_what_is_not_there(dry: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "prov", "nothing-like-it", "--project", str(dry.project.path)]) == 10
     said = capsys.readouterr()

@@ -102,12 +102,14 @@ def write(target: Path, members: Sequence[Member], *, overwrite: bool) -> None:
 
 
 def require_free(target: Path, *, overwrite: bool) -> None:
-    """Refuse what would lie in the place of something else; see `write`."""
+    """Refuse what would lie in the place of something else, of a database even to overwrite; see `write`."""
     if not target.parent.is_dir():
         message = f"{target.parent}: no such folder"
         raise PathNotFound(message, path=str(target.parent))
-    if os.path.lexists(target) and not (overwrite and target.is_file()):
-        remedy = "take another name" if target.is_dir() else "take another name, or say overwrite=True"
+    # a catalog cannot be made again, and a file in its place would be taken for a damaged one
+    kept = target.is_dir() or target.name.endswith((".duckdb", ".duckdb.wal"))
+    if os.path.lexists(target) and (kept or not (overwrite and target.is_file())):
+        remedy = "take another name" if kept else "take another name, or say overwrite=True"
         message = f"{target} is there already; {remedy}"
         raise PathTaken(message, path=str(target))
 

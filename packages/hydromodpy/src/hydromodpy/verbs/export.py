@@ -48,7 +48,8 @@ def prov(references: tuple[str, ...], output: str | None, project: str | None, *
         if output is None:
             sys.stdout.write(told)
         else:
-            write_atomic(to_local(output), told.encode())
+            if not write_atomic(to_local(output), told.encode(), overwrite=overwrite):
+                require_free(to_local(output), overwrite=overwrite)  # somebody was there meanwhile
             click.echo(output)
     _finish(*stories)
 
