@@ -346,6 +346,23 @@ def test_a_run_that_came_in_a_package_finds_its_input_by_the_bytes(
         assert [use.sim_id for use in own.used_by(everywhere=False)] == [sim]
 
 
+def test_an_input_that_came_in_a_package_stays_when_the_same_bytes_are_let_go(
+    workspace: Workspace, entry: Entry, tmp_path: Path
+) -> None:
+    sim = record(workspace, "base", entry)
+    workspace.project("base").catalog.export_package(sim, tmp_path / "run.hmprun", with_inputs=True)
+    with hmp.init(tmp_path / "aare") as other:
+        other.project("base").catalog.import_package(tmp_path / "run.hmprun")
+        for first in (1.5, 8.0):
+            other.data.add(discharge(tmp_path, first=first), variable="discharge", station="of its own")
+        assert states(other, sim) == ["superseded"]
+        other.data.prune(superseded=True, force=True, apply=True)
+        assert (other.path / entry.relative_path).read_bytes() == entry.path.read_bytes()
+        assert states(other, sim) == ["superseded"]
+        (other.path / entry.relative_path).unlink()
+        assert states(other, sim) == ["purged"]
+
+
 def test_an_input_of_a_package_whose_place_was_taken_is_found_beside(workspace: Workspace, tmp_path: Path) -> None:
     mesh = workspace.path / "mesh.txt"
     mesh.write_text("1 2 3")

@@ -99,7 +99,12 @@ class _Known:
         if now is None:
             return _told(one, self._of_removed(one, version), version=version)
         is_current = now.artifact_id == version.artifact_id
-        return _told(one, cast("State", now.state) if is_current else self._of_former(version), now, version)
+        state = cast("State", now.state) if is_current else self._of_former(version)
+        # what came in a package is a file of its own, which stays when the bytes of an input here go
+        came = str(version.id) != one.entry_id and state in {"purged", "missing"}
+        if came and _of_file(one, self._cache.workspace) == "current":
+            state = "current" if is_current else "superseded"
+        return _told(one, state, now, version)
 
     def _version(self, one: Recorded) -> Entry | None:
         known = self._versions.get((one.entry_id or "", one.sha256))
