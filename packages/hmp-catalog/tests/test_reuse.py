@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import hmp_catalog
+from hmp_catalog.errors import SimulationNotFound
 from hmp_core.identity import sha256_file
 
 
@@ -235,3 +236,12 @@ def test_one_that_was_folded_by_a_rebuild_beside_it_is_found(cat, project):
     rebuild_catalog(project)
     assert recorded(cat, 1.0, reuse=True).reused is not None
     assert recorded(cat, 0.0, reuse=True).reused is not None
+
+
+def test_where_nothing_is_folded_the_run_that_was_made_is_given_and_not_said_to_be_empty(cat, monkeypatch):
+    monkeypatch.setenv("HMP_FOLD", "never")
+    made = cat.simulate("gr4j", lambda rec: rec.metric("nse", 0.5))
+    with pytest.raises(SimulationNotFound, match="folding is off"):
+        _ = made.metrics
+    monkeypatch.delenv("HMP_FOLD")
+    assert made.metrics == {"nse": 0.5}

@@ -163,9 +163,9 @@ def test_a_run_whose_folder_was_removed_says_so(cat, run):
 
 def test_a_run_that_is_not_there_is_not_found(cat):
     ghost = hmp_catalog.Run(cat, "00000000-0000-4000-8000-000000000001")
-    with pytest.raises(SimulationNotFound):
-        _ = ghost.name
-    assert (ghost.parameters, ghost.metrics, ghost.tags) == ({}, {}, [])
+    for what in ("name", "parameters", "metrics", "tags"):
+        with pytest.raises(SimulationNotFound):
+            getattr(ghost, what)
 
 
 def test_the_way_to_the_cache_is_in_the_umbrella(steady):

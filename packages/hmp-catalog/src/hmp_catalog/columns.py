@@ -40,7 +40,7 @@ def facts(backend: BulkBackend, sim_ids: Sequence[str]) -> pa.Table:
             found = backend.query(f"SELECT {selected} {joined} ORDER BY f.n")
     if found.num_rows < len(sim_ids):
         lost = sorted(set(sim_ids) - set(found["sim_id"].to_pylist()))
-        message = f"simulation {lost[0]} is not in this catalog any more"
+        message = f"simulation {lost[0]} is not in this catalog any more, or not yet where folding is off (see notice)"
         if len(sim_ids) > 1:
             message = f"{len(lost)} of {len(sim_ids)} simulations were purged since they were found; find them again"
         raise SimulationNotFound(message, reference=lost[0], candidates=[])

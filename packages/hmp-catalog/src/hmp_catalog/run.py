@@ -146,7 +146,10 @@ class Run:
 
     def _ask(self, question: Any) -> Any:
         with self._catalog.reading() as backend:
-            return question(backend, self.sim_id)
+            found = question(backend, self.sim_id)
+            if not found:  # of a run that is not there: "no metrics" would be an answer
+                columns.facts(backend, [self.sim_id])
+            return found
 
     # ── what it left behind ──────────────────────────────────────────────────────────────────────────
 
