@@ -6,8 +6,8 @@ puts together what two of them did; ``layout`` knows where everything is, ``adop
 what writes them, ``holding`` is the kernel's locks on them.
 
 ``dtypes`` says what values are, ``packing`` makes codes of them and values again, ``plans`` how for which type, and
-``instants`` does so for times. ``labels`` finds labels in a coordinate,
-``ticks`` says what its values may be and how they go on. They know arrays and attributes, no store.
+``instants`` does so for times. ``labels`` finds labels in a coordinate, ``ticks`` says what its values may be and how
+they go on, ``templates`` what is made again and again. These know arrays and attributes, no store.
 
 Not there yet: the data set itself (``open_dataset``), its coordinates, variables and chunks.
 """

@@ -79,6 +79,22 @@ def counted_one(value: Any, unit: str) -> int:
     return int(counted(in_unit(np.asarray(value), counting(unit), of=f"bound {value}"))[()])
 
 
+#: Nanoseconds in each unit in which instants are counted.
+_LENGTHS = {
+    "D": 86_400 * 10**9, "h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1,
+}  # fmt: skip
+
+
+def may_begin(start: int, last: int, unit: str) -> bool:
+    """Return whether a count may begin at ``start`` and go to ``last``, both in units since 1970.
+
+    xarray (2026.9, without cftime) takes the date, and what is counted from it, as nanoseconds of 64 bits: a count over
+    more than 292 years from one date is not decoded, not even where its values are of today.
+    """
+    length = _LENGTHS[counting(unit)]
+    return start * length > -(2**63) and max(last, last - start) * length < 2**63
+
+
 def of_count(count: Integers, unit: str) -> Instants:
     """Return the instants that `counted` gave as a count."""
     found: Instants = count.view(f"datetime64[{counting(unit)}]").astype(f"datetime64[{unit}]")
@@ -94,7 +110,7 @@ def cf_units(start: int, unit: str) -> str:
     Raises
     ------
     InvalidInput
-        A start that is not in the years 1 to 9999: such dates are not read alike everywhere.
+        A start that is not in the years 1678 to 2261: from others xarray does not count without cftime (2026.9).
 
     Examples
     --------
@@ -105,8 +121,10 @@ def cf_units(start: int, unit: str) -> str:
 
     date = np.int64(start).view(f"datetime64[{counting(unit)}]")
     year = date.astype("datetime64[Y]").astype(int) + 1970
-    if not 1 <= year <= 9999:
-        message = f"times counted since {date}: expected a date of the years 1 to 9999; raise min_value"
+    if not 1678 <= year <= 2261:
+        message = (
+            f"times counted since {date}: expected a date of 1678 to 2261; raise min_value, or leave the range out"
+        )
         raise InvalidInput(message)
     seconds = date.astype("datetime64[s]")
     shown = str(date if seconds != date else seconds)

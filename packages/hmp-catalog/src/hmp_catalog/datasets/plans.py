@@ -20,7 +20,8 @@ _EXACT = 2**53
 def plan(of: DataType) -> Packing:
     """Return how values of a type are kept.
 
-    Codes begin at 1 for the least value, in the smallest unsigned integers that hold them all; 0 is "no value".
+    Codes begin at 1 for the least value, in the smallest unsigned integers that hold them all; 0 is "no value". Times
+    over more than 292 years are signed counts from 1970 (`instants.may_begin`).
 
     Raises
     ------
@@ -89,7 +90,10 @@ def _datetimes(of: DataType) -> Packing:
         return Datetimes(of, "int64", least, least + 1, 2**63 - 1)
     low, high = (instants.counted_one(value, of.unit) for value in (of.min_value, of.max_value))
     count = _count(of, low, high)
-    return Datetimes(of, _width(count), 0, 1, count, low - 1)
+    if instants.may_begin(low - 1, high, of.unit):
+        return Datetimes(of, _width(count), 0, 1, count, low - 1)
+    bits = next(bits for bits in (16, 32, 64) if max(-low, high) < 2 ** (bits - 1))
+    return Datetimes(of, f"int{bits}", -(2 ** (bits - 1)), low, high)
 
 
 def _truths(of: DataType) -> Packing:
