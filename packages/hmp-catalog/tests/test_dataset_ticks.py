@@ -153,6 +153,8 @@ def test_gaps_are_filled_at_either_end(kind, step, count, offsets, before, infer
         (np.arange(10) * 1e-6, True, [10.5e-6]),
         (50 + np.arange(10) * 1e-6, 1e-6, [50 + 10.01e-6]),
         (np.arange(10) / 3, True, [3.5]),
+        (np.arange(3.0), True, [3.0, 3.00001]),
+        (np.arange(3.0), 1, [2.00001]),
         (np.arange(10) / 3, 1 / 3, [10 / 3 + 0.001]),
         (np.arange(0, 24, 6, dtype="datetime64[h]"), True, np.array([25], dtype="datetime64[h]")),
         (np.arange(0, 24, 6, dtype="datetime64[h]"), 6, np.array([24, 26], dtype="datetime64[h]")),

@@ -250,7 +250,7 @@ def appended(
     if kept is None or not len(batch):
         return _joined(values, batch, of)
     index = _indexes(batch, values[-1], kept, precision, len(values))
-    _refuse_off_grid(batch, index, kept, values[-1], of)
+    _refuse_off_grid(batch, np.append(0, index), kept, values[-1], of)
     added = _filled(values[-1], batch, index, kept)
     given = len(values) + index - 1
     return Growth(np.concatenate([values, added]), slice(0, len(values)), given.astype(np.intp))
@@ -272,7 +272,7 @@ def prepended(
     if kept is None or not len(batch):
         return Growth(plain, slice(len(batch), len(plain)), np.arange(len(batch)))
     after = _indexes(np.append(batch[1:], values[:1]), batch[0], kept, precision, len(values))
-    _refuse_off_grid(batch, np.where(after[-1] < 0, -1, np.append(0, after[:-1])), kept, values[0], of)
+    _refuse_off_grid(batch, np.append(0, after), kept, values[0], of)
     added = np.append(batch[:1], _filled(batch[0], np.append(batch[1:], values[:1]), after, kept)[:-1])
     whole = np.concatenate([added, values])
     return Growth(whole, slice(len(added), len(whole)), np.append(0, after[:-1]).astype(np.intp))
@@ -312,8 +312,8 @@ def _kept_step(values: Values, whole: Values, step: Any, of: str, precision: int
 
 
 def _refuse_off_grid(batch: Values, index: Values, step: float, beside: Any, of: str) -> None:
-    wrong = index < 0
-    wrong[1:] |= np.diff(index) < 1
+    """Refuse values between steps, and two of them at one step; the place they are counted from is in ``index``."""
+    wrong = np.diff(index) < 1
     if wrong.any():
         value = batch[int(wrong.argmax())]
         message = (
@@ -333,7 +333,6 @@ def _filled(origin: Any, batch: Values, index: Values, step: float) -> Values:
         bits = np.dtype(np.int64 if batch.dtype.kind == "M" else batch.dtype)
         start = np.array([origin], dtype=batch.dtype).astype(bits).astype(np.uint64)
         found = (start + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(step)).astype(bits).astype(batch.dtype)
-    found[index - 1] = batch
     return found
 
 
