@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hmp_core.backends import DuckDBBackend
 from hmp_core.backends.duckdb import _instance
 from hmp_core.backends.literals import literals
+from hmp_core.backends.meanings import meaning
 from hmp_core.errors import (
     AccessDenied,
     BusyError,
@@ -215,6 +216,14 @@ def test_everybody_is_asked_within_anothers_lease(backend: DuckDBBackend, path: 
     nobody = DuckDBBackend(path, auth=Nobody(), resource="catalog:aare/base")
     with backend.lease(write=True), pytest.raises(AccessDenied, match="catalog:aare/base"):
         _count(nobody)
+
+
+def test_a_database_that_vanishes_while_it_is_opened_is_not_found(backend: DuckDBBackend, path: Path) -> None:
+    """Between the look for it and the engine's own: a workspace that is unmounted, or renamed away."""
+    with pytest.raises(StatementError) as caught:
+        backend.execute(f"ATTACH '{path.with_name('other.duckdb')}' AS other (READ_ONLY)")
+    assert isinstance(caught.value.__cause__, Exception)
+    assert isinstance(meaning(caught.value.__cause__, str(path), opening=True), DatabaseNotFound)
 
 
 def test_a_database_that_vanished_is_not_made_again(backend: DuckDBBackend, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 import hmp_index
@@ -18,6 +20,30 @@ KILLED = """
         backend.execute("UPDATE projects SET mark = 'to be looked into'")
         backend.execute("UPDATE simulations_cache SET search_text = search_text || ' more'")
         os.kill(os.getpid(), 9)
+"""
+
+#: Makes the index anew, and dies before the line of that number in the rooms that put one in the place of another.
+REBUILDS = """
+    import os, signal, sys
+    import hmp_index
+    from hmp_core import replacing
+    from hmp_index import book, queries
+    rooms, left = {room.__file__ for room in (replacing, book, queries)}, at
+
+    def traced(frame, event, argument):
+        global left
+        if frame.f_code.co_filename not in rooms:
+            return None
+        left -= event == "line"
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return traced
+
+    with hmp_index.index(path) as index:
+        sys.settrace(traced)
+        index.rebuild()
+        sys.settrace(None)
+    say(at - left)
 """
 
 
@@ -136,6 +162,25 @@ def test_a_rebuild_keeps_the_wal_too(filled, right):
         assert not index.rebuild().skipped
     assert _aside(filled) == [data]
     assert _answers(filled)[0] == right
+
+
+def test_a_rebuild_that_is_killed_loses_no_snapshot(filled, right):
+    """Of the workspace that is out of reach, the index has all there is."""
+    away = filled.root / "off" / "the" / "shelf"
+    away.mkdir(parents=True)
+    (filled.root / "aare").rename(away / "aare")
+    with start(REBUILDS, path=str(filled.database), at=1_000_000) as child:
+        lines = child.hear()
+    assert lines > 40
+    for at in range(1, lines - lines // 6, lines // 12):  # a few lines less where a folder is there already
+        with start(REBUILDS, path=str(filled.database), at=at) as child:
+            assert child.join() == -signal.SIGKILL
+        found, notice = _answers(filled)
+        assert found == right, at
+        assert [one.workspace for one in notice.skipped] == ["aare"]
+    with hmp_index.index(filled.database) as index:
+        index.rebuild()
+    assert not list(filled.state.glob("*.new*"))
 
 
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────────

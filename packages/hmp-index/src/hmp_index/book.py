@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.durable import translated
 from hmp_core.errors import CorruptError, DatabaseNotFound, MigrationPending, NotWritable, SchemaIntegrityError
-from hmp_core.layout import internal_folder
 from hmp_core.locks import database_lock
-from hmp_core.migrations.runner import migrate, require_current
+from hmp_core.migrations.runner import create_database, migrate, require_current
+from hmp_core.replacing import beside, flush, set_aside, take_place
 from hmp_index import queries
 from hmp_index.fold import SCHEMA
 from hmp_index.refresh import Found, Settled, State, settle
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from hmp_core.protocols import AuthBackend
 
 RESOURCE = "index"
-
-#: Damaged and rebuilt indexes that are kept.
-_KEPT = 5
 
 
 class Book:
@@ -154,18 +150,7 @@ class Book:
 
     def set_aside(self) -> None:
         """Move the database out of the way, keeping it, and make an empty one. The lock is held."""
-        folder = internal_folder(self.path) / "replaced"
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        with translated(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in (self.path, *wal.files(self.path)):
-                if file.exists():
-                    os.replace(file, folder / f"{moment}-{file.name}")
-            moments = sorted({kept.name.split("-")[0] for kept in folder.iterdir()})
-            for stale in moments[:-_KEPT]:
-                for file in folder.glob(f"{stale}-*"):
-                    file.unlink()
-        migrate(self.path, [SCHEMA], timeout=self._timeout)
+        self._take_place(None)
 
     def begin_anew(self) -> None:
         """Make the database anew, keeping the last snapshots, which are all there is of a workspace out of reach.
@@ -178,10 +163,26 @@ class Book:
 
     def _begin_anew(self) -> None:
         kept = self._kept()
-        self.set_aside()
         if kept is not None:
-            with self._backend.transaction():
-                queries.write(self._backend, kept, datetime.now(UTC).replace(tzinfo=None))
+            flush(self._backend)  # its WAL goes before it: whoever dies in between must not miss what that held
+        self._take_place(kept)
+
+    def _take_place(self, kept: Settled | None) -> None:
+        """Make a database beside, with the snapshots that are kept in it, and only then let it be the index.
+
+        Whoever dies on the way, or finds the disk full, leaves the old one where it was.
+        """
+        with beside(self.path) as new, translated(self.path):
+            create_database(new, [SCHEMA])
+            backend = DuckDBBackend(new)
+            # nobody else knows this name: it needs no lock file
+            with backend.lease(write=True, unlocked=True):
+                if kept is not None:
+                    with backend.transaction():
+                        queries.write(backend, kept, datetime.now(UTC).replace(tzinfo=None))
+                backend.execute("CHECKPOINT")
+            set_aside(self.path)
+            take_place(new, self.path)
 
     def _kept(self) -> Settled | None:
         try:

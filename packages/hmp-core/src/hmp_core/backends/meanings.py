@@ -13,6 +13,7 @@ from hmp_core.durable import right_to_write
 from hmp_core.errors import (
     BusyError,
     CorruptError,
+    DatabaseNotFound,
     HmpError,
     NotWritable,
     SchemaTooNewError,
@@ -28,6 +29,7 @@ _FATAL = {"FatalException", "InternalException"}
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _HELD = ("Could not set lock on file", "Unique file handle conflict", "already attached by database")
 _FORBIDDEN = ("Permission denied", "Read-only file system", "Operation not permitted")
+_GONE = ("database does not exist", "No such file or directory")
 _DAMAGED = (
     "Corrupt database file",
     "computed checksum",
@@ -95,6 +97,9 @@ def _of_file(where: str, text: str, *, opening: bool) -> HmpError:
     if ours and (said := next((snippet for snippet in _FORBIDDEN if snippet in text), "")):
         message = f"{where} may not be opened: {said}; {right_to_write(Path(where))}"
         return NotWritable(message, path=where)
+    if opening and _says(text, _GONE):  # it was there when its lock was taken
+        message = f"{where} is not there any more ({text})"
+        return DatabaseNotFound(message, path=where)
     if _says(text, _DAMAGED) or (ours and _says(text, _DAMAGED_IF_OURS)):
         return _corrupt(where, text)
     return _statement(where, text)
