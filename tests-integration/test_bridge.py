@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -252,11 +253,20 @@ def test_a_line_for_people_names_a_few_runs_and_json_all(
     assert json.loads(line)["used_by"] == [f"base: run-{n}" for n in range(7)]
 
 
-def test_a_project_that_cannot_be_asked_is_told(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_project_that_cannot_be_asked_is_told(
+    workspace: Workspace, tmp_path: Path, hmp: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """By the place and the reason, in the plan, on the command line and in its exit code."""
     entry = workspace.data.add(discharge(tmp_path), variable="discharge", station="outlet")
     record(workspace, "bad", entry, project="damaged")
     (workspace.path / "projects" / "damaged" / "catalog.duckdb").write_bytes(b"not a database" * 1000)
-    assert [item.used_by for item in workspace.data.remove("q")] == [("1 place could not be asked",)]
+    plan = workspace.data.remove("q")
+    assert [item.used_by for item in plan] == [()]
+    (unasked,) = plan.unasked
+    assert unasked.startswith(f"{workspace.path / 'projects' / 'damaged'} could not be asked: ")
+    told = hmp("data", "remove", "q", cwd=workspace.path)
+    assert unasked in told.stderr
+    assert told.returncode == 1
 
 
 def test_a_run_says_that_what_it_consumed_was_purged(workspace: Workspace, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Plan:
     force: bool = field(default=False, repr=False)
     #: bytes that are left beyond the budget, since nothing more may go
     over: int = 0
+    #: places that could not be asked which runs consumed what goes, each with the reason
+    unasked: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.items)

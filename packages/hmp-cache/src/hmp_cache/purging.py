@@ -267,9 +267,8 @@ def _plan(rooms: Rooms, going: Sequence[_Held], kept: list[Kept], why: str, *, f
         place = each.entry.relative_path
         freed = 0 if place in counted else each.entry.size
         counted.add(place)
-        used = None if uses is None else tuple(uses.get(each.entry.sha256, ()))
-        items.append(Planned(each.entry, why, freed, used))
-    return Plan(tuple(items), tuple(kept), force=force)
+        items.append(Planned(each.entry, why, freed, uses.of(each.entry.sha256)))
+    return Plan(tuple(items), tuple(kept), force=force, unasked=tuple(uses.unasked))
 
 
 def _unless_shared(rooms: Rooms, going: Sequence[_Held], kept: list[Kept]) -> Iterator[_Held]:

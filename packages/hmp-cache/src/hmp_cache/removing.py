@@ -44,8 +44,8 @@ def _plan(rooms: Rooms, entry: Entry, *, force: bool) -> Plan:
     if named:
         return Plan((), tuple(named), force=force)
     uses = uses_of(rooms, versions)
-    items = [Planned(v, _WHY, v.size, None if uses is None else tuple(uses.get(v.sha256, ()))) for v in versions]
-    return Plan(tuple(items), force=force)
+    items = [Planned(v, _WHY, v.size, uses.of(v.sha256)) for v in versions]
+    return Plan(tuple(items), force=force, unasked=tuple(uses.unasked))
 
 
 def _apply(rooms: Rooms, entry: Entry, plan: Plan) -> Plan:

@@ -210,7 +210,7 @@ def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = No
     Returns
     -------
     dict
-        SHA-256 -> project and run; where projects could not be asked, a line that says how many.
+        SHA-256 -> project and run, a line each; ``""`` -> a line for each place that could not be asked.
     """
     Database("cache", cache_path(workspace)).authorize("read", auth)
     found: dict[str, dict[tuple[Path, str], str]] = {sha256: {} for sha256 in sorted(hashes)}
@@ -221,9 +221,8 @@ def uses(workspace: Path, hashes: Collection[str], auth: AuthBackend | None = No
             trashed = " (in the trash)" if each.is_trashed else ""
             line = f"{place}{each.project.name}: {each.name or each.sim_id[:8]}{trashed}"
             found[each.sha256][each.project, each.sim_id] = line  # once, though it had these bytes from two inputs
-    number = len(asker.skipped)
-    more = [f"{number} {'place' if number == 1 else 'places'} could not be asked"] if number else []
-    return {sha256: [*lines.values(), *more] for sha256, lines in found.items()}
+    skipped = [f"{place} could not be asked: {reason}" for place, reason in asker.skipped.items()]
+    return {sha256: list(lines.values()) for sha256, lines in found.items()} | ({"": skipped} if skipped else {})
 
 
 # ── what must be run again ───────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,8 @@ def prune(conditions: tuple[str, ...], workspace: str | None, as_json: bool, **s
         plan = data.prune(**given(said), **filters_of(conditions))
         _show(plan, as_json=as_json)
         say(data)
+    if plan.unasked:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -48,12 +50,14 @@ def remove(reference: str, workspace: str | None, as_json: bool, **said: bool) -
         plan = data.remove(reference, **said)
         _show(plan, as_json=as_json)
         say(data)
-    if said["apply"] and not plan.applied:
+    if plan.unasked or (said["apply"] and not plan.applied):
         raise click.exceptions.Exit(1)
 
 
 def _show(plan: Plan, *, as_json: bool) -> None:
     """Print what goes and what stays, and say what is not in the lines."""
+    for place in plan.unasked:
+        notice(f"runs that may have used it are not named: {place}")
     lines = [*(each.as_dict() for each in plan.items), *(each.as_dict() for each in plan.kept)]
     if as_json:
         emit(lines, as_json=True)
