@@ -300,7 +300,9 @@ class GlobalIndex:
             Columns (``workspace``, ``project``, ``solver``, ``status``, ``name``, ``study_area_name``, ``kind``,
             ``created_at``, ...), ``tags`` (one, or a list that must all be there), ``text``, metrics (``nse_gt=0.7``,
             at any station) and parameters (``**{"param.x1_gt": 300}``). A list means any of its values; the suffixes
-            ``_gt``, ``_gte``, ``_lt``, ``_lte``, ``_ne`` and ``_like`` compare otherwise than for equality.
+            ``_gt``, ``_gte``, ``_lt``, ``_lte``, ``_ne`` and ``_like`` compare otherwise than for equality. A catalog
+            means the same by each but ``text``: here it is words, as for `search`, also of tags, the project and the
+            label of the workspace, without accents and punctuation; and a ``status`` that nobody has finds nothing.
 
         Raises
         ------
