@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,9 @@ from hmp_catalog.verbs.words import PROJECT, form, identity, reading
 from hmp_core.cli.show import emit, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from rich.table import Table
 
 
@@ -34,10 +39,26 @@ def watch(project: str | None, once: bool, interval: float, form: str) -> None: 
         return
     from rich.live import Live
 
-    with Live(_table(_rows(project)), auto_refresh=False) as live:
-        while True:
+    with _interruptible() as stopped, Live(_table(_rows(project)), auto_refresh=False) as live:
+        while not stopped.wait(interval):
             live.update(_table(_rows(project)), refresh=True)
-            time.sleep(interval)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Give what tells that Ctrl-C was pressed, also where Python drops the exception, as in a destructor."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.default_int_handler(number, frame)
+
+    former = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _rows(project: str | None) -> list[dict[str, Any]]:
