@@ -357,6 +357,7 @@ CATALOG: dict[str, Line] = {
     "Run.feature": (R_CATALOG, lambda w: w.found().feature("outlet")),
     "Run.describe": (W_CATALOG, lambda w: w.run().describe(description="again")),
     "EventStore.reading": (R_CATALOG, lambda w: w.catalog.store.reading().__enter__()),
+    "EventStore.glance": (R_CATALOG, lambda w: w.catalog.store.glance(lambda *_: True)),
     "EventStore.immediate": (W_CATALOG, lambda w: w.catalog.store.immediate().__enter__()),
     "EventStore.prepare": (W_CATALOG, lambda w: w.catalog.store.prepare("run.noted", {})),
     "EventStore.append": (W_CATALOG, lambda w: w.catalog.store.append("run.noted", {})),

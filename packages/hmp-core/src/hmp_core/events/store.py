@@ -270,9 +270,9 @@ class EventStore:
             fold, an event waits, the log lost something, or this process reads or may not fold.
         """
         self._require_open()
+        self.authorize(write=False)
         if self._is_reading or self.read_only or self._known is None or is_left(self.path) or why_not_fold(self.path):
             return None
-        self.authorize(write=False)
         with contextlib.ExitStack() as stack:
             if self._lock_for_reading(stack, strict=False) is not None:
                 return None
