@@ -53,7 +53,7 @@ def prov(runs: Run | Iterable[Run], *, host: bool = False) -> dict[str, Any]:
 
     Raises
     ------
-    HmpError
+    BusyError, AccessDenied, CorruptError, PathNotFound
         If the catalog or the cache cannot be asked, or the manifest of a run is missing or damaged.
     """
     several = runs if isinstance(runs, Iterable) else [runs]
