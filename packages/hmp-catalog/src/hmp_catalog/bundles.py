@@ -10,15 +10,14 @@ and bundling again does what is left.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from hmp_catalog import packs
 from hmp_catalog.packs import Packed
+from hmp_catalog.turns import alone
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import CorruptError
 from hmp_core.identity import sha256_bytes, sha256_file
@@ -60,7 +59,7 @@ def bundle(folder: Path, known: Mapping[str, str]) -> int:
     StorageError, NotWritable
         If there is no room or no right to write; nothing is removed.
     """
-    with translated(folder), _alone(folder):
+    with translated(folder), alone(folder):
         loose = {name: folder / name for name, sha in known.items() if _is(folder / name, sha)}
         former = _bundles(folder)
         members: dict[str, Path | Packed] = {}
@@ -100,14 +99,3 @@ def _bundles(folder: Path) -> list[Path]:
 
 def _is(file: Path, sha256: str) -> bool:
     return file.is_file() and sha256_file(file) == sha256
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let nobody else bundle here meanwhile; the kernel forgets it when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

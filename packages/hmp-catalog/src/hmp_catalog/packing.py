@@ -8,16 +8,15 @@ backwards, and the pack goes last. ``run.json`` is not packed: a database is reb
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import manifest, packs
+from hmp_catalog.turns import alone
 from hmp_core.durable import fsync_folder, make_folder, translated
 from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, PathTaken
 from hmp_core.identity import sha256_file
@@ -49,7 +48,7 @@ def pack(store: EventStore, folder: Path) -> Path:
         message = f"run {content['run']['sim_id'][:8]} left no files; there is nothing to pack"
         raise InvalidInput(message)
     file = folder / packs.NAME
-    with translated(file), _alone(folder):
+    with translated(file), alone(folder):
         if not file.exists():
             _write(folder, file, said)
         verify(file, said)
@@ -75,7 +74,7 @@ def unpack(store: EventStore, folder: Path) -> None:
     """
     content = _begin(store, folder, "unpack")
     file = folder / packs.NAME
-    with translated(file), _alone(folder):
+    with translated(file), alone(folder):
         if not file.exists():
             return
         verify(file, content["files"])
@@ -100,17 +99,6 @@ def _begin(store: EventStore, folder: Path, verb: str) -> dict[str, Any]:
 def _about(content: Said) -> dict[str, Any]:
     run = content["run"]
     return {"sim_id": run["sim_id"], "project": run["project"], "folder": run["folder"]}
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let nobody else pack or unpack this run meanwhile; the kernel forgets it when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 # ── one file ─────────────────────────────────────────────────────────────────────────────────────────
