@@ -11,6 +11,7 @@ costs in a large read is the allocation of what lies between (measured: 0.73 s w
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ DECLARED = "hmp_dtype"
 
 
 @dataclass(frozen=True)
-class Packing:
+class Packing(ABC):
     """How values of a type are kept. ``low`` and ``high`` are the least and greatest code; `plans.plan` makes one.
 
     ``fill`` is the code of "no value" and what the store gives for chunks that were never written; None if values of
@@ -133,13 +134,13 @@ class Packing:
 
     # ── of each kind ─────────────────────────────────────────────────────────────────────────────────
 
+    @abstractmethod
     def _taken(self, values: Values, of: str) -> Values:
         """Return values as an array of a type that `_encode` understands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encode(self, values: Values, codes: Values, hidden: Values | None, of: str) -> Values | None:
         """Put the codes of a piece in place; return where values are out of range."""
-        raise NotImplementedError
 
     def _decode(self, codes: Values, out: Values) -> None:
         out[...] = codes
