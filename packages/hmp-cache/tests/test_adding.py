@@ -134,7 +134,7 @@ def test_everything_is_flushed_before_it_is_acknowledged(
     flushed: list[str] = []
     monkeypatch.setattr(flushing, "_FEW", 0)
     monkeypatch.setattr(flushing, "_is_meant", lambda folder: meant)
-    real = flushing._sync_all if meant else flushing._flush_one
+    real = flushing._sync_all if meant else flushing.fsync_place
     monkeypatch.setattr(flushing, real.__name__, lambda path: (flushed.append(str(path)), real(path)))
     data.add_many([_series(write, n) for n in range(3)], variable="discharge")
     assert len(flushed) == (1 if meant else 7)  # three files, three sidecars, the intent

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hmp_core.durable import translated
+from hmp_core.durable import fsync_place, translated
 from hmp_core.filesystem import filesystem_of
 
 #: Where ``syncfs`` waits for the data and the journal. A FUSE server is not told of it at all.
@@ -39,7 +39,7 @@ def flush(files: Sequence[str], folder: Path) -> None:
             _sync_all(folder)
             return
         with ThreadPoolExecutor(_THREADS) as threads:
-            for _ in threads.map(_flush_one, files):
+            for _ in threads.map(fsync_place, files):
                 pass
 
 
@@ -57,13 +57,5 @@ def _sync_all(folder: Path) -> None:
         if libc.syncfs(descriptor) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(descriptor)
-
-
-def _flush_one(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -18,7 +18,12 @@ from hmp_core.errors import HmpError, NotWritable, PathNotFound, StorageError
 
 def fsync_folder(folder: Path) -> None:
     """Flush a folder, so that the names just made in it survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    fsync_place(folder)
+
+
+def fsync_place(place: Path | str) -> None:
+    """Flush a file that nobody has open any more, or a folder."""
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

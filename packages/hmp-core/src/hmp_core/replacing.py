@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hmp_core import wal
-from hmp_core.durable import fsync_folder, make_folder, translated
+from hmp_core.durable import fsync_folder, fsync_place, make_folder, translated
 from hmp_core.errors import StorageError
 from hmp_core.layout import internal_folder
 
@@ -84,7 +84,7 @@ def take_place(new: Path, database: Path, *, like: Path | None = None) -> None:
     """
     with translated(database):
         _resemble(new, database if like is None else like)
-        _fsync(new)
+        fsync_place(new)
         os.replace(new, database)
         fsync_folder(database.parent)
 
@@ -185,12 +185,3 @@ def _resemble(new: Path, old: Path) -> None:
             break
     with contextlib.suppress(PermissionError):
         os.chmod(new, stat.S_IMODE(former.st_mode))
-
-
-def _fsync(file: Path) -> None:
-    """Flush a file that nobody has open any more."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hmp_catalog.errors import LinksRefused
+from hmp_core.durable import fsync_place
 
 #: Name of a file in a tree (POSIX) -> its inode: two trees with the same one share the file, for all trees of a data
 #: set are on one file system, else there would be no links.
@@ -143,16 +144,8 @@ def flush(folder: Path, files: Iterable[str]) -> None:
     """
     places = [os.path.join(folder, name) for name in files] + [place for place, _, _ in os.walk(folder)]
     with ThreadPoolExecutor(min(_AT_ONCE, len(places))) as pool:
-        for _ in pool.map(_flush, places):
+        for _ in pool.map(fsync_place, places):
             pass
-
-
-def _flush(place: str) -> None:
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_tree(folder: Path) -> None:

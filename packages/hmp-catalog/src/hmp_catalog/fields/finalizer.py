@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from hmp_catalog.fields.times import CALENDAR, duration, encode, iso
 from hmp_catalog.fields.values import Coordinate
 from hmp_catalog.fields.writer import StoreWriter, create_array
 from hmp_catalog.records import FileRecord
-from hmp_core.durable import fsync_folder, translated, write_atomic
+from hmp_core.durable import fsync_folder, fsync_place, translated, write_atomic
 from hmp_core.errors import CorruptError, InvalidInput
 from hmp_core.identity import sha256_file
 
@@ -335,11 +334,7 @@ def _settled(path: Path) -> list[FileRecord]:
 
 def _flush(files: Sequence[Path]) -> None:
     for file in files:
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync_place(file)
 
 
 def _record(file: Path, run: Path) -> FileRecord:
