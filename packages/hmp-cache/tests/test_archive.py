@@ -279,12 +279,24 @@ def _refused(empty: InputsNamespace, path: Path, match: str = ".") -> None:
     assert sorted(empty.workspace.rglob("*")) == before
 
 
+def _unpacked(data: bytes) -> bytes | None:
+    try:
+        with pa.CompressedInputStream(io.BytesIO(data), "zstd") as stream:
+            return bytes(stream.read())
+    except OSError:
+        return None
+
+
 def test_a_changed_byte_is_refused(packed: Path, empty: InputsNamespace) -> None:
-    """Wherever it is; some bits of a compressed frame mean nothing, and then what comes out is the same."""
+    """Wherever it is; about one bit of a hundred in a compressed frame means nothing: what comes out is the same."""
     data = packed.read_bytes()
+    whole = _unpacked(data)
     refused = 0
     for at in range(0, len(data), max(1, len(data) // 60)):
-        packed.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        changed = data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
+        if _unpacked(changed) == whole:
+            continue
+        packed.write_bytes(changed)
         try:
             _refused(empty, packed)
             refused += 1
