@@ -76,6 +76,14 @@ ENGINES = {
     "zarr": Importers(("hmp_catalog.fields.*", "hmp_catalog.datasets.*", "hmp_catalog.acquisition.*")),
     "numcodecs": Importers(("hmp_catalog.fields.*", "hmp_catalog.datasets.*", "hmp_catalog.acquisition.*")),
     "xarray": Importers(("hmp_catalog.*", "hydromodpy.*")),
+    # what the extra [datasets] brings
+    **{
+        engine: Importers(("hmp_catalog.datasets.*",))
+        for engine in (
+            *("cf_xarray", "dask", "distributed", "h5netcdf", "h5py"),
+            *("pyproj", "rechunkit", "rioxarray", "scipy", "shapely"),
+        )
+    },
     "flopy": Importers(("hmp_catalog.modflow",), at_most=1),
     "matplotlib": Importers(("hmp_catalog.plot.*", "hydromodpy.demo.*")),
     "optuna": Importers(("hmp_catalog.calibration.*",)),
