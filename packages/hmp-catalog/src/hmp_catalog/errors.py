@@ -65,6 +65,14 @@ class LinksRefused(NotWritable):
     """The file system at ``path`` makes no hard or symbolic links, which versions of a data set are made of."""
 
 
+class NoSuchCell(InvalidInput, IndexError):
+    """An ``index`` beyond the ``size`` of dimension ``axis``."""
+
+    index: int
+    axis: int
+    size: int
+
+
 class OutOfRange(InvalidInput):
     """A value that the data type of its variable cannot keep; nothing was written.
 
@@ -76,3 +84,13 @@ class OutOfRange(InvalidInput):
     position: tuple[int, ...]
     low: object
     high: object
+
+
+class OverlapRefused(InvalidInput):
+    """Two inputs have the same cells, and ``overlap="error"`` was asked for; nothing was written.
+
+    ``variable`` and ``region``, as one would index that variable of the second input, say which.
+    """
+
+    variable: str
+    region: str
