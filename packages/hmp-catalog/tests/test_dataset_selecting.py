@@ -119,6 +119,14 @@ def test_a_block_is_known_and_so_is_what_is_none() -> None:
     assert resolve((3, slice(None), [1, 2]), shape).dims == (2, 1)
 
 
+def test_an_ellipsis_that_means_nothing_separates_all_the_same() -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    for key in ((slice(None), 0, Ellipsis, [1, 2, 3]), (slice(None), [1, 2, 2], Ellipsis, 0)):
+        assert array[key].shape == (3, 2)
+        found = resolve(key, array.shape)
+        np.testing.assert_array_equal(found.finish(array[found.window]), array[key])
+
+
 def test_select_takes_each_key_for_itself_and_keeps_every_dimension() -> None:
     array = np.arange(60).reshape(3, 4, 5)
     found = outer((-1, [0, 2], np.array([True, False, True, False, True])), array.shape)

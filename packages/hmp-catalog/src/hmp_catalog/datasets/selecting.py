@@ -210,7 +210,7 @@ def resolve(key: Any, shape: Sequence[int]) -> Selection:
     fixed = {axis: pick for axis, pick in enumerate(picks) if isinstance(pick, int)}
     lines = {axis: Line((axis,), (pick,)) for axis, pick in enumerate(picks) if not isinstance(pick, int)}
     order = list(lines)
-    if arrays and _apart(sorted({*fixed, *arrays})):
+    if arrays and _apart(keys):
         order.remove(arrays[0])
         order.insert(0, arrays[0])
     return Selection(source, fixed, tuple(lines[axis] for axis in order))
@@ -298,8 +298,10 @@ def _masked(mask: NDArray[Any], shape: tuple[int, ...]) -> Selection:
     return Selection(shape, {}, (Line(tuple(range(len(shape))), mask.nonzero()),))
 
 
-def _apart(axes: list[int]) -> bool:
-    return axes[-1] - axes[0] >= len(axes)
+def _apart(keys: tuple[Any, ...]) -> bool:
+    """Return whether something stands between ints and arrays: a slice, or an Ellipsis, though it means nothing."""
+    places = [place for place, key in enumerate(keys) if key is not Ellipsis and not isinstance(key, slice)]
+    return places[-1] - places[0] >= len(places)
 
 
 # ── places ───────────────────────────────────────────────────────────────────────────────────────────
