@@ -182,8 +182,10 @@ def test_containers_are_kept_in_a_store_that_xarray_opens(kind, tmp_path) -> Non
     labels = geometry.checked(LABELS[kind], TYPES[kind])
     said = {"long_name": "place", "geometry_type": "of no effect"}
     system = crs.axes(crs.parsed(2154))
-    containers.write(group, containers.variables("place", labels[:1], TYPES[kind], said, system))
-    containers.write(group, containers.variables("place", labels, TYPES[kind], said, system))
+    containers.write(group, "place", containers.variables("place", labels[:1], TYPES[kind], said, system))
+    before = dict(group["place_geometry"].attrs)
+    containers.write(group, "place", containers.variables("place", labels, TYPES[kind], before))
+    assert dict(group["place_geometry"].attrs) == before
     assert same(containers.read(group, "place"), labels)
     assert set(group.array_keys()) == set(containers.members("place", TYPES[kind]))
     with xr.open_zarr(tmp_path, chunks=None, consolidated=False) as plain:

@@ -90,8 +90,8 @@ def variables(
     own |= {key: f"{name}_{key}" for key in _COUNTS if key in flat}
     if of.name == "point":
         own["coordinates"] = own["node_coordinates"]
-    if axes:
-        own["grid_mapping"] = GRID_MAPPING
+    if axes or "grid_mapping" in attributes:
+        own["grid_mapping"] = str(attributes.get("grid_mapping", GRID_MAPPING))
     said = {key: value for key, value in attributes.items() if key not in RESERVED}
     own |= {"variable_name": name, DECLARED: declared(of)}
     return {container(name): Variable((), np.zeros((), dtype=np.int32), said | own)} | made
@@ -161,16 +161,21 @@ def parts(said: Mapping[str, Any]) -> set[str]:
     return {*listed, *(str(said[key]) for key in _COUNTS if key in said)}
 
 
-def write(group: Any, found: Mapping[str, Variable]) -> None:
-    """Put the arrays of a geometry coordinate in a group of Zarr, in place of those that were there."""
+def write(group: Any, name: str, found: Mapping[str, Variable]) -> None:
+    """Put the arrays of a geometry coordinate in a group of Zarr, in place of those that were there.
+
+    What these said of themselves, as of the axes of a coordinate reference system, they say again.
+    """
+    there = dict(group.arrays())
     for key, variable in found.items():
+        said = there[key].attrs.asdict() if key in there and key != container(name) else {}
         made = group.create_array(
             key,
             shape=variable.values.shape,
             dtype=variable.values.dtype,
             chunks=tuple(max(1, min(length, _CHUNK)) for length in variable.values.shape),
             dimension_names=variable.dims,
-            attributes=dict(variable.attributes),
+            attributes=said | dict(variable.attributes),
             overwrite=True,
         )
         made[...] = variable.values
