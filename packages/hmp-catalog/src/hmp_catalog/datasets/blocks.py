@@ -47,8 +47,8 @@ def _cut(window: Window, unit: Shape, room: int, axis: int) -> Iterator[Window]:
     if axis == len(window) or size(window) <= room:
         yield window
         return
-    row = math.prod(length(side) for side in window[axis + 1 :])
-    count = max(1, room // max(1, row * unit[axis]))
+    row = size(window) // length(window[axis])
+    count = max(1, room // (row * unit[axis]))
     for side in pieces(window[axis], count * unit[axis]):
         yield from _cut((*window[:axis], side, *window[axis + 1 :]), unit, room, axis + 1)
 
