@@ -332,6 +332,18 @@ def test_what_others_packed_is_read_as_xarray_reads_it(attributes) -> None:
     np.testing.assert_array_equal(back[~hidden], codes[~hidden])
 
 
+def test_any_scale_that_others_took_is_kept_code_for_code(tmp_path) -> None:
+    said = {"scale_factor": -1.7250274674967954, "add_offset": 66825.5, "_FillValue": -32768}
+    of = dtype("float64", dtype_encoded="int16", offset=66825.5, fillvalue=-32768, scale_factor=said["scale_factor"])
+    codes = np.arange(-32768, 32768).astype("int16")
+    packing = plan(of)
+    assert {key: packing.attributes()[key] for key in said} == said
+    assert read("int16", packing.attributes()) == packing
+    assert np.array_equal(packing.encode(packing.decode(codes)), codes)
+    assert np.array_equal(as_xarray(tmp_path, packing, codes).values[:-2], packing.decode(codes), equal_nan=True)
+    assert plan(read("int16", said).dtype).attributes() == packing.attributes()
+
+
 def test_a_value_whose_code_means_missing_is_refused() -> None:
     packing = read("int16", {"scale_factor": 1.0, "_FillValue": 7})
     with pytest.raises(OutOfRange):

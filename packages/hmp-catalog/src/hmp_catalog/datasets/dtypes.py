@@ -6,6 +6,7 @@ A `DataType` is a declaration and knows no array. ``packing`` tells from it how 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class DataType:
     dtype_encoded: str | None = None
     offset: int | float | None = None
     fillvalue: Any = None
+    scale_factor: float | None = None
 
     @property
     def is_packed(self) -> bool:
@@ -74,6 +76,8 @@ def dtype(
     dtype_encoded: Any = None,
     offset: float | None = None,
     fillvalue: Any = None,
+    *,
+    scale_factor: float | None = None,
 ) -> DataType:
     """Return a type of values.
 
@@ -94,6 +98,9 @@ def dtype(
     fillvalue : int, optional
         The code of that packing that means "no value"; 0 if not given. Of integers that are not packed: the value
         that means it; without one they cannot be missing.
+    scale_factor : float, optional
+        Floats: instead of a precision with dtype_encoded, what a code is multiplied by. Files that others wrote
+        are kept so, code for code.
 
     Raises
     ------
@@ -114,6 +121,7 @@ def dtype(
         "dtype_encoded": dtype_encoded,
         "offset": offset,
         "fillvalue": fillvalue,
+        "scale_factor": scale_factor,
     }
     given = {key: _plain(value) for key, value in said.items() if value is not None}
     if isinstance(name, DataType):
@@ -197,7 +205,7 @@ def _encoded(name: str, given: Any) -> str:
 # ── what may be said of which ────────────────────────────────────────────────────────────────────────
 
 _MAY_SAY = {
-    "float": {"precision", "min_value", "max_value", "dtype_encoded", "offset", "fillvalue"},
+    "float": {"precision", "min_value", "max_value", "dtype_encoded", "offset", "fillvalue", "scale_factor"},
     "integer": {"min_value", "max_value", "dtype_encoded", "offset", "fillvalue"},
     "datetime": {"min_value", "max_value", "dtype_encoded", "offset", "fillvalue"},
     "geometry": {"precision"},
@@ -222,8 +230,10 @@ def _check(name: str, kind: str, given: dict[str, Any]) -> None:
         _refuse(name, given, "say min_value and max_value, or dtype_encoded and offset, not both")
     if len(bounds) == 1 or len(codes) == 1:
         _refuse(name, given, "min_value goes with max_value, and dtype_encoded with offset")
-    if kind == "float" and (bounds or codes) and "precision" not in given:
+    if kind == "float" and (bounds or codes) and not given.keys() & {"precision", "scale_factor"}:
         _refuse(name, given, "a float is packed to a precision; say precision= too, or leave these out")
+    if "scale_factor" in given:
+        _check_scale(name, given, by_hand=bool(codes))
     if "fillvalue" in given:
         _check_fill(name, kind, given, packed_by_hand=bool(codes))
 
@@ -233,6 +243,14 @@ def _check_precision(name: str, precision: Any) -> None:
         return
     if not isinstance(precision, int) or isinstance(precision, bool) or not 0 <= precision <= MOST_DECIMALS:
         _refuse(name, {"precision": precision}, f"a number of decimals is an integer of 0 to {MOST_DECIMALS}")
+
+
+def _check_scale(name: str, given: dict[str, Any], *, by_hand: bool) -> None:
+    scale = given["scale_factor"]
+    if not by_hand or "precision" in given:
+        _refuse(name, given, "scale_factor goes with dtype_encoded and offset, in place of precision")
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not math.isfinite(scale) or not scale:
+        _refuse(name, {"scale_factor": scale}, "expected a finite number that is not 0")
 
 
 def _check_fill(name: str, kind: str, given: dict[str, Any], *, packed_by_hand: bool) -> None:

@@ -44,9 +44,10 @@ def plan(of: DataType) -> Packing:
 
 
 def _floats(of: DataType) -> Packing:
-    if of.dtype_encoded is not None and of.precision is not None:
+    if of.dtype_encoded is not None:
         fill, least, greatest = _by_hand(of)
-        return Floats(of, of.dtype_encoded, fill, least, greatest, float(of.offset or 0), _step(of.precision))
+        scale = _step(of.precision or 0) if of.scale_factor is None else float(of.scale_factor)
+        return Floats(of, of.dtype_encoded, fill, least, greatest, float(of.offset or 0), scale)
     if of.min_value is None or of.precision is None:
         return Floats(of, of.name, math.nan)
     unit = Decimal(1).scaleb(-of.precision)
@@ -209,5 +210,6 @@ def _foreign(plain: DataType, attributes: Mapping[str, Any], fill: Any, of: str)
     if "scale_factor" not in attributes and "add_offset" not in attributes:
         return plan(dtype(plain.name, fillvalue=code))
     scale, added = float(attributes.get("scale_factor", 1)), float(attributes.get("add_offset", 0))
-    kept = DataType("float64", "float", dtype_encoded=plain.name, offset=added, fillvalue=code)
+    said: dict[str, Any] = {"dtype_encoded": plain.name, "offset": added, "fillvalue": code, "scale_factor": scale}
+    kept = DataType("float64", "float", **said)
     return Floats(kept, plain.name, code, int(room.min), int(room.max), added, scale)
