@@ -73,10 +73,18 @@ def test_values_coordinates_and_times_are_right_in_xarray(made: SimulationZarr) 
     assert np.isnan(found["head"].encoding["_FillValue"])
 
 
-def test_a_dataset_is_lazy_and_needs_no_dask(made: SimulationZarr) -> None:
+def test_a_dataset_is_lazy_and_needs_no_dask(made: SimulationZarr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)  # what is None there cannot be found nor imported
     variable = made.dataset()["head"].variable
     assert not variable._in_memory
-    assert "dask" not in sys.modules
+    assert variable.chunks is None
+
+
+def test_a_dataset_is_in_chunks_where_there_is_dask(made: SimulationZarr) -> None:
+    pytest.importorskip("dask", reason="dask is not installed: the extra [datasets]")
+    variable = made.dataset()["head"].variable
+    assert variable.chunks is not None
+    assert np.array_equal(variable.values, HEAD)
 
 
 def test_a_dataset_writes_back_to_zarr(made: SimulationZarr, tmp_path: Path) -> None:
