@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import blocks, plans
+from hmp_catalog.datasets import blocks, codecs, plans
 from hmp_catalog.datasets.blocks import Window
 from hmp_catalog.fields.schema import SEPARATOR
 from hmp_core.errors import CorruptError, HmpError, InvalidInput
@@ -354,7 +354,7 @@ def create(
         dtype=packing.stored,
         chunks=cut,
         shards=None if packing.stored == "string" else blocks.shards(shape, cut, _itemsize(packing)),
-        compressors=_compressors(compression, level, packing),
+        compressors=codecs.of(packing.stored, compression, level),
         fill_value=packing.blank((1,))[0],
         attributes={**attributes, **packing.attributes(coordinate=coordinate)},
         dimension_names=list(dims),
@@ -380,13 +380,3 @@ def open_cells(group: zarr.Group, name: str) -> Cells:
 
 def _itemsize(packing: Packing) -> int:
     return _TEXT if packing.stored == "string" else np.dtype(packing.stored).itemsize
-
-
-def _compressors(compression: str, level: int | None, packing: Packing) -> list[Any]:
-    from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
-
-    if packing.stored == "string":
-        return [ZstdCodec(level=level or 1)]
-    name, _, shuffled = compression.partition("_")
-    shuffle = "shuffle" if shuffled else "noshuffle"
-    return [BloscCodec(cname=name, clevel=level or 1, shuffle=shuffle, typesize=_itemsize(packing)), Crc32cCodec()]
