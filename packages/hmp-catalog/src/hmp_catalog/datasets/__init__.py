@@ -1,17 +1,48 @@
 """Gridded data sets larger than memory: plain CF on Zarr v3, in folders that keep versions of themselves.
 
+``dataset`` is where one begins: it opens data sets, and gives their ``variables`` and ``coordinates``, which are
+``views`` that read when asked. ``creating`` makes them, from ``templates`` or not; ``referencing`` says where on
+Earth they are; ``growing`` is what becomes of data along a coordinate; ``keeping`` is who keeps labels;
+``attributes`` are those of the user. ``opening`` and ``handle`` are what is open, ``gates`` who may do what beside
+whom, ``contents`` what is in it, ``kinds`` which types of data sets there are, ``shown`` how all of it is printed.
+
+``arrays`` are stored arrays and what their cells mean, ``selecting`` what a key means, ``blocks`` and ``chunking``
+how arrays are cut. ``dtypes`` says what values are, ``packing`` makes codes of them and values again, ``plans`` how
+for which type, and ``instants`` does so for times. ``labels`` finds labels in a coordinate, ``ticks`` says what its
+values may be and how they go on; ``geometry`` and ``containers`` do so for geometries, ``crs`` for reference systems.
+``libraries`` are those of the extra ``datasets``.
+
 ``versions`` is how a data set changes: all of a session or nothing. ``work`` is the tree of a session and ``merging``
 puts together what two of them did; ``layout`` knows where everything is, ``adopting`` takes over what others wrote,
 ``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
 what writes them, ``holding`` is the kernel's locks on them.
-
-``dtypes`` says what values are, ``packing`` makes codes of them and values again, ``plans`` how for which type, and
-``instants`` does so for times. ``labels`` finds labels in a coordinate, ``ticks`` says what its values may be and how
-they go on, ``templates`` what is made again and again. These know arrays and attributes, no store.
-
-Not there yet: the data set itself (``open_dataset``), its coordinates, variables and chunks.
 """
 
+from hmp_catalog.datasets.attributes import Attributes
+from hmp_catalog.datasets.chunking import guess_chunk_shape
+from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
+from hmp_catalog.datasets.creating import Creator
+from hmp_catalog.datasets.dataset import Dataset, DatasetView, open_dataset
+from hmp_catalog.datasets.dtypes import DataType, dtype
+from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_catalog.datasets.versions import Session, Snapshot, Versions
+from hmp_catalog.datasets.views import LocationIndexer
 
-__all__ = ["Session", "Snapshot", "Versions"]
+__all__ = [
+    "Attributes",
+    "Coordinate",
+    "CoordinateView",
+    "Creator",
+    "DataType",
+    "DataVariable",
+    "DataVariableView",
+    "Dataset",
+    "DatasetView",
+    "LocationIndexer",
+    "Session",
+    "Snapshot",
+    "Versions",
+    "dtype",
+    "guess_chunk_shape",
+    "open_dataset",
+]

@@ -1,0 +1,159 @@
+"""Data variables of a data set, whole or in part: keys of NumPy read and write them, `loc` takes labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
+from hmp_catalog.datasets.selecting import Line, Selection
+from hmp_catalog.datasets.views import LocationIndexer, View
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hmp_catalog.datasets.arrays import Cells
+    from hmp_catalog.datasets.dtypes import DataType
+    from hmp_catalog.datasets.packing import Packing
+    from hmp_catalog.datasets.selecting import Window
+
+    Values = NDArray[Any]
+
+
+class DataVariableView(View):
+    """A part of a data variable. Nothing is read until ``data``, ``values`` or NumPy asks for it.
+
+    The parameters are those of `View`.
+    """
+
+    @property
+    def _cells(self) -> Cells:
+        return self.handle.cells(self.name)
+
+    def _extent(self) -> tuple[int, ...]:
+        return self._cells.shape
+
+    @property
+    def dtype(self) -> DataType:
+        """The type of the values."""
+        return self._cells.dtype
+
+    @property
+    def packing(self) -> Packing:
+        """How codes become values."""
+        return self._cells.packing
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """What one read decodes at least, along each dimension that is left."""
+        chunks = self._cells.chunks
+        return tuple(chunks[line.axes[0]] if len(line.axes) == 1 else len(line) for line in self.selection.lines)
+
+    @property
+    def coord_names(self) -> tuple[str, ...]:
+        """The coordinates along its dimensions; what a mask of several dimensions selects has none along it."""
+        names = self.handle.dims(self.name)
+        return tuple(names[line.axes[0]] for line in self.selection.lines if len(line.axes) == 1)
+
+    @property
+    def coords(self) -> tuple[CoordinateView, ...]:
+        """The coordinates along its dimensions, cut as it is."""
+        names, alone = self.handle.dims(self.name), [line for line in self.selection.lines if len(line.axes) == 1]
+        return tuple(self._coord(names[line.axes[0]], line) for line in alone)
+
+    def _coord(self, name: str, line: Line) -> CoordinateView:
+        size, places = len(self.handle.labels(name)), line.places[0]
+        if isinstance(places, range) and places == range(size):
+            return Coordinate(self.handle, name)
+        return CoordinateView(self.handle, name, Selection((size,), {}, (Line((0,), (places,)),)))
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def data(self) -> Values:
+        """The values; what is missing is NaN, NaT, None, False or 0 (see ``masked``)."""
+        with self.handle.reading():
+            return self._cells.pick(self.selection)
+
+    @property
+    def masked(self) -> np.ma.MaskedArray[Any, Any]:
+        """The values, masked where there is none: a 0 of integers that was written is not masked."""
+        return self.packing.masked(self.codes())
+
+    def codes(self, window: Window | None = None) -> Values:
+        """Return what is stored of a window of it (all if not given), counted from where it begins."""
+        with self.handle.reading():
+            found = self.selection if window is None else self.selection.compose(tuple(window))
+            return self._cells.pick(found, decoded=False)
+
+    def get_chunk(self, sel: Any = None, missing_none: bool = False) -> Values | None:  # noqa: FBT001, FBT002 - as cfdb
+        """Return the values of one chunk as it is stored, the first that a selection touches.
+
+        Parameters
+        ----------
+        sel : key, optional
+            A part of this view; all of it if not given.
+        missing_none
+            Return None for a chunk that was never written, instead of missing values.
+        """
+        with self.handle.reading():
+            part, cells = self if sel is None else self[sel], self._cells
+            window = tuple(
+                slice(side.start, min(side.stop, (side.start // chunk + 1) * chunk))
+                for side, chunk in zip(part.window, cells.chunks, strict=True)
+            )
+            number = tuple(side.start // chunk for side, chunk in zip(window, cells.chunks, strict=True))
+            if missing_none and not cells.stored(number):
+                return None
+            return cells.read(window)
+
+    def __getitem__(self, key: Any) -> DataVariableView:
+        """Return a part of it, by a key of NumPy; its values are read when they are asked for.
+
+        Raises
+        ------
+        NoSuchCell
+            A number beyond it. It is an `IndexError`.
+        InvalidInput
+            A key with more than one list or array; `Dataset.select` takes several.
+        """
+        return DataVariableView(self.handle, self.name, self.selection.compose(key))
+
+    @property
+    def loc(self) -> LocationIndexer:
+        """Parts of it by labels."""
+        return LocationIndexer(self)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        """Write values to a part of it; they are stretched as NumPy does. All of them, or none.
+
+        Raises
+        ------
+        OutOfRange
+            A value that the type does not keep.
+        InvalidInput
+            Values of another kind or shape, or where nothing may be written.
+        """
+        self.set(key, values)
+
+    def set(self, sel: Any, data: Any, decoded: bool = True) -> None:  # noqa: FBT001, FBT002 - as cfdb
+        """Write values to a part of it; the same as ``var[sel] = data``.
+
+        Parameters
+        ----------
+        sel : key
+            As NumPy has them.
+        data : array_like
+            Values; masked, NaN, NaT and None are missing.
+        decoded
+            Codes instead of values if off.
+        """
+        given = data.data if isinstance(data, View) else data
+        with self.handle.writing():
+            self._cells.put(self.selection.compose(sel), given, decoded=decoded)
+
+
+class DataVariable(DataVariableView):
+    """A data variable of a data set: as long as its coordinates are, now and later."""
