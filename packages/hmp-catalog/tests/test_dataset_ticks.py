@@ -31,7 +31,7 @@ def grid(kind: str, start: float, step: float, count: int) -> np.ndarray:
         ([1, 3, 2], "2 at 2 comes after 3"),
         ([[1, 2]], r"shape \(1, 2\)"),
         (3, r"shape \(\)"),
-        ([True, False], "expected numbers"),
+        ([True, False], "False at 1 comes after True"),
         ([1 + 2j], "expected numbers"),
         (np.array(["a", "b", "a"], dtype=object), "'a' stands at 0 and again at 2"),
         (np.array(["a", None], dtype=object), "None at 1 is not text"),

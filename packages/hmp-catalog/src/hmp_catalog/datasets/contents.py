@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets import containers
+from hmp_catalog.datasets.crs import NAME
 from hmp_catalog.datasets.packing import DECLARED
 
 if TYPE_CHECKING:
@@ -47,7 +48,13 @@ def contents(arrays: Mapping[str, zarr.Array[Any]]) -> Contents:
     data = sorted(arrays.keys() - hidden - labelled)
     sizes = {dim: size for name in data for dim, size in zip(dims(name, arrays[name]), arrays[name].shape, strict=True)}
     bare = {dim: size for dim, size in sizes.items() if dim not in labelled | geometries.keys()}
-    return Contents(tuple(sorted({*labelled, *geometries, *bare})), tuple(data), geometries, bare, tuple(mappings))
+    return Contents(
+        tuple(sorted({*labelled, *geometries, *bare})),
+        tuple(data),
+        geometries,
+        bare,
+        tuple(sorted(mappings, key=lambda name: (name != NAME, name))),
+    )
 
 
 def dims(name: str, array: zarr.Array[Any]) -> tuple[str, ...]:

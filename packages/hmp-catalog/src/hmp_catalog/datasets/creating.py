@@ -13,6 +13,7 @@ from hmp_catalog.datasets.contents import dims
 from hmp_catalog.datasets.coordinates import AXES, AXIS, STEP, Coordinate, CoordinateView
 from hmp_catalog.datasets.crs import NAME as GRID_MAPPING
 from hmp_catalog.datasets.dtypes import DataType
+from hmp_catalog.datasets.plans import plan
 from hmp_catalog.datasets.templates import Template
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_core.errors import InvalidInput
@@ -145,9 +146,11 @@ class CoordCreator:
             kept = ticks.agreed_step(labels, step, of=name, precision=of.precision) if of.kind != "geometry" else None
             said |= {} if kept is None else {STEP: kept}
             if of.kind == "geometry":
-                containers.write(begin(), name, containers.variables(name, labels, of, said))
+                flat = containers.variables(name, labels, of, said, keeping.axes(self._handle))
+                containers.write(begin(), name, flat)
                 return Coordinate(self._handle, name)
             chunks = chunking.COORDINATE_CHUNK if chunk_shape is None else chunking.checked_chunk_shape(chunk_shape, 1)
+            plan(of)  # what cannot be kept is told before anything is begun
             cells = arrays.create(
                 begin(), name, dims=(name,), shape=labels.shape, dtype=of, chunks=chunks, attributes=said,
                 compression=self._handle.compression, level=self._handle.compression_level, coordinate=True,
@@ -269,9 +272,7 @@ class DataVarCreator:
             _check_name(handle, name, (name,))
             along = self._along(name, coords)
             shape = tuple(len(handle.labels(each)) for each in along)
-            if of.kind == "geometry":
-                message = f"{name}: {of.name} values; geometries are labels of coordinates, not data"
-                raise InvalidInput(message)
+            plan(of)  # what cannot be kept is told before anything is begun
             if chunk_shape is None:
                 chunks = chunking.variable_chunk_shape(shape, along)
             else:

@@ -140,7 +140,7 @@ class DatasetView:
         return Coordinate(self.handle, name) if cut is None else CoordinateView(self.handle, name, cut)
 
     def _data_var(self, name: str) -> DataVariableView:
-        names, shape = self.handle.dims(name), self.handle.cells(name).shape
+        names, shape = self.handle.dims(name), self.handle.arrays()[name].shape
         cuts = [self._cut(dim) for dim in names]
         if all(cut is None for cut in cuts):
             return DataVariable(self.handle, name)

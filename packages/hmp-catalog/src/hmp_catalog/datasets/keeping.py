@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import containers, geometry, instants, labels, ticks
+from hmp_catalog.datasets import containers, crs, geometry, instants, labels, ticks
 from hmp_catalog.datasets.dtypes import DataType, dtype
 from hmp_catalog.datasets.plans import plan
 from hmp_catalog.datasets.ticks import Growth, Truncation
@@ -171,7 +171,8 @@ class Geometries(Keeper):
 
     def write(self, group: zarr.Group, values: Values, same: int = 0) -> None:
         """Put these labels in the place of all that there were."""
-        containers.write(group, self.name, containers.variables(self.name, values, self.dtype, self._said))
+        flat = containers.variables(self.name, values, self.dtype, self._said, axes(self._handle))
+        containers.write(group, self.name, flat)
 
 
 class Numbers(Keeper):
@@ -206,6 +207,14 @@ class Numbers(Keeper):
         return labels.locate(values, key, of=self.name)
 
 
+def axes(handle: Handle) -> dict[str, dict[str, str]] | None:
+    """Return what the reference system of a data set says of its axes; None if it has none."""
+    found = handle.contents().mappings
+    if not found:
+        return None
+    return crs.axes(crs.of_attributes(handle.arrays()[found[0]].attrs.asdict(), of=found[0]))
+
+
 def checked(given: Any, of: DataType, *, name: str) -> Values:
     """Return the labels of a coordinate of a type as they will be read again; the caller's array is left alone.
 
@@ -221,6 +230,8 @@ def checked(given: Any, of: DataType, *, name: str) -> Values:
     if of.kind == "datetime" and not _is_masked(given):
         given = instants.in_unit(given, of.unit, of=name)
     found = ticks.checked(given, of=name)
+    if not len(found):
+        return found.astype(of.decoded)
     packing = plan(of)
     return ticks.checked(packing.decode(packing.encode(found, of=name)), of=name)
 

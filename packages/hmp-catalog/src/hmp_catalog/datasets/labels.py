@@ -224,8 +224,9 @@ _PER = {
 
 
 def _of_text(values: Values, label: Any, of: str) -> int:
-    if not isinstance(label, str):
-        message = f"{of}: label {label!r}; expected text"
+    kinds, words = ((bool, np.bool_), "True or False") if values.dtype.kind == "b" else ((str,), "text")
+    if not isinstance(label, kinds):
+        message = f"{of}: label {label!r}; expected {words}"
         raise InvalidInput(message)
     found = np.flatnonzero(values == label)
     if found.size:

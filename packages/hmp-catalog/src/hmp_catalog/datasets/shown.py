@@ -5,6 +5,8 @@ from __future__ import annotations
 import html as _html
 from typing import Any
 
+from hmp_core.errors import InvalidInput
+
 #: How many attributes are listed, and how long the text of one may be.
 _MOST, _LONG = 12, 60
 
@@ -17,11 +19,11 @@ def html(text: str) -> str:
 def variable(of: Any) -> str:
     """Return a variable in a few lines."""
     title = f"<hmp.{type(of).__name__} {of.name!r}>"
-    if not of.is_open:
-        return f"{title} (closed)"
+    if not of.is_open or not of.is_current:
+        return f"{title} ({'labels moved since' if of.is_open else 'closed'})"
     lines = [
         title,
-        f"    dtype         {of.dtype.name}",
+        f"    dtype         {_type(of)}",
         f"    dimensions    {_along(of)}",
         f"    chunk shape   {of.chunk_shape}",
     ]
@@ -36,8 +38,16 @@ def dataset(of: Any) -> str:
         return f"{title} (closed)"
     about = f"    {of.dataset_type}, {of.compression}, {'to be written' if of.writable else 'read only'}"
     lines = [title, about, *_coordinates(of.coords), "Data variables:"]
-    lines += [f"    {each.name:<20}  {_along(each)}  {each.dtype.name}" for each in of.data_vars]
+    lines += [f"    {each.name:<20}  {_along(each)}  {_type(each)}" for each in of.data_vars]
     return "\n".join(lines + _attributes(of.attrs))
+
+
+def _type(of: Any) -> str:
+    """Return the type of values; others may have written some that are not read here."""
+    try:
+        return str(of.dtype.name)
+    except InvalidInput:
+        return "of a type that is not read here"
 
 
 def _along(of: Any) -> str:

@@ -62,8 +62,8 @@ def checked(values: Any, *, of: str = "coordinate") -> Values:
     Raises
     ------
     InvalidInput
-        More than one dimension, NaN, NaT, infinite, twice the same, not ascending, or neither numbers, datetimes nor
-        text.
+        More than one dimension, NaN, NaT, infinite, twice the same, not ascending, or neither numbers, datetimes,
+        truth nor text.
     """
     if np.ma.is_masked(values):
         message = f"{of}: masked values; a coordinate has no missing values, drop them and their data first"
@@ -74,8 +74,8 @@ def checked(values: Any, *, of: str = "coordinate") -> Values:
         raise InvalidInput(message)
     if found.dtype.kind in "OUT":
         return _texts(found, of)
-    if found.dtype.kind not in "iufM":
-        message = f"{of}: values of type {found.dtype}; expected numbers, datetimes or text"
+    if found.dtype.kind not in "biufM":
+        message = f"{of}: values of type {found.dtype}; expected numbers, datetimes, truth or text"
         raise InvalidInput(message)
     absent = ~np.isfinite(found)
     if absent.any():

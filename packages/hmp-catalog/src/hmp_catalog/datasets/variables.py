@@ -31,7 +31,7 @@ class DataVariableView(View):
         return self.handle.cells(self.name)
 
     def _extent(self) -> tuple[int, ...]:
-        return self._cells.shape
+        return self.handle.arrays()[self.name].shape
 
     @property
     def dtype(self) -> DataType:

@@ -136,7 +136,7 @@ class View(ABC):
         """
         if self._picked is None:
             return whole(self._extent())
-        if self._generation != self.handle.generation:
+        if not self.is_current:
             message = f"{self.name}: this view was made before labels moved; select again"
             raise InvalidInput(message)
         return self._picked
@@ -220,6 +220,11 @@ class View(ABC):
         return np.asarray(self.data, dtype=dtype)
 
     # ── others ───────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_current(self) -> bool:
+        """Whether labels are still where they were when it was made."""
+        return self._picked is None or self._generation == self.handle.generation
 
     def __repr__(self) -> str:
         return shown.variable(self)
