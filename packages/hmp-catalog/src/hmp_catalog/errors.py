@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from hmp_core.errors import AmbiguousReference, InvalidInput, NotFound, NotWritable, SealedError
+from hmp_core.errors import (
+    AmbiguousReference,
+    HmpError,
+    InvalidInput,
+    NotFound,
+    NotWritable,
+    PathNotFound,
+    SealedError,
+)
 
 
 class SimulationNotFound(NotFound):
@@ -94,3 +102,24 @@ class OverlapRefused(InvalidInput):
 
     variable: str
     region: str
+
+
+class RemoteConflict(DatasetConflict):
+    """Somebody else pushed meanwhile, or another data set is at the URL: ``url``, ``base`` (our number), ``found``.
+
+    A pull that finds the same changed on both sides also says ``variable`` and ``region``. Nothing was changed.
+    """
+
+    url: str
+    base: int
+    found: int
+
+
+class RemoteMissing(PathNotFound):
+    """No data set at the URL ``path``, or one of its objects is not there any more."""
+
+
+class RemoteUnreachable(HmpError, ConnectionError):
+    """The store at ``url`` did not answer, or not as it should; what was fetched before can be read all the same."""
+
+    url: str

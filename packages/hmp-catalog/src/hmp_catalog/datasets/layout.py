@@ -114,6 +114,8 @@ class Layout:
     def add_links(self, names: list[str]) -> None:
         """Make the links by which others find these parts of the current version, where they are not there.
 
+        What is hidden in a version is for hmp alone.
+
         Raises
         ------
         PathTaken
@@ -121,7 +123,7 @@ class Layout:
         """
         for name in names:
             place = self.root / name
-            if points_here(place, name):
+            if name.startswith(".") or points_here(place, name):
                 continue
             if os.path.lexists(place):
                 message = f"{place} is no part of the data set and has the name of a variable; move it away"

@@ -204,9 +204,10 @@ class Merge:
 def _open(folder: Path | None, path: str, *, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
     import zarr
 
-    from hmp_catalog.datasets.stores import TreeStore
+    from hmp_catalog.datasets import stores
 
-    return zarr.open_array(TreeStore(folder or "", read_only=mode == "r"), path=path, mode=mode, zarr_format=3)
+    store = stores.of(folder or Path(), read_only=mode == "r")
+    return zarr.open_array(store, path=path, mode=mode, zarr_format=3)
 
 
 def _cells(side: Side, path: str, region: Region, like: zarr.Array[Any]) -> Cells:

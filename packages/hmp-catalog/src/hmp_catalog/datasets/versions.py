@@ -195,8 +195,13 @@ class Versions:
             message = f"{self.path} is there already and is no data set; choose another path"
             raise PathTaken(message, path=str(self.path))
 
-    def clear(self) -> int:
+    def clear(self, before: float | None = None) -> int:
         """Remove old versions that nobody reads and the trees of sessions whose process died; return how many.
+
+        Parameters
+        ----------
+        before
+            Seconds since 1970: only versions committed before that are removed, but for the current one all of them.
 
         Raises
         ------
@@ -208,7 +213,7 @@ class Versions:
         if not self._layout.hidden.is_dir():
             return 0
         with translated(self.path), self._alone():
-            count = self._layout.clear_versions(self.keep)
+            count = self._layout.clear_versions(self.keep if before is None else 0, before)
         return count + self._layout.clear_dead()
 
     @contextlib.contextmanager
@@ -253,9 +258,9 @@ class Snapshot:
     @property
     def store(self) -> LocalStore:
         """What Zarr and xarray read this version from."""
-        from zarr.storage import LocalStore
+        from hmp_catalog.datasets import stores
 
-        return LocalStore(self.folder, read_only=True)
+        return stores.reading(self.folder)
 
     @property
     def current(self) -> bool:
@@ -312,9 +317,9 @@ class Session:
     @property
     def store(self) -> LocalStore:
         """What Zarr and xarray read from and, within `writing`, write to; another one whenever `folder` is."""
-        from hmp_catalog.datasets.stores import TreeStore
+        from hmp_catalog.datasets import stores
 
-        return TreeStore(self.folder, read_only=self._work is None)
+        return stores.of(self.folder, read_only=self._work is None)
 
     @property
     def changed(self) -> bool:
