@@ -12,6 +12,10 @@ for which type, and ``instants`` does so for times. ``labels`` finds labels in a
 values may be and how they go on; ``geometry`` and ``containers`` do so for geometries, ``crs`` for reference systems.
 ``libraries`` are those of the extra ``datasets``.
 
+``combining`` makes one data set of several: ``inputs`` opens them and holds them against one another, ``joining``
+unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes
+two of one.
+
 ``versions`` is how a data set changes: all of a session or nothing. ``work`` is the tree of a session and ``merging``
 puts together what two of them did; ``layout`` knows where everything is, ``adopting`` takes over what others wrote,
 ``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
@@ -20,6 +24,7 @@ what writes them, ``holding`` is the kernel's locks on them.
 
 from hmp_catalog.datasets.attributes import Attributes
 from hmp_catalog.datasets.chunking import guess_chunk_shape
+from hmp_catalog.datasets.combining import combine, merge_into
 from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
 from hmp_catalog.datasets.dataset import Dataset, DatasetView, open_dataset
@@ -42,7 +47,9 @@ __all__ = [
     "Session",
     "Snapshot",
     "Versions",
+    "combine",
     "dtype",
     "guess_chunk_shape",
+    "merge_into",
     "open_dataset",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -203,6 +204,17 @@ class DatasetView:
                 raise self.handle.missing(name)
         return self.select({name: self._coord(name).locate(key) for name, key in sel.items()})
 
+    def copy(
+        self,
+        file_path: str | Path,
+        include_data_vars: Sequence[str] | None = None,
+        exclude_data_vars: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Make a data set of this one, or of this part; the parameters are those of `copying.copy`."""
+        from hmp_catalog.datasets import copying
+
+        return copying.copy(self, file_path, include_data_vars, exclude_data_vars)
+
     # ── a mapping ────────────────────────────────────────────────────────────────────────────────────
 
     def __getitem__(self, var_name: str) -> Any:
@@ -273,6 +285,12 @@ class Dataset(DatasetView):
     def refresh(self) -> int:
         """Read the version that is current now, where it is open for reading; return its number."""
         return self.handle.refresh()
+
+    def prune(self, timestamp: str | datetime | None = None) -> int:
+        """Remove old versions that nobody reads; return how many. See `copying.prune`."""
+        from hmp_catalog.datasets import copying
+
+        return copying.prune(self, timestamp)
 
     def close(self) -> None:
         """Commit what was written, and close; may be called twice. If the commit fails it stays open."""

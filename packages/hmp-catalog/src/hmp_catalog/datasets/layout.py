@@ -144,14 +144,17 @@ class Layout:
         """Take something away in one step; it is removed with the next clearing up."""
         os.rename(place, self.hidden / f"dead-{secrets.token_hex(8)}")
 
-    def clear_versions(self, keep: int) -> int:
+    def clear_versions(self, keep: int, before: float | None = None) -> int:
         """Bury the versions that nobody reads, but for the current one and ``keep`` before it; return how many.
 
+        With ``before`` only those that were finished before that moment, in seconds since 1970.
         Under the lock of commits: a version beyond the current one is that of a commit whose process died.
         """
         current, found = self.switched() or 0, self.numbers()
-        before = [number for number in found if number < current]
-        kept = {current, *before[max(0, len(before) - keep) :]}
+        past = [number for number in found if number < current]
+        kept = {current, *past[max(0, len(past) - keep) :]}
+        if before is not None:
+            kept.update(number for number in past if os.stat(self.version(number)).st_mtime >= before)
         locks = {int(name.removesuffix(".lock")) for name in self._names(_LOCK)}
         old = sorted({*found, *locks} - kept)
         return sum(self._bury_unread(self.version(number)) for number in old)
