@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import blocks, codecs, plans
+from hmp_catalog.datasets import blocks, codecs, direct, plans
 from hmp_catalog.datasets.blocks import Window
 from hmp_catalog.fields.schema import SEPARATOR
 from hmp_core.errors import CorruptError, HmpError, InvalidInput
@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 #: How many bytes an element of text is taken for.
 _TEXT = 16
 
-#: What the index of a shard says of a chunk that was never written (Zarr v3, "sharding-indexed").
-_NOTHING = 2**64 - 1
+#: So many parts are read by several threads, and so many threads read: each has one part in memory.
+_MANY, _HANDS = 2, 4
 
 #: How damage shows, depending on the byte: Blosc raises RuntimeError.
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, ArithmeticError)
+
+#: The same of the other codes of a file when some are written: an OSError then is of what is written.
+_DAMAGE_BESIDE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
 
 
 class Cells:
@@ -59,6 +62,7 @@ class Cells:
 
     def __init__(self, array: zarr.Array[Any], name: str, packing: Packing) -> None:
         self._array = array
+        self._files = direct.files(array)
         self.name = name
         self.packing = packing
         self.shape: tuple[int, ...] = tuple(array.shape)
@@ -97,9 +101,16 @@ class Cells:
         """
         if not blocks.size(window):
             return self.packing.blank(blocks.extent(window))
+        if self._files is not None:
+            return self._direct(window, np.empty(blocks.extent(window), dtype=self.packing.stored))
         with self._border(window):
             found = np.asarray(self._array[window])
         return found.astype(object) if found.dtype.kind == "T" else found
+
+    def _direct(self, window: Window, out: Values) -> Values:
+        if self._files is not None:
+            self._files.into(window, out)
+        return out
 
     def read(self, window: Window, out: Values | None = None) -> Values:
         """Return the values of a window, in ``out`` if it is given: an array of its shape and of the decoded type.
@@ -111,10 +122,24 @@ class Cells:
         """
         if out is None:
             out = np.empty(blocks.extent(window), dtype=self.packing.decoded)
-        for part in blocks.slabs(window, self.unit, self._itemsize):
-            inside = blocks.within(part, window)
-            self.packing.decode(self.codes(part), out=out[inside])
+        parts = list(blocks.slabs(window, self.unit, self._itemsize))
+        if self._files is None or len(parts) < _MANY:
+            self._read_parts(parts, window, out)
+            return out
+        hands = min(_HANDS, len(os.sched_getaffinity(0)))
+        with ThreadPoolExecutor(hands) as pool:
+            done = [pool.submit(self._read_parts, parts[hand::hands], window, out) for hand in range(hands)]
+        for each in done:
+            each.result()
         return out
+
+    def _read_parts(self, parts: list[Window], window: Window, out: Values) -> None:
+        """Read parts of a window one after the other, through the same memory."""
+        room = np.empty(max(map(blocks.size, parts), default=0), dtype=self.packing.blank((0,)).dtype)
+        for part in parts:
+            codes = room[: blocks.size(part)].reshape(blocks.extent(part))
+            codes = self.codes(part) if self._files is None else self._direct(part, codes)
+            self.packing.decode(codes, out=out[blocks.within(part, window)])
 
     def pick(self, selection: Selection, *, decoded: bool = True) -> Values:
         """Return the values, or the codes, of a selection; only chunks that have cells of it are read.
@@ -159,10 +184,17 @@ class Cells:
         return self.packing.encode(values[blocks.within(part, window)], of=self.name, at=at)
 
     def write_codes(self, window: Window, codes: Any) -> None:
-        """Write what is to be stored in a window; the other codes of its files stay as they are."""
+        """Write what is to be stored in a window; the other codes of its files stay as they are.
+
+        Raises
+        ------
+        CorruptError
+            If a file that has other codes too cannot be read; ``path`` names it.
+        """
         given = self._stretched(codes, blocks.extent(window))
         if given.size:
-            self._array[window] = given
+            with self._border(window, damage=_DAMAGE_BESIDE):
+                self._array[window] = given
 
     def put(self, selection: Selection, values: Any, *, decoded: bool = True) -> None:
         """Write values, or codes, to a selection; they are stretched over it as NumPy does. All of them, or none.
@@ -198,15 +230,18 @@ class Cells:
     # ── what is there ────────────────────────────────────────────────────────────────────────────────
 
     def stored(self, chunk_index: Sequence[int]) -> bool:
-        """Return whether anything was written to a chunk; ``chunk_index`` counts `chunks`, also within shards."""
+        """Return whether anything was written to a chunk; ``chunk_index`` counts `chunks`, also within shards.
+
+        Of arrays that others wrote in shards: whether its shard is there.
+        """
         inner = tuple(int(each) for each in chunk_index)
-        if self.shards is None:
-            return self._file(inner).exists()
-        counts = [shard // chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)]
-        file = self._file(tuple(i // n for i, n in zip(inner, counts, strict=True)))
-        index = _index(file, int(np.prod(counts)))
-        place = np.ravel_multi_index([i % n for i, n in zip(inner, counts, strict=True)], counts)
-        return index is not None and int(index[place, 1]) != _NOTHING
+        if self._files is not None:
+            return self._files.stored(inner)
+        from zarr.core.sync import sync
+
+        number = [n * chunk // size for n, chunk, size in zip(inner, self.chunks, self.unit, strict=True)]
+        key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(tuple(number))}"
+        return bool(sync(self._array.store.exists(key)))
 
     def _file(self, number: Sequence[int]) -> Path:
         key: str = self._array.metadata.encode_chunk_key(tuple(number))
@@ -276,13 +311,13 @@ class Cells:
     # ── the border to zarr ───────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
-    def _border(self, window: Window) -> Iterator[None]:
+    def _border(self, window: Window, damage: tuple[type[Exception], ...] = _DAMAGE) -> Iterator[None]:
         """Turn what zarr says about damaged files into an error of hmp."""
         try:
             yield
         except (PermissionError, HmpError):
             raise
-        except _DAMAGE as error:
+        except damage as error:
             where = self._damaged(window)
             message = f"{where}: cannot be read: {type(error).__name__}: {error}; restore it from a backup"
             raise CorruptError(message, path=str(where)) from error
@@ -295,20 +330,6 @@ class Cells:
             except _DAMAGE:  # the first of these is being raised: only its place is sought
                 return self._file(number)
         return self._folder
-
-
-def _index(file: Path, count: int) -> NDArray[np.uint64] | None:
-    """Return where the chunks of a shard are in its file, by offset and length; None if there is no file."""
-    try:
-        with file.open("rb") as opened:
-            opened.seek(-(16 * count + 4), os.SEEK_END)
-            said = opened.read(16 * count)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"{file}: shorter than the index of a shard of {count} chunks; restore it from a backup"
-        raise CorruptError(message, path=str(file)) from error
-    return np.array(struct.unpack(f"<{2 * count}Q", said), dtype=np.uint64).reshape(count, 2)
 
 
 # ── making and opening ───────────────────────────────────────────────────────────────────────────────

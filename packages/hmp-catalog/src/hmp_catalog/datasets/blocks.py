@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 SHARD_BYTES = 64 << 20
 
 #: Bytes of codes that are read or written at a time, where one file has not more.
-SLAB_BYTES = 32 << 20
+SLAB_BYTES = 16 << 20
 
 
 def shards(shape: Sequence[int], chunks: Sequence[int], itemsize: int) -> Shape | None:
@@ -93,6 +93,12 @@ def length(side: slice) -> int:
 def within(part: Window, window: Window) -> Window:
     """Return a part of a window counted from where the window begins."""
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, window, strict=True))
+
+
+def inside(window: Window, unit: Sequence[int]) -> Window:
+    """Return a window that lies in one unit, counted from where the unit begins."""
+    starts = [side.start // size * size for side, size in zip(window, unit, strict=True)]
+    return tuple(slice(side.start - at, side.stop - at) for side, at in zip(window, starts, strict=True))
 
 
 def moved(window: Window, axis: int, by: int) -> Window:
