@@ -1,0 +1,178 @@
+"""From files to files: a netCDF file becomes a data set, and a data set becomes a netCDF file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.datasets.dataset import open_dataset
+from hmp_catalog.datasets.given import of_file
+from hmp_catalog.datasets.intake import Intake, taken
+from hmp_catalog.datasets.libraries import library
+from hmp_catalog.datasets.netcdf import to_netcdf4
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Bytes that an import may take for data.
+MAX_MEM = 1 << 27
+
+
+def dataset_to_netcdf4(
+    dataset_path: str | Path,
+    nc_path: str | Path,
+    compression: str | None = "gzip",
+    sel: Mapping[str, Any] | None = None,
+    sel_loc: Mapping[str, Any] | None = None,
+    include_data_vars: Sequence[str] | None = None,
+    exclude_data_vars: Sequence[str] | None = None,
+    **h5netcdf_kwargs: Any,
+) -> None:
+    """Write a data set, or a part of it, to a new netCDF-4 file.
+
+    Parameters
+    ----------
+    dataset_path : path
+        The data set.
+    nc_path : path
+        A file that is not there yet.
+    compression : str, optional
+        ``gzip``, ``lzf`` or None.
+    sel, sel_loc : mapping, optional
+        A part by positions or by labels, as `Dataset.select` and `Dataset.select_loc`.
+    include_data_vars, exclude_data_vars : sequence of str, optional
+        The variables that are written, or those that are not.
+    **h5netcdf_kwargs
+        Passed to `h5netcdf.File`.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no data set.
+    PathTaken
+        If there is something at ``nc_path``.
+    NotFound
+        A coordinate, a label or a variable that is not there.
+    InvalidInput
+        Both selections, both lists of variables, or another compression.
+    MissingPart
+        If h5netcdf is not installed.
+    """
+    if sel is not None and sel_loc is not None:
+        message = "sel and sel_loc: say one of them"
+        raise InvalidInput(message)
+    with open_dataset(dataset_path) as whole:
+        part = whole.select_loc(sel_loc) if sel_loc is not None else whole if sel is None else whole.select(sel)
+        to_netcdf4(part, nc_path, compression, include_data_vars, exclude_data_vars, **h5netcdf_kwargs)
+
+
+def netcdf4_to_dataset(
+    nc_path: str | Path,
+    dataset_path: str | Path,
+    sel: Mapping[str, Any] | None = None,
+    sel_loc: Mapping[str, Any] | None = None,
+    max_mem: int = MAX_MEM,
+    *,
+    include_data_vars: Sequence[str] | None = None,
+    exclude_data_vars: Sequence[str] | None = None,
+    dataset_type: str | None = None,
+    compression: str | None = None,
+    compression_level: int | None = None,
+    group: str | None = None,
+) -> None:
+    """Make a data set of a netCDF file, also one that others wrote; netCDF-3 is read where SciPy or netCDF4 is there.
+
+    Codes stay what they are in the file where hmp can keep them. Coordinates that descend are turned round, with the
+    data along them. Dimensions without labels are numbered from 0. A file that hmp wrote becomes what it was.
+
+    Parameters
+    ----------
+    nc_path : path
+        The file.
+    dataset_path : path
+        A folder that is not there yet.
+    sel, sel_loc : mapping, optional
+        A part by positions (from the least label on) or by labels.
+    max_mem : int
+        Bytes that data may take in memory at a time; a file of the store is the least.
+    include_data_vars, exclude_data_vars : sequence of str, optional
+        The variables that are taken, or those that are not.
+    dataset_type, compression, compression_level
+        As `open_dataset`; if not given those of the data set that the file was made of, else ``ts_ortho`` where it has
+        geometries and ``grid`` where not, compressed as usual.
+    group : str, optional
+        The group of the file, where it has several.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no file.
+    PathTaken
+        If there is something at ``dataset_path``.
+    CorruptError
+        If it cannot be read as netCDF.
+    NotFound
+        A coordinate, a label or a variable that is not there.
+    InvalidInput
+        What hmp cannot keep: it is named, and nothing is made.
+    """
+    with opened(Path(nc_path), group) as source:
+        found = Intake(source, of_file, include_data_vars, exclude_data_vars)
+        found.select(sel, sel_loc)
+        asked = {"dataset_type": dataset_type, "compression": compression, "compression_level": compression_level}
+        about = _about(source) | {key: value for key, value in asked.items() if value is not None}
+        taken(found, Path(dataset_path), about=about, max_mem=max_mem).close()
+
+
+def opened(path: Path, group: str | None = None) -> xr.Dataset:
+    """Open a netCDF file as it is stored: nothing decoded but text.
+
+    Raises
+    ------
+    PathNotFound
+        If there is no file.
+    CorruptError
+        If it cannot be read as netCDF.
+    InvalidInput
+        If it has groups and nobody said which.
+    """
+    import xarray as xr
+
+    if not path.is_file():
+        message = f"{path}: no such file"
+        raise PathNotFound(message, path=str(path))
+    how: dict[str, Any] = {"decode_times": False, "mask_and_scale": False, "decode_coords": False, "cache": False}
+    how |= {"decode_timedelta": False, "concat_characters": True} | ({} if group is None else {"group": group})
+    try:
+        found = xr.open_dataset(path, **how)
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
+        message = f"{path}: cannot be read as netCDF: {error}"
+        raise CorruptError(message, path=str(path)) from error
+    groups = _groups(path) if group is None else []
+    if groups:
+        found.close()
+        message = f"{path} has the groups {', '.join(groups)}; import each by group=, '/' is the root"
+        raise InvalidInput(message)
+    return found
+
+
+def _groups(path: Path) -> list[str]:
+    """Return the groups of a file that have variables; netCDF-3 has none."""
+    with path.open("rb") as file:
+        if file.read(3) == b"CDF":
+            return []
+    h5netcdf = library("h5netcdf", "netCDF-4 files are read with")
+    with h5netcdf.File(os.fspath(path), "r") as file:
+        return [name for name, group in file.groups.items() if group.variables or group.groups]
+
+
+def _about(source: xr.Dataset) -> dict[str, Any]:
+    """Return what a file says of the data set that it was made of."""
+    from hmp_catalog.datasets.given import attributes
+
+    said = attributes(source.attrs).get("hmp")
+    keys = ("dataset_type", "compression", "compression_level")
+    return {key: said[key] for key in keys if key in said} if isinstance(said, dict) else {}
