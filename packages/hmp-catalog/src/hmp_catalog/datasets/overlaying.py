@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,12 +63,20 @@ class Layer:
     packing: Packing
     places: tuple[Positions, ...]
 
+    @cached_property
+    def _ascending(self) -> tuple[bool, ...]:
+        return tuple(bool((np.diff(each) > 0).all()) for each in self.places)
+
     def windows(self, block: Region) -> Iterator[tuple[Region, tuple[Positions, ...]]]:
         """Yield what of the variable lies in a block of the target, and where in the block."""
         sides = []
-        for there, side in zip(self.places, block, strict=True):
-            inside = np.flatnonzero((there >= side.start) & (there < side.stop))
-            sides.append([(run, there[run] - side.start) for run in runs(inside)])
+        for there, ascends, side in zip(self.places, self._ascending, block, strict=True):
+            if ascends:
+                first, after = np.searchsorted(there, (side.start, side.stop))
+                found = [slice(int(first), int(after))] if after > first else []
+            else:
+                found = runs(np.flatnonzero((there >= side.start) & (there < side.stop)))
+            sides.append([(run, there[run] - side.start) for run in found])
         for window in itertools.product(*sides):
             yield tuple(run for run, _ in window), tuple(places for _, places in window)
 
