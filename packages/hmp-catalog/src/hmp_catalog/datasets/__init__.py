@@ -16,6 +16,9 @@ values may be and how they go on; ``geometry`` and ``containers`` do so for geom
 unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes
 two of one.
 
+``tools`` goes between files: ``netcdf`` writes them, ``given`` says how what others have is kept, and ``intake`` takes
+it. ``xarrays`` shows data sets to xarray.
+
 ``versions`` is how a data set changes: all of a session or nothing. ``work`` is the tree of a session and ``merging``
 puts together what two of them did; ``layout`` knows where everything is, ``adopting`` takes over what others wrote,
 ``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
@@ -29,6 +32,7 @@ from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
 from hmp_catalog.datasets.dataset import Dataset, DatasetView, open_dataset
 from hmp_catalog.datasets.dtypes import DataType, dtype
+from hmp_catalog.datasets.tools import dataset_to_netcdf4, from_xarray, netcdf4_to_dataset
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_catalog.datasets.versions import Session, Snapshot, Versions
 from hmp_catalog.datasets.views import LocationIndexer
@@ -48,8 +52,11 @@ __all__ = [
     "Snapshot",
     "Versions",
     "combine",
+    "dataset_to_netcdf4",
     "dtype",
+    "from_xarray",
     "guess_chunk_shape",
     "merge_into",
+    "netcdf4_to_dataset",
     "open_dataset",
 ]

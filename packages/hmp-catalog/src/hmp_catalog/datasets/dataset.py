@@ -19,6 +19,7 @@ from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import xarray as xr
     from pyproj import CRS
 
 Variable = CoordinateView | DataVariableView
@@ -216,6 +217,25 @@ class DatasetView:
         return copying.copy(self, file_path, include_data_vars, exclude_data_vars)
 
     # ── a mapping ────────────────────────────────────────────────────────────────────────────────────
+
+    def to_xarray(self, *, masked: bool = True) -> xr.Dataset:
+        """Return it as a data set of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
+        from hmp_catalog.datasets import xarrays
+
+        return xarrays.to_xarray(self, masked=masked)
+
+    def to_netcdf4(
+        self,
+        file_path: str | Path,
+        compression: str | None = "gzip",
+        include_data_vars: Sequence[str] | None = None,
+        exclude_data_vars: Sequence[str] | None = None,
+        **file_kwargs: Any,
+    ) -> None:
+        """Write it to a new netCDF-4 file; the parameters are those of `netcdf.to_netcdf4`."""
+        from hmp_catalog.datasets import netcdf
+
+        netcdf.to_netcdf4(self, file_path, compression, include_data_vars, exclude_data_vars, **file_kwargs)
 
     def __getitem__(self, var_name: str) -> Any:
         return self.get(var_name)

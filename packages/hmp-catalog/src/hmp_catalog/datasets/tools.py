@@ -1,4 +1,4 @@
-"""From files to files: a netCDF file becomes a data set, and a data set becomes a netCDF file."""
+"""What others have becomes a data set, netCDF files and data sets of xarray, and a data set becomes a netCDF file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.dataset import open_dataset
-from hmp_catalog.datasets.given import of_file
+from hmp_catalog.datasets.given import Given, of_file, of_values
 from hmp_catalog.datasets.intake import Intake, taken
 from hmp_catalog.datasets.libraries import library
 from hmp_catalog.datasets.netcdf import to_netcdf4
@@ -16,6 +16,8 @@ from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from hmp_catalog.datasets.dataset import Dataset
 
 #: Bytes that an import may take for data.
 MAX_MEM = 1 << 27
@@ -125,6 +127,60 @@ def netcdf4_to_dataset(
         asked = {"dataset_type": dataset_type, "compression": compression, "compression_level": compression_level}
         about = _about(source) | {key: value for key, value in asked.items() if value is not None}
         taken(found, Path(dataset_path), about=about, max_mem=max_mem).close()
+
+
+def from_xarray(
+    dataset: xr.Dataset,
+    file_path: str | Path,
+    dtypes: Mapping[str, Any] | None = None,
+    *,
+    dataset_type: str | None = None,
+    compression: str = "zstd_shuffle",
+    compression_level: int | None = None,
+    max_mem: int = MAX_MEM,
+) -> Dataset:
+    """Make a data set of one of xarray, block by block; return it, open to write.
+
+    Coordinates that descend are turned round, with the data along them; dimensions without labels are numbered from 0.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With its values decoded, as `xarray.open_dataset` gives them; lazy or not.
+    file_path : path
+        A folder that is not there yet.
+    dtypes : mapping of str to DataType, optional
+        How variables are kept, by name; as they are if not given.
+    dataset_type, compression, compression_level
+        As `open_dataset`; ``ts_ortho`` if there are geometries and no type was given.
+    max_mem : int
+        Bytes that data may take in memory at a time; a file of the store is the least.
+
+    Raises
+    ------
+    PathTaken
+        If there is something at ``file_path``.
+    OutOfRange
+        A value that its type does not keep.
+    InvalidInput
+        What hmp cannot keep: it is named, and nothing is made.
+    """
+    said = dict(dtypes or {})
+
+    def plan(name: str, variable: xr.Variable) -> Given:
+        return of_values(name, variable, said.get(name))
+
+    unknown = said.keys() - set(map(str, dataset.variables))
+    if unknown:
+        message = f"dtypes: no variable {min(unknown)!r}; there are {', '.join(map(str, dataset.variables))}"
+        raise InvalidInput(message)
+    found = Intake(dataset, plan)
+    about: dict[str, Any] = {"compression": compression, "compression_level": compression_level}
+    about |= {} if dataset_type is None else {"dataset_type": dataset_type}
+    return taken(found, Path(file_path), about=about, max_mem=max_mem)
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def opened(path: Path, group: str | None = None) -> xr.Dataset:

@@ -10,6 +10,7 @@ from hmp_catalog.datasets.views import LocationIndexer, View
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
     from numpy.typing import NDArray
 
     from hmp_catalog.datasets.arrays import Cells
@@ -123,6 +124,12 @@ class DataVariableView(View):
     def loc(self) -> LocationIndexer:
         """Parts of it by labels."""
         return LocationIndexer(self)
+
+    def to_xarray(self, *, masked: bool = True) -> xr.DataArray:
+        """Return it as a data array of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
+        from hmp_catalog.datasets import xarrays
+
+        return xarrays.variable_to_xarray(self, masked=masked)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────
 

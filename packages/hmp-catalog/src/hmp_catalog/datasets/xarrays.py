@@ -1,4 +1,4 @@
-"""Data sets as xarray shows them, lazily, and data sets of xarray as data sets of hmp.
+"""Data sets as xarray shows them, lazily.
 
 What `to_xarray` gives is what hmp reads: float32 stays float32 (plain ``xarray.open_zarr`` decodes packed values to
 float64, for JSON does not tell the two apart), and geometries are objects of shapely.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,6 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from hmp_catalog.datasets.given import Given, of_values
-from hmp_catalog.datasets.intake import Intake, taken
 from hmp_catalog.datasets.selecting import outer
 from hmp_core.errors import InvalidInput
 
@@ -34,9 +31,6 @@ _EXACT = 2**53
 
 #: Units of times that xarray does not have; it has seconds and what is shorter.
 _LONG = frozenset({"Y", "M", "W", "D", "h", "m"})
-
-#: Bytes that data may take when a data set of xarray is written.
-MAX_MEM = 1 << 27
 
 
 def to_xarray(source: Dataset | DatasetView, *, masked: bool = True) -> xr.Dataset:
@@ -82,60 +76,6 @@ def variable_to_xarray(source: DataVariableView, *, masked: bool = True) -> xr.D
     coords = _coordinates(held, {each.name: each for each in held.coords})
     made: xr.DataArray = _with_indexes(held, xr.Dataset({held.name: _lazy(held, masked=masked)}, coords))[held.name]
     return made
-
-
-def from_xarray(
-    dataset: xr.Dataset,
-    file_path: str | Path,
-    dtypes: Mapping[str, Any] | None = None,
-    *,
-    dataset_type: str | None = None,
-    compression: str = "zstd_shuffle",
-    compression_level: int | None = None,
-    max_mem: int = MAX_MEM,
-) -> Dataset:
-    """Make a data set of one of xarray, block by block; return it, open to write.
-
-    Coordinates that descend are turned round, with the data along them; dimensions without labels are numbered from 0.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        With its values decoded, as `xarray.open_dataset` gives them; lazy or not.
-    file_path : path
-        A folder that is not there yet.
-    dtypes : mapping of str to DataType, optional
-        How variables are kept, by name; as they are if not given.
-    dataset_type, compression, compression_level
-        As `open_dataset`; ``ts_ortho`` if there are geometries and no type was given.
-    max_mem : int
-        Bytes that data may take in memory at a time; a file of the store is the least.
-
-    Raises
-    ------
-    PathTaken
-        If there is something at ``file_path``.
-    OutOfRange
-        A value that its type does not keep.
-    InvalidInput
-        What hmp cannot keep: it is named, and nothing is made.
-    """
-    said = dict(dtypes or {})
-
-    def plan(name: str, variable: xr.Variable) -> Given:
-        return of_values(name, variable, said.get(name))
-
-    unknown = said.keys() - set(map(str, dataset.variables))
-    if unknown:
-        message = f"dtypes: no variable {min(unknown)!r}; there are {', '.join(map(str, dataset.variables))}"
-        raise InvalidInput(message)
-    found = Intake(dataset, plan)
-    about: dict[str, Any] = {"compression": compression, "compression_level": compression_level}
-    about |= {} if dataset_type is None else {"dataset_type": dataset_type}
-    return taken(found, Path(file_path), about=about, max_mem=max_mem)
-
-
-# ── out ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _held(source: Any) -> Any:
