@@ -37,6 +37,22 @@ def test_linear_values_are_those_of_xarray_on_irregular_axes(depth: int) -> None
     np.testing.assert_allclose(sampled(labels, places, 1, field), theirs, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_descending_labels_are_the_same_field(order: int) -> None:
+    y, x = irregular(30, -40.0), np.arange(0.0, 360.0, 2.0)
+    field = RNG.normal(size=(30, 180))
+    places = [RNG.uniform(y[0], y[9], 200), RNG.uniform(-180, 180, 200)]
+    expected = sampled([y, x], places, order, field, b=360.0)
+    found = sampled([y[::-1], x[::-1]], places, order, field[::-1, ::-1], b=360.0)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("labels", [[1.0, 3.0, 2.0], [1.0, 1.0], [1.0, np.nan], [], ["a", "b"]], ids=str)
+def test_labels_that_are_no_axis_are_refused(labels: list) -> None:
+    with pytest.raises(InvalidInput, match="no axis"):
+        Axis("x", np.array(labels))
+
+
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_polynomials_come_out_exactly_on_irregular_axes(order: int) -> None:
     """Taking the axis for regular is off by tenths here."""

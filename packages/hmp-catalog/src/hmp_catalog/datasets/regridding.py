@@ -43,23 +43,46 @@ _BESIDE = 1e-6
 
 @dataclass(frozen=True)
 class Axis:
-    """The labels of one axis of a grid: shape (n,), ascending, of any spacing.
+    """The labels of one axis of a grid: shape (n,), of any spacing, ascending or descending.
 
     ``period`` is the length after which labels come round again, 360 for longitudes in degrees; else None.
+
+    Raises
+    ------
+    InvalidInput
+        Labels that are no numbers, or of which some go up and some down.
     """
 
     name: str
     labels: Values
     period: float | None = None
 
+    def __post_init__(self) -> None:
+        plain = self.labels.dtype.kind in "iuf" and len(self.labels) and np.isfinite(self.labels).all()
+        steps = np.diff(self.labels.astype(np.float64)) if plain else np.zeros(1)
+        if not (steps > 0).all() and not (steps < 0).all():
+            message = f"{self.name}: its labels are no axis; expected numbers that ascend, or descend, all along it"
+            raise InvalidInput(message)
+
+    @property
+    def descends(self) -> bool:
+        """Whether the first label is the greatest."""
+        return len(self.labels) > 1 and bool(self.labels[0] > self.labels[-1])
+
+    @property
+    def ascending(self) -> Values:
+        """The labels in ascending order, as floats."""
+        return (self.labels[::-1] if self.descends else self.labels).astype(np.float64)
+
     @property
     def closes(self) -> bool:
         """Whether the labels go all round, so that the first is beside the last."""
         if self.period is None or len(self.labels) < 2:
             return False
-        rest = self.period - float(self.labels[-1] - self.labels[0])
-        widest = float(np.diff(self.labels.astype(np.float64)).max())
-        return noise(self.labels) < rest <= 1.5 * widest
+        labels = self.ascending
+        rest = self.period - float(labels[-1] - labels[0])
+        widest = float(np.diff(labels).max())
+        return self._noise() < rest <= 1.5 * widest
 
     def found(self, wanted: Values) -> tuple[Values, Values]:
         """Return places within the labels, and which of the wanted were outside.
@@ -69,8 +92,7 @@ class Axis:
         wanted : ndarray, shape (m,)
             Places in the unit of the labels. What is not finite is outside.
         """
-        labels = self.labels.astype(np.float64)
-        near = self._near()
+        labels, near = self.ascending, self._near()
         known = np.isfinite(wanted)
         at = np.where(known, wanted, labels[0])
         if self.period is not None:
@@ -81,10 +103,12 @@ class Axis:
             at = np.where(outside & (at - last > labels[0] + self.period - at), labels[0], at)
         return np.clip(at, labels[0], last), outside
 
+    def _noise(self) -> float:
+        return noise(self.labels[::-1] if self.descends else self.labels)
+
     def _near(self) -> float:
-        labels = self.labels.astype(np.float64)
-        gaps = np.diff(labels)
-        return noise(self.labels) + (_BESIDE * float(gaps.min()) if len(gaps) else 0.0)
+        gaps = np.diff(self.ascending)
+        return self._noise() + (_BESIDE * float(gaps.min()) if len(gaps) else 0.0)
 
 
 class Sampler:
@@ -188,19 +212,24 @@ class _Line:
 
     @classmethod
     def around(cls, axis: Axis, at: Values, order: int) -> _Line:
-        labels = axis.labels.astype(np.float64)
+        labels = axis.ascending
         _check_length(axis, order)
         margin = 1 if order < 2 else math.ceil(math.log(_FADED) / math.log(_FADES[order]))
         if axis.closes and axis.period is not None:
             beyond = min(len(labels), margin)
             cells = np.arange(-beyond, len(labels) + beyond)
             turns, cells = np.divmod(cells, len(labels))
-            return cls(slice(0, len(labels)), cells, labels[cells] + turns * axis.period)
+            along = len(labels) - 1 - cells if axis.descends else cells
+            return cls(slice(0, len(labels)), along, labels[cells] + turns * axis.period)
         low, high = (at.min(), at.max()) if len(at) else (labels[0], labels[0])
         first = int(np.searchsorted(labels, low, side="right")) - 1 - margin
         after = int(np.searchsorted(labels, high, side="left")) + 1 + margin
-        window = slice(max(0, first), min(len(labels), after))
-        return cls(window, np.arange(window.stop - window.start), labels[window])
+        needed = slice(max(0, first), min(len(labels), after))
+        cells = np.arange(needed.stop - needed.start)
+        if axis.descends:
+            window = slice(len(labels) - needed.stop, len(labels) - needed.start)
+            return cls(window, cells[::-1], labels[needed])
+        return cls(needed, cells, labels[needed])
 
 
 def _nearest(labels: Values, at: Values) -> Values:

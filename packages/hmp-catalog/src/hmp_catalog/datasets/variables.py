@@ -9,14 +9,18 @@ from hmp_catalog.datasets.selecting import Line, Selection
 from hmp_catalog.datasets.views import LocationIndexer, View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import xarray as xr
     from numpy.typing import NDArray
 
     from hmp_catalog.datasets.arrays import Cells
     from hmp_catalog.datasets.dtypes import DataType
+    from hmp_catalog.datasets.interpolation import GridInterp
     from hmp_catalog.datasets.packing import Packing
     from hmp_catalog.datasets.selecting import Window
+    from hmp_catalog.datasets.stations import PointInterp
 
     Values = NDArray[Any]
 
@@ -130,6 +134,39 @@ class DataVariableView(View):
         from hmp_catalog.datasets import xarrays
 
         return xarrays.variable_to_xarray(self, masked=masked)
+
+    # ── interpolating ────────────────────────────────────────────────────────────────────────────────
+
+    def interp(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        z: str | None = None,
+        iter_dim: str | Sequence[str] | None = None,
+        *,
+        xy: str | None = None,
+    ) -> GridInterp | PointInterp:
+        """Return what interpolates it: to other grids, to points, into its gaps, to other levels.
+
+        Parameters
+        ----------
+        x, y, z : str, optional
+            The coordinates of the places of a grid; those whose `Coordinate.axis` says so if not given.
+        iter_dim : str or sequence of str, optional
+            What is gone through: the times if not given, both of a forecast. ``()`` for nothing.
+        xy : str, optional
+            The coordinate of the stations, points.
+
+        Raises
+        ------
+        InvalidInput
+            Values that are no numbers, or no coordinates for the places.
+        NotFound
+            A name that is not along it. It is a `KeyError`.
+        """
+        from hmp_catalog.datasets import interpolation
+
+        return interpolation.interp(self, {"x": x, "y": y, "z": z, "xy": xy}, iter_dim)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────
 
