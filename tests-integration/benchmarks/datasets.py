@@ -528,12 +528,11 @@ def tell(bench: Bench) -> bool:
         "\nsize in MB, after writing and after rechunking; peak of anonymous memory in MB, above what was there before"
     )
     for step in ("write", "rechunk"):
-        print(
-            f"  {'size, ' + TOLD[step]:24}"
-            + "".join(f"{bench.sizes[w].get(step, 0) / 1e6:22.1f}" for w in bench.pythons)
-        )
+        cells = (bench.sizes[who].get(step, 0) / 1e6 for who in bench.pythons)
+        print(f"  {'size, ' + TOLD[step]:24}" + "".join(f"{cell:22.1f}" for cell in cells))
     for step in STEPS:
-        print(f"  {'peak, ' + TOLD[step]:24}" + "".join(f"{bench.peaks[w].get(step, 0):22.1f}" for w in bench.pythons))
+        cells = (bench.peaks[who].get(step, 0) for who in bench.pythons)
+        print(f"  {'peak, ' + TOLD[step]:24}" + "".join(f"{cell:22.1f}" for cell in cells))
     return tell_goals(bench)
 
 
