@@ -123,3 +123,9 @@ class RemoteUnreachable(HmpError, ConnectionError):
     """The store at ``url`` did not answer, or not as it should; what was fetched before can be read all the same."""
 
     url: str
+
+
+class WorkerLost(HmpError, RuntimeError):
+    """A worker process ended in the midst of a map; ``block`` is one that was under way."""
+
+    block: object

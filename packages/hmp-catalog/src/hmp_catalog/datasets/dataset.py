@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hmp_catalog.datasets import crs, opening, shown
+from hmp_catalog.datasets import crs, grouping, iterating, mapping, opening, rechunking, shown
 from hmp_catalog.datasets.attributes import Attributes
 from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
@@ -21,6 +21,8 @@ from hmp_core.errors import InvalidInput
 if TYPE_CHECKING:
     import xarray as xr
     from pyproj import CRS
+
+    from hmp_catalog.datasets.rechunking import DatasetRechunker
 
 Variable = CoordinateView | DataVariableView
 
@@ -215,6 +217,73 @@ class DatasetView:
         from hmp_catalog.datasets import copying
 
         return copying.copy(self, file_path, include_data_vars, exclude_data_vars)
+
+    # ── block by block ───────────────────────────────────────────────────────────────────────────────
+
+    def iter_chunks(
+        self,
+        chunk_shape: Mapping[str, int],
+        data_vars: Iterable[str] | None = None,
+        max_mem: int = rechunking.MAX_MEM,
+        include_data: bool = True,  # noqa: FBT001, FBT002 - as cfdb
+    ) -> Iterator[Any]:
+        """Yield blocks of data variables together: ``({coordinate: slice}, {variable: array})``.
+
+        Parameters
+        ----------
+        chunk_shape : mapping of str to int
+            How long a block is along each coordinate; those that are not named are not cut.
+        data_vars : iterable of str, optional
+            Variables along the same coordinates; all if not given.
+        max_mem : int
+            Bytes for everything that waits, of all variables.
+        include_data
+            Only the places if off.
+
+        Raises
+        ------
+        NotFound
+            A name that is no coordinate, or no data variable. It is a `KeyError`.
+        InvalidInput
+            Variables along other coordinates, or lengths that are no positive integers.
+        """
+        return iterating.iter_dataset(self, chunk_shape, data_vars, max_mem, include_data=include_data)
+
+    def groupby(
+        self,
+        coord_names: Any,
+        data_vars: Iterable[str] | None = None,
+        max_mem: int = rechunking.MAX_MEM,
+        *,
+        origin: Any = "start_day",
+    ) -> Iterator[tuple[dict[str, slice], dict[str, Any]]]:
+        """Yield data variables in groups: ``({coordinate: slice}, {variable: array})``.
+
+        The parameters are those of `DataVariableView.groupby` and `iter_chunks`.
+        """
+        return grouping.group_dataset(self, coord_names, data_vars, max_mem, origin=origin)
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        chunk_shape: Mapping[str, int],
+        data_vars: Iterable[str] | None = None,
+        max_mem: int = rechunking.MAX_MEM,
+        n_workers: int | None = None,
+        *,
+        ordered: bool = False,
+        workers: Any = "processes",
+    ) -> Iterator[tuple[dict[str, slice], Any]]:
+        """Yield what ``func({coordinate: slice}, {variable: array})`` makes of each block, done by many workers.
+
+        The parameters are those of `DataVariableView.map` and `iter_chunks`.
+        """
+        how = mapping.How(workers, n_workers, ordered)
+        return mapping.map_dataset(self, func, chunk_shape, data_vars, max_mem, how)
+
+    def rechunker(self, data_vars: Iterable[str] | None = None) -> DatasetRechunker:
+        """Return what gives data variables along the same coordinates in other chunks, block by block together."""
+        return rechunking.DatasetRechunker(iterating.named(self, data_vars))
 
     # ── a mapping ────────────────────────────────────────────────────────────────────────────────────
 

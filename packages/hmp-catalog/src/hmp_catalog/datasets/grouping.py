@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
     Values = NDArray[Any]
 
-_PERIOD = re.compile(r"(\d*)(Y|M|W|D|h|m|s|ms|us|ns)")
+_PERIOD = re.compile(r"(\d{0,9})(Y|M|W|D|h|m|s|ms|us|ns)")
 _CALENDAR = {"Y": (12, "M"), "M": (1, "M"), "W": (7, "D")}
-_FIXED = ("D", "h", "m", "s", "ms", "us", "ns")
+
+#: Nanoseconds of the units that are always as long.
+_FIXED = {
+    "D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1,
+}  # fmt: skip
 
 #: Where the count of periods begins, besides an instant.
 ORIGINS = ("start_day", "start", "epoch")
@@ -144,9 +148,6 @@ def _parsed(period: str, of: str) -> tuple[int, str]:
             f"groupby: {of}: {period!r} is no period; expected a count and one of Y, M, W, D, h, m, s, ms, us, ns: '7D'"
         )
         raise InvalidInput(message)
-    if count >= 2**31:
-        message = f"groupby: {of}: {period!r} is longer than anything"
-        raise InvalidInput(message)
     return count, found[2]
 
 
@@ -178,9 +179,9 @@ def _numbers(labels: Values, count: int, unit: str, base: np.datetime64, of: str
     if unit in _CALENDAR:
         found = labels.astype(f"M8[{basic}]").astype(np.int64) - int(base.astype(f"M8[{basic}]").astype(np.int64))
         return np.asarray(found // (count * many))
-    fine = max((basic, *(_unit_of(each) for each in (labels, base))), key=_FIXED.index)
+    fine = min((basic, *(_unit_of(each) for each in (labels, base))), key=lambda each: _FIXED[each])
     low, high, start = (_ticks(each, fine, of) for each in (labels.min(), labels.max(), base))
-    length = count * _ticks_in(basic, fine)
+    length = count * (_FIXED[basic] // _FIXED[fine])
     if max(high, start) - min(low, start) >= 2**63 or length >= 2**63:
         raise _too_far(of, fine)
     ticks = labels.astype(f"M8[{fine}]").astype(np.int64) - start
@@ -192,13 +193,9 @@ def _unit_of(times: Any) -> str:
     return unit if unit in _FIXED else "D"
 
 
-def _ticks_in(unit: str, fine: str) -> int:
-    return int(np.timedelta64(1, unit) / np.timedelta64(1, fine))
-
-
 def _ticks(instant: np.datetime64, fine: str, of: str) -> int:
     unit = _unit_of(instant)
-    found = int(instant.astype(f"M8[{unit}]").astype(np.int64)) * _ticks_in(unit, fine)
+    found = int(instant.astype(f"M8[{unit}]").astype(np.int64)) * (_FIXED[unit] // _FIXED[fine])
     if abs(found) >= 2**63:
         raise _too_far(of, fine)
     return found

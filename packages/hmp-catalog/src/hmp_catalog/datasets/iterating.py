@@ -20,9 +20,9 @@ from hmp_catalog.datasets.rechunking import MAX_MEM, Source, checked_mem, source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hmp_catalog.datasets.blocks import Window
+    from hmp_catalog.datasets.blocks import Shape, Window
     from hmp_catalog.datasets.dataset import DatasetView
-    from hmp_catalog.datasets.rechunking import Block, Shape
+    from hmp_catalog.datasets.rechunking import Block
     from hmp_catalog.datasets.variables import DataVariableView
 
     Values = NDArray[Any]
@@ -59,6 +59,7 @@ def iter_dataset(
     data_vars: Iterable[str] | None = None,
     max_mem: int = MAX_MEM,
     *,
+    decoded: bool = True,
     include_data: bool = True,
 ) -> Iterator[Any]:
     """Yield the blocks of several variables together; `DatasetView.iter_chunks` says how."""
@@ -67,7 +68,7 @@ def iter_dataset(
     sides = cut(shape, rechunking.lengths_of(names, shape, chunk_shape, what=str(dataset.file_path)))
     if not include_data:
         return (dict(zip(names, place, strict=True)) for place in itertools.product(*sides))
-    return pieces_together(views, sides, max_mem)
+    return pieces_together(views, sides, max_mem, decoded=decoded)
 
 
 def named(dataset: DatasetView, data_vars: Iterable[str] | None) -> list[DataVariableView]:
@@ -109,10 +110,10 @@ def pieces(of: Source, sides: Sides, max_mem: int, *, decoded: bool = True) -> I
             yield place, of.given(of.codes(place), decoded=decoded)
 
 
-def pieces_together(views: Sequence[DataVariableView], sides: Sides, max_mem: int) -> Blocks:
+def pieces_together(views: Sequence[DataVariableView], sides: Sides, max_mem: int, *, decoded: bool = True) -> Blocks:
     """Yield the blocks of several variables, by coordinate and by variable."""
     shares = zip(views, rechunking.shared(views, max_mem), strict=True)
-    return rechunking.zipped(views, [pieces(source(view), sides, share) for view, share in shares])
+    return rechunking.zipped(views, [pieces(source(view), sides, share, decoded=decoded) for view, share in shares])
 
 
 def _regular(sides: Sides, shape: Shape) -> Shape | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from hmp_catalog.datasets import grouping, iterating, mapping, rechunking
 from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.selecting import Line, Selection
 from hmp_catalog.datasets.views import LocationIndexer, View
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from hmp_catalog.datasets.dtypes import DataType
     from hmp_catalog.datasets.interpolation import GridInterp
     from hmp_catalog.datasets.packing import Packing
+    from hmp_catalog.datasets.rechunking import Rechunker
     from hmp_catalog.datasets.selecting import Window
     from hmp_catalog.datasets.stations import PointInterp
 
@@ -129,12 +132,6 @@ class DataVariableView(View):
         """Parts of it by labels."""
         return LocationIndexer(self)
 
-    def to_xarray(self, *, masked: bool = True) -> xr.DataArray:
-        """Return it as a data array of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
-        from hmp_catalog.datasets import xarrays
-
-        return xarrays.variable_to_xarray(self, masked=masked)
-
     # ── interpolating ────────────────────────────────────────────────────────────────────────────────
 
     def interp(
@@ -167,6 +164,138 @@ class DataVariableView(View):
         from hmp_catalog.datasets import interpolation
 
         return interpolation.interp(self, {"x": x, "y": y, "z": z, "xy": xy}, iter_dim)
+
+    def to_xarray(self, *, masked: bool = True) -> xr.DataArray:
+        """Return it as a data array of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
+        from hmp_catalog.datasets import xarrays
+
+        return xarrays.variable_to_xarray(self, masked=masked)
+
+    # ── block by block ───────────────────────────────────────────────────────────────────────────────
+
+    def iter_chunks(
+        self,
+        chunk_shape: Any = None,
+        max_mem: int = rechunking.MAX_MEM,
+        decoded: bool = True,  # noqa: FBT001, FBT002 - as cfdb
+        include_data: bool = True,  # noqa: FBT001, FBT002 - as cfdb
+    ) -> Iterator[Any]:
+        """Yield its blocks, each with where it is in this view, as ``var[place]`` takes it.
+
+        Parameters
+        ----------
+        chunk_shape : mapping of str to int, optional
+            How long a block is along each coordinate; those that are not named are not cut. The chunks as they are
+            stored if not given, as much of each as this view has; those that were never written too.
+        max_mem : int
+            Bytes for everything that waits. One block is held however large it is.
+        decoded
+            Codes instead of values if off.
+        include_data
+            Only the places if off: what one writes block by block needs no more.
+
+        Yields
+        ------
+        place : tuple of slice
+            Counted from where this view begins.
+        values : ndarray
+            An array of its own, that may be kept and changed. cfdb's may change when the next one is asked for.
+
+        Raises
+        ------
+        NotFound
+            A name that is no coordinate. It is a `KeyError`.
+        InvalidInput
+            Lengths or bytes that are no positive integers.
+        """
+        return iterating.iter_chunks(self, chunk_shape, max_mem, decoded=decoded, include_data=include_data)
+
+    def groupby(
+        self, coord_names: Any, max_mem: int = rechunking.MAX_MEM, *, origin: Any = "start_day"
+    ) -> Iterator[tuple[tuple[slice, ...], Values]]:
+        """Yield its values in groups, each with where it is in this view. A group is one array, however large.
+
+        Parameters
+        ----------
+        coord_names : str, iterable of str or mapping
+            A coordinate or several: a group for each of their labels. A mapping tells how many labels are in a group,
+            or a period of times: a count and ``Y``, ``M``, ``W``, ``D``, ``h``, ``m``, ``s``, ``ms``, ``us`` or
+            ``ns``. Coordinates that are not named are not cut. Periods may be mixed with lengths.
+        max_mem : int
+            Bytes for everything that waits.
+        origin : str or datetime64
+            From when periods are counted: ``start_day``, midnight before the first label, as pandas and xarray
+            resample; ``start``, the first label; ``epoch``, 1970; or an instant. Years, months and weeks are counted
+            from the one in which it lies, and weeks begin on Monday. cfdb counts from the first label cut down to the
+            unit, and its weeks begin on Thursday.
+
+        Yields
+        ------
+        place : tuple of slice
+            Counted from where this view begins. A period that has no labels is left out.
+        values : ndarray
+            An array of its own.
+
+        Raises
+        ------
+        NotFound
+            A name that is no coordinate. It is a `KeyError`.
+        InvalidInput
+            A period of what is no time, or that is none; times that are in no order.
+        """
+        return grouping.groupby(self, coord_names, max_mem, origin=origin)
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        chunk_shape: Any = None,
+        max_mem: int = rechunking.MAX_MEM,
+        n_workers: int | None = None,
+        *,
+        ordered: bool = False,
+        workers: Any = "processes",
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield what a function makes of each block, done by many workers at a time.
+
+        Parameters
+        ----------
+        func : callable
+            Takes the place of a block and its values; it is called for blocks that were never written too, which cfdb
+            leaves out. What returns None is not yielded.
+        chunk_shape : mapping of str to int, optional
+            As `iter_chunks` has it.
+        max_mem : int
+            Bytes for what is read; blocks under way come on top of it, two for each worker.
+        n_workers : int, optional
+            As many as there are processors, or as many as ``workers`` has, if not given.
+        ordered
+            Results in the order of the blocks; else as they come.
+        workers : str, Executor or Client
+            ``processes``, ``threads``, an executor of `concurrent.futures`, or a client of dask.distributed. Processes
+            are spawned: a script needs ``if __name__ == "__main__":`` around what calls this.
+
+        Yields
+        ------
+        place : tuple of slice
+            Counted from where this view begins.
+        result : object
+            What the function returned.
+
+        Raises
+        ------
+        Exception
+            What the function raised, with the place of its block as ``block`` and in a note.
+        WorkerLost
+            If a process ended in the midst of it.
+        InvalidInput
+            A function that cannot be sent to another process.
+        """
+        how = mapping.How(workers, n_workers, ordered)
+        return mapping.map_variable(self, func, chunk_shape, max_mem, how)
+
+    def rechunker(self) -> Rechunker:
+        """Return what gives it in other chunks, and tells how often it would be read for them."""
+        return rechunking.Rechunker(self)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────
 
