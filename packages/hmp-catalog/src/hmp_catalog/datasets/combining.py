@@ -183,7 +183,8 @@ def _merge(target: Dataset, own: Input, inputs: Sequence[Input], overlap: Overla
             target[name].append(comes.after)
     create(target, inputs)
     fill(target, inputs, before, overlap, max_mem)
-    target.attrs.update(attributes)
+    if target.attrs.data != target.attrs.data | attributes:
+        target.attrs.update(attributes)
 
 
 def _rewrite(path: str | os.PathLike[str], inputs: Sequence[Input], overlap: Overlap, max_mem: int) -> Dataset:
