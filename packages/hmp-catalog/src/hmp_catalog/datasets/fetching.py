@@ -74,12 +74,14 @@ class Fetcher:
                     raise
                 return self._read(moved, start, stop)
 
-    def has(self, entry: Entry) -> bool:
-        """Whether all of a file is here; what is here is not verified."""
-        if entry.pieces is None:
-            return self._place(entry.sha256).exists()
-        table = self._look(entry.pieces)
-        return table is not None and all(self._place(each.sha256).exists() for each in pieces.read(table))
+    def fetch(self, entry: Entry) -> None:
+        """Fetch what is not here of a file, and keep it."""
+        self.read(entry)
+
+    def whole(self, entry: Entry) -> list[bytes]:
+        """Return all of a file, and its table of pieces if it has one."""
+        data = self.read(entry)
+        return [data] if entry.pieces is None else [data, pieces.table(self._pieces(entry))]
 
     def forget(self, entry: Entry) -> None:
         """Let go of what is kept of a file."""

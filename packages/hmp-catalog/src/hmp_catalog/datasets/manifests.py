@@ -105,7 +105,7 @@ class Manifest:
     deleted: bool = False
     when: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
-    def keys(self) -> set[str]:
+    def objects(self) -> set[str]:
         """Return every object that it names."""
         return {key for entry in self.files.values() for key in entry.keys}
 
@@ -273,8 +273,8 @@ def publish(remote: Remote, manifest: Manifest) -> bool:
     return True
 
 
-def since(remote: Remote, before: Manifest, last: Manifest) -> list[Manifest] | None:
-    """Return the versions after ``before`` up to ``last``; None if some are not there any more."""
-    found = [read(remote, number) for number in range(before.number + 1, last.number)]
+def since(remote: Remote, number: int, last: Manifest) -> list[Manifest] | None:
+    """Return the versions after that ``number`` up to ``last``; None if some are not there any more."""
+    found = [read(remote, each) for each in range(number + 1, last.number)]
     whole = [each for each in found if each is not None]
-    return [*whole, last] if len(whole) == len(found) else None
+    return [*whole, last][: max(0, last.number - number)] if len(whole) == len(found) else None

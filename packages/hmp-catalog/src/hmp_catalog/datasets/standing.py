@@ -54,6 +54,14 @@ class Standing:
         write_atomic(folder / MARK, json.dumps(asdict(self), indent=2).encode())
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A push: its name, and the number of the newest version when its first object was sent."""
+
+    push: str
+    since: int
+
+
 def standing(folder: Path) -> Standing | None:
     """Return what a version stands on; None if it was never pushed or pulled.
 
@@ -157,11 +165,38 @@ class Home:
         return self.path / f"new-{secrets.token_hex(8)}"
 
     def clear(self, on: Standing | None) -> None:
-        """Remove the trees and manifests that the current version does not stand on; the caller has the turn."""
+        """Remove the trees and manifests that nobody stands on, now or after a push; the caller has the turn."""
+        kept = {each for each in (on, self.pushing()[1]) if each is not None}
         for name in os.listdir(self.path):
-            if _BASE.fullmatch(name) and (on is None or name != on.tree):
-                trees.remove_tree(self.path / name)
+            if _BASE.fullmatch(name) and name not in {each.tree for each in kept}:
+                place = self.path / name
+                trees.remove_tree(place) if place.is_dir() else place.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self.path / manifests.FOLDER):
-                if on is None or name != on.manifest:
+                if name not in {each.manifest for each in kept}:
                     (self.path / manifests.FOLDER / name).unlink(missing_ok=True)
+
+    # ── a push that is under way ─────────────────────────────────────────────────────────────────────
+
+    def pushing(self) -> tuple[Begun | None, Standing | None]:
+        """Return the push that is under way, or was when a process died, and on what the data set stands after it."""
+        try:
+            said = json.loads((self.path / "pushing").read_bytes())
+            after = said["after"]
+            return Begun(**said["begun"]), None if after is None else Standing(**after)
+        except (
+            FileNotFoundError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # it only spares work, or tells whose a manifest is
+            return None, None
+
+    def note(self, begun: Begun, after: Standing | None) -> None:
+        """Note a push before anything of it can be seen."""
+        said = {"begun": asdict(begun), "after": None if after is None else asdict(after)}
+        write_atomic(self.path / "pushing", json.dumps(said).encode())
+
+    def done(self) -> None:
+        """Forget the push: what it brought is current, or it is given up."""
+        (self.path / "pushing").unlink(missing_ok=True)
