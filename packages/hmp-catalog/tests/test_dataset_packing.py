@@ -370,3 +370,49 @@ def test_a_value_whose_code_means_missing_is_refused() -> None:
 def test_what_cannot_be_packed_is_refused(declared, why) -> None:
     with pytest.raises(InvalidInput, match=why):
         plan(dtype(**declared))
+
+
+# ── in single precision ──────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.integers(0, 6), st.integers(-(10**7), 10**7), st.integers(1, 60_000))
+def test_single_precision_gives_the_float_next_to_the_decimal(precision, first, count) -> None:
+    unit = 10.0**-precision
+    packing = plan(
+        dtype("float32", precision=precision, min_value=first * unit, max_value=(first + count) * unit),
+    )
+    codes = np.arange(packing.low, packing.high + 1, dtype=packing.stored)
+    steps = round(packing.offset / packing.scale) + np.arange(packing.low, packing.high + 1)
+    expected = (steps.astype("float64") / 10**precision).astype("float32")
+    found = packing.decode(np.append(packing.blank((1,)), codes))
+    assert np.isnan(found[0])
+    np.testing.assert_array_equal(found[1:], expected)
+    assert (packing.encode(found[1:]) == codes).all() or count + abs(first) > 2**23
+
+
+def test_a_zero_is_zero() -> None:
+    packing = plan(dtype("float32", precision=3, min_value=-1, max_value=50))
+    assert packing.decode(packing.encode([0.0])).tolist() == [0.0]
+
+
+@given(st.data())
+def test_values_that_are_surely_kept_are_kept(data) -> None:
+    kept = data.draw(
+        st.sampled_from(
+            [
+                TEMPERATURE,
+                dtype("float64", precision=1, dtype_encoded="int8", offset=3, fillvalue=5),
+                dtype("float32"),
+                dtype("float64", precision=2),
+                dtype("int16", min_value=-3, max_value=9),
+            ]
+        )
+    )
+    kind = data.draw(st.sampled_from(["float32", "float64"]))
+    values = np.array(data.draw(st.lists(st.floats(width=32), max_size=5)), dtype=kind)
+    packing = plan(kept)
+    if packing.surely(values):
+        packing.encode(values)
+    assert packing.surely(np.array([1.0, float("nan"), -3.0], dtype="float32")) == (
+        kept.kind == "float" and kept.fillvalue is None
+    )

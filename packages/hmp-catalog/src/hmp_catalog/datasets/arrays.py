@@ -175,7 +175,8 @@ class Cells:
         parts = list(blocks.slabs(window, self.unit, self._itemsize))
         if len(parts) > 1:
             for part in parts:
-                self._encoded(given, part, window)
+                if not self.packing.surely(given[blocks.within(part, window)]):
+                    self._encoded(given, part, window)
         for part in parts:
             self.write_codes(part, self._encoded(given, part, window))
 

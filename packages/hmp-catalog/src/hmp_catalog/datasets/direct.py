@@ -41,7 +41,7 @@ class Files:
     """The files of an array: one for each ``unit`` of cells, which has one chunk, or many and an index of them."""
 
     def __init__(self, array: zarr.Array[Any], unit: Shape, *, sharded: bool) -> None:
-        self._folder = Path(array.store.root) / array.path
+        self._folder: Path = Path(array.store.root) / array.path
         self._key = array.metadata.encode_chunk_key
         self._fill = array.fill_value
         self._unit = unit
@@ -87,12 +87,13 @@ class Files:
         """Return whether anything was written to a chunk."""
         counts = self._counts or (1,) * len(chunk)
         path = self._folder / self._key(tuple(n // count for n, count in zip(chunk, counts, strict=True)))
-        if self._counts is None or not path.exists():
-            return path.exists()
+        there = path.exists()
+        if self._counts is None or not there:
+            return there
         with path.open("rb") as opened:
             index = _File(path, opened.fileno(), _Scratch(np.empty(0))).index(math.prod(counts))
         place = np.ravel_multi_index([n % count for n, count in zip(chunk, counts, strict=True)], counts)
-        return int(index[place, 0]) != _NOTHING
+        return bool(index[place, 0] != _NOTHING)
 
 
 class _Scratch:
@@ -145,7 +146,7 @@ class _File:
         if offset < 0 or length < _SUM or offset + length > self.size:
             raise self._damaged(what + " would be outside of it")
         room = self._scratch.room(length)
-        if os.preadv(self._number, [room], offset) != length:
+        if os.preadv(self._number, [room.data], offset) != length:
             raise self._damaged(what + " was cut short while it was read")
         found = room[:-_SUM]
         if google_crc32c.value(found) != int.from_bytes(room[-_SUM:].tobytes(), "little"):

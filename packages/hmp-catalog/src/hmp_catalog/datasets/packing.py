@@ -10,6 +10,7 @@ costs in a large read is the allocation of what lies between (measured: 0.73 s w
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 #: Values that are encoded or decoded at a time.
 PIECE = 1 << 16
+
+#: The greatest power of ten that is exact in single precision.
+_EXACT_POWER = 10
 
 #: The attribute with the declaration.
 DECLARED = "hmp_dtype"
@@ -132,6 +136,10 @@ class Packing(ABC):
         found: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(self.decode(codes), mask=self.missing(codes))
         return found
 
+    def surely(self, values: Any) -> bool:
+        """Return whether `encode` takes all of the values, as far as their extremes tell; False says nothing."""
+        return False
+
     # ── of each kind ─────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
@@ -200,9 +208,13 @@ class Floats(Packing):
                 wide *= 10.0**self.dtype.precision
         np.rint(wide, out=wide)
         low, high = float(self.low or 0), float(self.high or 0)
+        hole = self.fill is not None and low < self.fill < high
+        if wide.size and not hole and low <= wide.min() and wide.max() <= high:  # neither is true of NaN
+            codes[...] = wide
+            return None
         slack = self._slack()
         bad = (wide < low - slack) | (wide > high + slack)
-        if self.fill is not None and low < self.fill < high:
+        if hole:
             bad |= wide == self.fill
         nothing = np.isnan(wide)
         if self.fill is None and nothing.any():
@@ -211,6 +223,17 @@ class Floats(Packing):
         wide[nothing] = self.fill
         codes[...] = wide
         return np.asarray(bad)
+
+    def surely(self, values: Any) -> bool:
+        """Return whether `encode` takes all of the values, as far as their extremes tell; False says nothing."""
+        if type(values) is not np.ndarray or values.dtype.kind != "f" or not values.size:
+            return False
+        if not self._integral():
+            return bool(values.dtype.itemsize <= np.dtype(self.stored).itemsize)
+        low, high = self._range()
+        if self.fill is None or (self.low or 0) < self.fill < (self.high or 0):
+            return False
+        return bool(low <= np.fmin.reduce(values, axis=None) and np.fmax.reduce(values, axis=None) <= high)
 
     def _rounded(self, values: Values, codes: Values, hidden: Values | None) -> Values:
         with np.errstate(over="ignore"):
@@ -236,11 +259,30 @@ class Floats(Packing):
         if not self._integral():
             out[...] = codes
             return
-        wide = np.multiply(codes, self.scale, dtype=np.float64)
-        wide += self.offset
-        out[...] = wide
-        if self.fill is not None:
+        if self._steps is not None:
+            np.add(codes, np.float32(self._steps), out=out, dtype=np.float32)
+            out /= np.float32(10.0 ** (self.dtype.precision or 0))
+        else:
+            wide = np.multiply(codes, self.scale, dtype=np.float64)
+            wide += self.offset
+            out[...] = wide
+        if self.fill is not None and (self.fill != 0 or not codes.all()):
             np.copyto(out, np.nan, where=codes == self.fill)
+
+    @functools.cached_property
+    def _steps(self) -> int | None:
+        """How many steps from 0 the codes begin, where that is whole and single precision has every value.
+
+        A sum of whole numbers below 2 ** 24 is exact, and one division by a power of ten is rounded once: it gives the
+        float next to the decimal, in two thirds of the time of doubles. A 0 is one, where these give 2e-16.
+        """
+        if self.dtype.precision is None or self.dtype.precision > _EXACT_POWER or self.decoded != np.float32:
+            return None
+        factor = 10**self.dtype.precision
+        steps = round(self.offset * factor)
+        reach = max(abs(steps), abs(steps + np.iinfo(self.stored).max), abs(steps + np.iinfo(self.stored).min))
+        exact = steps / factor == self.offset and 1 / factor == self.scale and reach < 2**24
+        return steps if exact else None
 
     def _range(self) -> tuple[Any, Any]:
         if self.dtype.min_value is not None:
