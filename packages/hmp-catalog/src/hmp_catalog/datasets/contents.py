@@ -17,8 +17,8 @@ from hmp_catalog.datasets.packing import DECLARED
 if TYPE_CHECKING:
     import zarr
 
-#: Attributes that only a grid mapping has.
-_MAPPINGS = {"grid_mapping_name", "crs_wkt", "spatial_ref"}
+#: Attributes that only a grid mapping has; the last is all that the fields of a run say of an EPSG code.
+_MAPPINGS = {"grid_mapping_name", "crs_wkt", "spatial_ref", "epsg_code"}
 
 
 @dataclass(frozen=True)

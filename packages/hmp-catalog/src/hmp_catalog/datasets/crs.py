@@ -61,8 +61,12 @@ def of_attributes(said: Mapping[str, Any], *, of: str = NAME) -> CRS:
     pyproj = _pyproj()
     # GDAL and rioxarray write the WKT as `spatial_ref` too; files of before CF 1.7 have it there alone
     text = said.get("crs_wkt") or said.get("spatial_ref")
+    # CF 1.11 has no word for a code: this one is what ESRI, and the fields of a run, say beside or instead of a WKT
+    code = said.get("epsg_code")
     try:
-        return pyproj.CRS.from_wkt(text) if text else pyproj.CRS.from_cf(dict(said))
+        if text or code:
+            return pyproj.CRS.from_wkt(text) if text else pyproj.CRS.from_user_input(code)
+        return pyproj.CRS.from_cf(dict(said))
     except (pyproj.exceptions.CRSError, KeyError, TypeError, ValueError) as error:
         message = f"{of}: its attributes are no grid mapping of CF ({error}); found {', '.join(said) or 'none'}"
         raise CorruptError(message) from error
