@@ -91,6 +91,19 @@ def test_place_is_missing_exactly_where_a_missing_cell_has_a_part(order: int) ->
     np.testing.assert_allclose(found[far], whole[far], rtol=0, atol={1: 1e-12, 2: 1e-9, 3: 1e-6, 5: 1e-3}[order])
 
 
+@pytest.mark.parametrize("order", [2, 3, 4, 5])
+def test_splines_go_on_flat_beside_missing_cells(order: int) -> None:
+    """Zeros in their place would swing temperatures in kelvin by tens."""
+    labels = np.arange(30.0)
+    field = 280 + np.sin(labels / 5)[:, None] * np.cos(labels / 7)
+    field[10:20, 10:20] = np.nan
+    places = [RNG.uniform(0, 29, 3000), RNG.uniform(0, 29, 3000)]
+    found = sampled([labels, labels], places, order, field)
+    assert 200 < np.isnan(found).sum() < 600
+    smooth = 280 + np.sin(places[0] / 5) * np.cos(places[1] / 7)
+    np.testing.assert_allclose(found, np.where(np.isnan(found), np.nan, smooth), rtol=0, atol=0.2)
+
+
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_place_on_a_cell_has_its_value_beside_missing_ones(order: int) -> None:
     labels = np.linspace(1e6, 1.0009e6, 10)
