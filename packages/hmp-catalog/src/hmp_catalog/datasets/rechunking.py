@@ -147,6 +147,8 @@ class Plan:
         Bytes for what waits.
     reads, writes : int
         How often something is read, and given.
+    held : int
+        The bytes that it takes, where that is more than was allowed too: a block of each kind at least.
     """
 
     unit: Shape
@@ -154,6 +156,7 @@ class Plan:
     budget: int
     reads: int
     writes: int
+    held: int
 
 
 def plan(of: Source, target: Shape, max_mem: int) -> Plan:
@@ -162,7 +165,8 @@ def plan(of: Source, target: Shape, max_mem: int) -> Plan:
     found = [_counted(of, of.chunks, target, room)]
     if found[0].writes <= _MOST_COMPARED:
         found += [_counted(of, unit, target, room) for unit in _units(of, room // 4)]
-    return min(found, key=lambda each: each.reads * (_bytes(of, each.unit) + _REQUEST))
+    fit = [each for each in found if each.held <= room] or [min(found, key=lambda each: each.held)]
+    return min(fit, key=lambda each: each.reads * (_bytes(of, each.unit) + _REQUEST))
 
 
 def _units(of: Source, most: int) -> Iterator[Shape]:
@@ -179,9 +183,16 @@ def _bytes(of: Source, unit: Shape) -> int:
 
 
 def _counted(of: Source, unit: Shape, target: Shape, room: int) -> Plan:
-    stops, within = _placed(of, unit)
-    reads, writes = rechunkit().calc_n_reads_rechunker(stops, of.itemsize, unit, target, room, within)
-    return Plan(unit, target, room, reads, writes)
+    library, (stops, within) = rechunkit(), _placed(of, unit)
+    starts = tuple(side.start for side in within)
+    reads, writes = library.calc_n_reads_rechunker(stops, of.itemsize, unit, target, room, within)
+    read = library.calc_source_read_chunk_shape(unit, target, of.itemsize, room, of.shape, starts)
+    held = _bytes(of, unit) + _bytes(of, target)
+    if read == library.calc_ideal_read_chunk_shape(unit, target, of.shape):
+        # this block is gathered whole, whatever the budget (rechunkit 0.6.0: 175 MB for 64)
+        whole = zip(read, starts, target, strict=True)
+        held = max(held, of.itemsize * math.prod(max(r + start, t) for r, start, t in whole))
+    return Plan(unit, target, room, reads, writes, held)
 
 
 def _placed(of: Source, unit: Shape) -> tuple[Shape, Window]:
