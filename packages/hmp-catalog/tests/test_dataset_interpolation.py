@@ -149,6 +149,28 @@ def test_longitudes_of_a_globe_go_round(tmp_path: Path) -> None:
     assert found.tolist() == pytest.approx([*[(1 + np.cos(np.radians(10))) / 2] * 3, -1.0])
 
 
+def test_store_of_others_is_understood_by_its_units(tmp_path: Path) -> None:
+    """Latitudes from north to south, longitudes from 0 to 360, no axes, no reference system: as ERA-Interim comes."""
+    lon, lat = np.arange(0.0, 360.0, 1.5), np.arange(90.0, -90.1, -1.5)
+    values = np.cos(np.radians(lon)) * np.cos(np.radians(lat))[:, None]
+    theirs = xr.Dataset(
+        {"t": (("latitude", "longitude"), values)},
+        {
+            "latitude": ("latitude", lat, {"units": "degrees_north"}),
+            "longitude": ("longitude", lon, {"units": "degrees_east"}),
+        },
+    )
+    theirs.to_zarr(tmp_path / "era.zarr", zarr_format=3, consolidated=False)
+    with open_dataset(tmp_path / "era.zarr") as ds:
+        points = np.array([(-4.2, 47.9), (2.3, 48.9), (359.7, -12.0)])
+        _, found = next(iter(ds["t"].interp().to_points(points)))
+        expected = np.cos(np.radians(points)).prod(axis=1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        labels = ds["t"].interp().target_grid(3.0, bbox=(-9, 9, 42, 51))
+        assert labels["y"].tolist() == [42.0, 45.0, 48.0, 51.0]
+        assert np.isfinite(next(iter(ds["t"].interp().to_grid(3.0, bbox=(-9, 9, 42, 51))))[1]).all()
+
+
 def test_box_and_outside(metres: Any) -> None:
     interp = metres.interp()
     box = (1.15e6, 1.25e6, 5.2e6, 5.22e6)
@@ -220,6 +242,20 @@ def test_large_fields_are_read_one_by_one(metres: Any, monkeypatch: pytest.Monke
     part = list(metres.interp().to_grid(1e4))
     assert [label for label, _ in whole] == [label for label, _ in part]
     np.testing.assert_array_equal([values for _, values in whole], [values for _, values in part])
+
+
+def test_blocks_are_whole_chunks_where_there_is_room() -> None:
+    """A chunk that is cut by two blocks is decoded twice."""
+    from hmp_catalog.datasets.roles import _parts
+
+    def ends(sizes: list[int], chunks: list[int], room: int) -> list[tuple[tuple[int, int], ...]]:
+        return [tuple((side.start, side.stop) for side in part) for part in _parts(sizes, chunks, room)]
+
+    assert ends([10], [4], 9) == [((0, 8),), ((8, 10),)]
+    assert ends([10], [4], 3) == [((0, 3),), ((3, 6),), ((6, 9),), ((9, 10),)]
+    assert ends([4, 3], [2, 3], 7) == [((0, 2), (0, 3)), ((2, 4), (0, 3))]
+    assert ends([2, 5], [2, 2], 4) == [((run, run + 1), side) for run in (0, 1) for side in ((0, 4), (4, 5))]
+    assert ends([], [], 1) == [()]
 
 
 def test_forecast_goes_through_both_of_its_times(tmp_path: Path) -> None:

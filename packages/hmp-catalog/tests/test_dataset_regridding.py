@@ -153,6 +153,7 @@ def test_many_fields_at_once_are_each_by_itself() -> None:
     fields = RNG.normal(size=(2, 3, 12, 15))
     fields[0, 1, 3:5, 4] = np.nan
     fields[1, 2] = np.nan
+    fields[1, 0, 8, 9:11] = np.nan
     places = [RNG.uniform(y[0], y[-1], 50), RNG.uniform(x[0], x[-1], 50)]
     for order in (0, 1, 3):
         together = sampled([y, x], places, order, fields)

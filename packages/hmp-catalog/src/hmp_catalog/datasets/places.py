@@ -79,7 +79,7 @@ def fields_of(
 def axes_of(fields: Fields, crs: CRS | None) -> dict[str, Axis]:
     """Return the axes of a grid in the order of its dimensions: ``z`` if there is one, ``y`` and ``x``."""
     names = fields.roles.space
-    around = targets.period(crs)
+    around = 360.0 if crs is None and fields.in_degrees_east(names[-1]) else targets.period(crs)
     return {
         axis: Axis(name, fields.labels(name), around if axis == "x" else None)
         for axis, name in zip(("z", "y", "x")[3 - len(names) :], names, strict=True)

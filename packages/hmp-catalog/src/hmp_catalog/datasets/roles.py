@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _ROOM = 1 << 22
 
 #: What CF (4.1, 4.2, 5.6) tells of the axis of a coordinate that says none itself.
-_UNITS = {"degrees_east": "x", "degree_east": "x", "degrees_north": "y", "degree_north": "y"}
+_EAST, _NORTH = re.compile(r"degrees?(_east|_?E)"), re.compile(r"degrees?(_north|_?N)")
 _STANDARD_NAMES = {
     "projection_x_coordinate": "x", "longitude": "x", "projection_y_coordinate": "y", "latitude": "y", "time": "t",
     "forecast_reference_time": "t",
@@ -41,8 +42,10 @@ def axis_of(coord: CoordinateView) -> str | None:
     """Return which axis a coordinate is, by what it says or by its units and standard name."""
     if coord.axis is not None:
         return coord.axis
-    said = coord.attrs
-    found = _UNITS.get(str(said.get("units"))) or _STANDARD_NAMES.get(str(said.get("standard_name")))
+    for axis, spelt in (("x", _EAST), ("y", _NORTH)):
+        if spelt.fullmatch(coord.units or ""):
+            return axis
+    found = _STANDARD_NAMES.get(str(coord.attrs.get("standard_name")))
     return "t" if found is None and coord.dtype.kind == "datetime" else found
 
 
@@ -132,6 +135,10 @@ class Fields:
     def size(self, name: str) -> int:
         """Return the length of a dimension."""
         return self.view.shape[self.view.coord_names.index(name)]
+
+    def in_degrees_east(self, name: str) -> bool:
+        """Return whether a dimension is the longitude by its units (CF 4.2)."""
+        return bool(_EAST.fullmatch(self._coord(name).units or ""))
 
     @property
     def lead(self) -> tuple[str, ...]:
