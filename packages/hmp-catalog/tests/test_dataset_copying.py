@@ -12,6 +12,7 @@ import zarr
 
 from hmp_catalog.datasets import dtype, open_dataset
 from hmp_catalog.datasets.copying import copy, prune
+from hmp_catalog.datasets.edataset import open_edataset
 from hmp_catalog.datasets.trees import inventory
 from hmp_core.errors import InvalidInput, PathTaken
 
@@ -138,6 +139,27 @@ def test_stations_and_reference_systems_are_copied(tmp_path) -> None:
                 assert made["point"].data.tolist() == part["point"].data.tolist()
                 assert made["level"].data.tolist() == part["level"].data.tolist()
                 assert made["point"].axis == "xy"
+
+
+def test_what_is_behind_a_url_is_fetched_for_a_copy(tmp_path) -> None:
+    pytest.importorskip("fsspec")
+    values = np.round(np.random.default_rng(1).uniform(0, 100, (4, 50, 50)), 1)
+    url = (tmp_path / "remote").as_uri()
+    with open_edataset(url, tmp_path / "first.zarr", "n") as of:
+        for name, size in (("t", 4), ("y", 50), ("x", 50)):
+            of.create.coord.generic(name, np.arange(size))
+        of.create.data_var.generic("v", ("t", "y", "x"), RAIN, chunk_shape=(1, 50, 50))[:] = values
+        of.commit()
+        of.push()
+    with open_edataset(url, tmp_path / "second.zarr", "w") as of:
+        of.copy(tmp_path / "copy.zarr").close()
+        of.select({"t": slice(1, 3)}).copy(tmp_path / "part.zarr").close()
+    group = zarr.open_group(tmp_path / "copy.zarr", mode="r")
+    with open_dataset(tmp_path / "first.zarr") as of:
+        assert (group["v"][:] == of["v"].codes()).all()
+    with open_dataset(tmp_path / "copy.zarr") as made, open_dataset(tmp_path / "part.zarr") as part:
+        assert np.abs(made["v"].data - values).max() < 0.06
+        assert np.array_equal(part["v"].data, made["v"].data[1:3])
 
 
 # ── the past ─────────────────────────────────────────────────────────────────────────────────────────

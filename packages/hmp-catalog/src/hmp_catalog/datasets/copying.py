@@ -1,7 +1,7 @@
 """A data set, or a part of it, becomes another one; and what it keeps of its own past is let go.
 
 Where nothing is cut the files are taken as they are: linked, for a data set never changes a file in place, or copied
-where that cannot be. A part is written by blocks of codes, which are not decoded.
+where that cannot be, or fetched. A part is written by blocks of codes, which are not decoded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hmp_catalog.datasets import keeping
+from hmp_catalog.datasets import keeping, stubs
 from hmp_catalog.datasets.dataset import Dataset, DatasetView
+from hmp_catalog.datasets.fetching import Fetcher
 from hmp_catalog.datasets.filling import all_or_nothing, create, fill, new
 from hmp_catalog.datasets.inputs import Input, opened
 from hmp_catalog.datasets.layout import HIDDEN
@@ -91,11 +92,15 @@ def _folder(group: zarr.Group) -> Path:
 
 def _take_folder(source: Path, target: Path) -> None:
     # what others wrote without hmp they may change in place
-    ours = HIDDEN in source.parts
+    ours, home = HIDDEN in source.parts, stubs.home(source)
     for name in inventory(source):
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        _take(source / name, place, link=ours)
+        behind = stubs.read(source / name) if home is not None else None
+        if home is not None and behind is not None:
+            place.write_bytes(Fetcher(home).read(behind))
+        else:
+            _take(source / name, place, link=ours)
 
 
 def _take(source: Path, target: Path, *, link: bool) -> None:
