@@ -16,6 +16,10 @@ values may be and how they go on; ``geometry`` and ``containers`` do so for geom
 unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes
 two of one.
 
+``interpolation`` takes the values of grids elsewhere, and ``stations`` those of stations: ``places`` and ``targets`` are
+where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how. These three, ``targets`` too,
+know arrays and no data set.
+
 ``tools`` goes between files: ``netcdf`` writes them, ``given`` says how what others have is kept, and ``intake`` takes
 it. ``xarrays`` shows data sets to xarray.
 
@@ -32,6 +36,9 @@ from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
 from hmp_catalog.datasets.dataset import Dataset, DatasetView, open_dataset
 from hmp_catalog.datasets.dtypes import DataType, dtype
+from hmp_catalog.datasets.edataset import EDataset, open_edataset
+from hmp_catalog.datasets.rechunking import DatasetRechunker, Rechunker
+from hmp_catalog.datasets.scaling import compute_scale_and_offset
 from hmp_catalog.datasets.tools import dataset_to_netcdf4, from_xarray, netcdf4_to_dataset
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_catalog.datasets.versions import Session, Snapshot, Versions
@@ -46,12 +53,16 @@ __all__ = [
     "DataVariable",
     "DataVariableView",
     "Dataset",
+    "DatasetRechunker",
     "DatasetView",
+    "EDataset",
     "LocationIndexer",
+    "Rechunker",
     "Session",
     "Snapshot",
     "Versions",
     "combine",
+    "compute_scale_and_offset",
     "dataset_to_netcdf4",
     "dtype",
     "from_xarray",
@@ -59,4 +70,5 @@ __all__ = [
     "merge_into",
     "netcdf4_to_dataset",
     "open_dataset",
+    "open_edataset",
 ]
