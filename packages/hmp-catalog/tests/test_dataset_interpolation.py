@@ -171,6 +171,19 @@ def test_store_of_others_is_understood_by_its_units(tmp_path: Path) -> None:
         assert np.isfinite(next(iter(ds["t"].interp().to_grid(3.0, bbox=(-9, 9, 42, 51))))[1]).all()
 
 
+def test_store_of_others_is_understood_by_its_standard_names(tmp_path: Path) -> None:
+    along = {
+        "instant": ("instant", HOURS.astype("datetime64[ns]")),
+        "northing": ("northing", np.arange(4.0), {"standard_name": "projection_y_coordinate"}),
+        "easting": ("easting", np.arange(5.0), {"standard_name": "projection_x_coordinate"}),
+    }
+    values = np.arange(5.0)[:, None, None] + 10 * np.arange(4.0)[:, None] + np.zeros(5)
+    xr.Dataset({"t": (tuple(along), values)}, along).to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
+    with open_dataset(tmp_path / "a.zarr") as ds:
+        found = {str(time)[:13]: at.tolist() for time, at in ds["t"].interp().to_points([(1.0, 2.5)], order=1)}
+    assert found == {str(hour): [25.0 + number] for number, hour in enumerate(HOURS)}
+
+
 def test_box_and_outside(metres: Any) -> None:
     interp = metres.interp()
     box = (1.15e6, 1.25e6, 5.2e6, 5.22e6)

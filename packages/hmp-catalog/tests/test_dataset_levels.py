@@ -39,8 +39,9 @@ def test_columns_are_those_of_numpy(axis: int, ascending: bool) -> None:
         ([1, 2, 2, 3], [10, 20, 20, 30], [1.5, 2, 2.5], [15, 20, 25]),
         ([1], [10], [1, 2], [10, NAN]),
         ([1, np.inf, 3], [10, 99, np.inf], [1, 2, 3], [10, NAN, NAN]),
+        ([1, -np.inf, 3], [10, 99, 30], [1, 2, 3, 4], [10, 20, 30, NAN]),
     ],
-    ids=["ends", "missing value", "missing level", "missing top", "no level", "twice", "one cell", "infinite"],
+    ids=["ends", "missing value", "missing level", "missing top", "no level", "twice", "one cell", "infinite", "below all"],
 )
 def test_missing_cells_and_ends(levels: list, values: list, wanted: list, expected: list) -> None:
     found = relevelled(np.array(values, dtype=float), np.array(levels, dtype=float), np.array(wanted, dtype=float), 0)

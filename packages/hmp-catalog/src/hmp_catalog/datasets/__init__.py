@@ -20,6 +20,10 @@ two of one.
 where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how. These three, ``targets`` too,
 know arrays and no data set.
 
+``interpolation`` takes the values of grids elsewhere, and ``stations`` those of stations: ``places`` and ``targets`` are
+where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how. These three, ``targets`` too,
+know arrays and no data set.
+
 ``tools`` goes between files: ``netcdf`` writes them, ``given`` says how what others have is kept, and ``intake`` takes
 it. ``xarrays`` shows data sets to xarray.
 

@@ -102,13 +102,13 @@ def filled(fields: Values, y: Values, x: Values, method: str) -> Values:
 
 
 def _rim(missing: Values) -> Values:
-    """Return the cells with a value that touch one without.
+    """Return the cells with a value that have one without beside them.
 
     The triangle around a missing cell has its corners there, on any spacing: in its circumcircle there is no value,
     and of the cells in the box between a corner and the missing cell half are in it, one of them beside the corner.
     """
     ndimage = library("scipy.ndimage", "interpolation needs")
-    found: Values = ndimage.binary_dilation(missing, np.ones((3, 3))) & ~missing
+    found: Values = ndimage.binary_dilation(missing) & ~missing
     return found
 
 
