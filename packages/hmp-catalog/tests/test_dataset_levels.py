@@ -41,7 +41,17 @@ def test_columns_are_those_of_numpy(axis: int, ascending: bool) -> None:
         ([1, np.inf, 3], [10, 99, np.inf], [1, 2, 3], [10, NAN, NAN]),
         ([1, -np.inf, 3], [10, 99, 30], [1, 2, 3, 4], [10, 20, 30, NAN]),
     ],
-    ids=["ends", "missing value", "missing level", "missing top", "no level", "twice", "one cell", "infinite", "below all"],
+    ids=[
+        "ends",
+        "missing value",
+        "missing level",
+        "missing top",
+        "no level",
+        "twice",
+        "alone",
+        "infinite",
+        "below all",
+    ],
 )
 def test_missing_cells_and_ends(levels: list, values: list, wanted: list, expected: list) -> None:
     found = relevelled(np.array(values, dtype=float), np.array(levels, dtype=float), np.array(wanted, dtype=float), 0)

@@ -16,13 +16,8 @@ values may be and how they go on; ``geometry`` and ``containers`` do so for geom
 unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes
 two of one.
 
-``interpolation`` takes the values of grids elsewhere, and ``stations`` those of stations: ``places`` and ``targets`` are
-where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how. These three, ``targets`` too,
-know arrays and no data set.
-
-``interpolation`` takes the values of grids elsewhere, and ``stations`` those of stations: ``places`` and ``targets`` are
-where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how. These three, ``targets`` too,
-know arrays and no data set.
+``interpolation`` takes the values of grids elsewhere, and ``stations`` those of stations: ``places`` and ``targets``
+are where, ``roles`` what dimensions mean; ``regridding``, ``triangles`` and ``levels`` are how.
 
 ``tools`` goes between files: ``netcdf`` writes them, ``given`` says how what others have is kept, and ``intake`` takes
 it. ``xarrays`` shows data sets to xarray.
