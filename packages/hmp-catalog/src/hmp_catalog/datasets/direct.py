@@ -58,7 +58,8 @@ class Files:
         """
         scratch = _Scratch(np.empty(self._chunks, dtype=out.dtype))
         for number, cells in blocks.units(window, self._unit):
-            target = out[blocks.within(cells, window)]
+            # the Ellipsis keeps a single value an array
+            target = out[(*blocks.within(cells, window), ...)]
             path = self._folder / self._key(number)
             try:
                 file = os.open(path, os.O_RDONLY)
@@ -74,7 +75,7 @@ class Files:
         """Put the cells of a file, counted from its first, in place."""
         index = None if self._counts is None else file.index(math.prod(self._counts))
         for place, part in blocks.units(cells, self._chunks):
-            into = target[blocks.within(part, cells)]
+            into = target[(*blocks.within(part, cells), ...)]
             offset, length = 0, file.size
             if index is not None and self._counts is not None:
                 offset, length = index[int(np.ravel_multi_index(place, self._counts))].tolist()

@@ -248,8 +248,13 @@ class Intake:
         """Let a variable mention what it did: its auxiliary coordinates, its grid mapping."""
         there = target.handle.arrays()[name].attrs.asdict()
         words = [*str(there.get("coordinates", "")).split(), *str(self._said[name].get("coordinates", "")).split()]
+        dims = set(self._source.variables[name].dims)
+        beside = {str(each) for each in self._source.coords if each not in self._source.dims}
+        words += [each for each in sorted(beside - {name}) if dims.issuperset(self._source.variables[each].dims)]
         known = [word for word in dict.fromkeys(words) if word in self.names or word in there.get("coordinates", "")]
         said: dict[str, Any] = {"coordinates": " ".join(known)} if known else {}
+        if name in beside:
+            said.pop("coordinates", None)
         if "grid_mapping" in self._said[name] and self._mappings:
             said["grid_mapping"] = crs.NAME
         _say(target, name, said)
@@ -277,9 +282,7 @@ def _axis(found: Given, said: Mapping[str, Any]) -> str | None:
     named = str(said.get(AXIS) or said.get("axis") or "").lower()
     if named in AXES:
         return named
-    if found.dtype.kind == "geometry":
-        return "xy"
-    return "t" if found.dtype.kind == "datetime" else _DEGREES.get(str(said.get("units", "")))
+    return "xy" if found.dtype.kind == "geometry" else _DEGREES.get(str(said.get("units", "")))
 
 
 def _variable(target: Dataset, found: Given) -> None:

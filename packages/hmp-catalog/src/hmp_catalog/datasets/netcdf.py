@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import blocks, containers, keeping
+from hmp_catalog.datasets import blocks, containers, keeping, ticks
 from hmp_catalog.datasets.containers import Variable
+from hmp_catalog.datasets.coordinates import STEP
 from hmp_catalog.datasets.crs import NAME as GRID_MAPPING
 from hmp_catalog.datasets.libraries import library
 from hmp_core.durable import fsync_folder, fsync_place, translated
@@ -185,7 +186,7 @@ class Writer:
             return
         said = arrays[keeper.holder].attrs.asdict()
         if view.dtype.kind != "geometry":
-            self._lazily(name, view, said, labels=True)
+            self._lazily(name, view, said | _step(view, said), labels=True)
             return
         for key, found in containers.variables(name, view.data, view.dtype, said).items():
             before = arrays[key].attrs.asdict() if key in arrays and key != containers.container(name) else {}
@@ -231,6 +232,8 @@ class Writer:
     def _say(self, bearer: Any, said: Mapping[str, Any], stored: str | None) -> None:
         as_json = []
         for key, value in said.items():
+            if value is None and key == STEP:
+                continue
             plain = _attribute(key, value, stored)
             if plain is None:
                 as_json.append(key)
@@ -238,6 +241,13 @@ class Writer:
             bearer.attrs[key] = plain
         if as_json:
             bearer.attrs[JSON] = " ".join(as_json)
+
+
+def _step(view: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the step of labels that were cut, which may be another one."""
+    if STEP not in said or view.size < 2:
+        return {}
+    return {STEP: ticks.step_of(view.data, precision=view.dtype.precision)}
 
 
 def _attribute(key: str, value: Any, stored: str | None) -> Any:
