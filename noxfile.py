@@ -30,8 +30,10 @@ OTHERS = ("pandas", "xarray", "zarr", "pytest", "hypothesis")
 #: What the extra [datasets] brings, and nothing else may.
 GRIDDED = ("cf_xarray", "dask", "h5netcdf", "h5py", "pyproj", "rechunkit", "rioxarray", "scipy", "shapely")
 
-#: What the catalog is measured beside; the last is the original, which is somebody else's.
-PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5")
+#: What hmp is measured beside; the original is somebody else's.
+PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5", "cfdb>=0.11")
+#: What is measured beside others -> the script that does.
+BESIDE = {"catalog": "compare.py", "datasets": "datasets.py"}
 
 #: What installing a package alone must not bring along (import names).
 ABSENT = {
@@ -123,13 +125,15 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure the figures the design promises, beside others (``-- catalog`` for the catalog alone, ``-- -k ...``)."""
+    """Measure the figures the design promises, beside others (``-- catalog`` or ``-- datasets`` alone, ``-- -k ...``)."""
     _develop(session, *PACKAGES, groups=("test", "benchmarks"))
-    if session.posargs[:1] != ["catalog"]:
+    part = session.posargs[0] if session.posargs else ""
+    if part not in BESIDE:
         _pytest(session, ("tests-integration/benchmarks",), "--timeout=0", "-s", *session.posargs)
-    if not session.posargs or session.posargs[0] == "catalog":
-        script = "tests-integration/benchmarks/compare.py"
-        session.run("python", script, "--peers", _peers(session), *session.posargs[1:])
+    for name, script in BESIDE.items():
+        if not part or part == name:
+            path = f"tests-integration/benchmarks/{script}"
+            session.run("python", path, "--peers", _peers(session), *session.posargs[1:])
 
 
 @nox.session
