@@ -125,7 +125,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure the figures the design promises, beside others (``-- catalog`` or ``-- datasets`` alone, ``-- -k ...``)."""
+    """Measure the figures the design promises, beside others (``-- catalog``, ``-- datasets``, ``-- -k ...``)."""
     _develop(session, *PACKAGES, groups=("test", "benchmarks"))
     part = session.posargs[0] if session.posargs else ""
     if part not in BESIDE:
