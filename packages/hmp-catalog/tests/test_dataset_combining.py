@@ -434,6 +434,20 @@ def test_a_failure_leaves_the_target_as_it_was(tmp_path, hours) -> None:
     assert sorted(os.listdir(target / ".versions")) == names
 
 
+def test_a_store_that_xarray_wrote_goes_on_as_it_was_packed(tmp_path) -> None:
+    xarray = pytest.importorskip("xarray")
+    said = {"v": {"dtype": "int16", "scale_factor": 0.5, "add_offset": 10.0, "_FillValue": -1}}
+    for name, start in (("a", "2001-01-01"), ("b", "2001-01-08")):
+        time = np.datetime64(start, "ns") + np.arange(10) * np.timedelta64(1, "D")
+        plain = xarray.Dataset({"v": ("time", np.arange(10) + float(name == "b"))}, {"time": time})
+        plain.to_zarr(tmp_path / name, encoding=said, zarr_format=3, consolidated=False)
+    merge_into([tmp_path / "b"], tmp_path / "a").close()
+    with xarray.open_zarr(tmp_path / "a", chunks=None) as found:
+        assert found["v"].values.tolist() == [0, 1, 2, 3, 4, 5, 6, *range(1, 11)]
+        assert found["v"].encoding["scale_factor"] == 0.5
+        assert (np.diff(found["time"].values) == np.timedelta64(1, "D")).all()
+
+
 def test_off_the_grid_of_steps_nothing_is_appended(tmp_path) -> None:
     target = make(tmp_path / "a.zarr", range(0, 20, 2), 1)
     before = look(target)

@@ -416,3 +416,10 @@ def test_values_that_are_surely_kept_are_kept(data) -> None:
     assert packing.surely(np.array([1.0, float("nan"), -3.0], dtype="float32")) == (
         kept.kind == "float" and kept.fillvalue is None
     )
+
+
+def test_an_instant_before_all_that_a_count_of_others_reaches_is_refused() -> None:
+    made = read("int64", {"units": "days since 2001-01-01"}, of="time")
+    with pytest.raises(OutOfRange) as refused:
+        made.encode(np.array([5 - 2**63]).view("M8[D]"), of="time")
+    assert refused.value.variable == "time"

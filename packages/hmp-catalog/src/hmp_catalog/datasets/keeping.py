@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hmp_catalog.datasets.arrays import Cells
     from hmp_catalog.datasets.handle import Handle
+    from hmp_catalog.datasets.packing import Packing
 
     Values = NDArray[Any]
 
@@ -103,7 +104,7 @@ class Codes(Keeper):
 
     def checked(self, given: Any) -> Values:
         """Return labels as they will be read again."""
-        return checked(given, self.dtype, name=self.name)
+        return checked(given, self.dtype, name=self.name, packing=self._cells.packing)
 
     def locate(self, values: Values, key: Any) -> Any:
         """Return the positions of labels."""
@@ -215,8 +216,10 @@ def axes(handle: Handle) -> dict[str, dict[str, str]] | None:
     return crs.axes(crs.of_attributes(handle.arrays()[found[0]].attrs.asdict(), of=found[0]))
 
 
-def checked(given: Any, of: DataType, *, name: str) -> Values:
+def checked(given: Any, of: DataType, *, name: str, packing: Packing | None = None) -> Values:
     """Return the labels of a coordinate of a type as they will be read again; the caller's array is left alone.
+
+    ``packing`` is that of an array that is there already: others pack otherwise than hmp would.
 
     Raises
     ------
@@ -232,8 +235,8 @@ def checked(given: Any, of: DataType, *, name: str) -> Values:
     found = ticks.checked(given, of=name)
     if not len(found):
         return found.astype(of.decoded)
-    packing = plan(of)
-    return ticks.checked(packing.decode(packing.encode(found, of=name)), of=name)
+    kept = packing or plan(of)
+    return ticks.checked(kept.decode(kept.encode(found, of=name)), of=name)
 
 
 def _is_masked(given: Any) -> bool:

@@ -366,7 +366,8 @@ class Datetimes(Integers):
         np.copyto(out, np.datetime64("NaT"), where=codes == self.fill)
 
     def _range(self) -> tuple[Any, Any]:
-        ends = np.array(super()._range(), dtype=np.int64)
+        low, high = super()._range()
+        ends = np.array([max(low, 1 - 2**63), min(high, 2**63 - 1)], dtype=np.int64)
         low, high = instants.of_count(ends, self.dtype.unit)
         return low, high
 
