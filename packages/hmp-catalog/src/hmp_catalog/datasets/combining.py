@@ -38,10 +38,10 @@ def combine(
 
     Parameters
     ----------
-    datasets : sequence of path, Dataset or DatasetView
+    datasets : sequence of str, Path, Dataset or DatasetView
         What is combined. Types, dimensions, reference systems and packing must be the same in all. Chunks,
         attributes, and whether a coordinate has a step, are those of the first that has the variable.
-    output_path : path
+    output_path : str or Path
         The folder of the new data set.
     sel : mapping, optional
         Labels that are taken of each input, as of `Dataset.select_loc`.
@@ -98,10 +98,10 @@ def merge_into(
 
     Parameters
     ----------
-    datasets : sequence of path, Dataset or DatasetView
+    datasets : sequence of str, Path, Dataset or DatasetView
         What is put in. Dimensions, axes and types of values must be those of the target; the packing may be another.
         Global attributes of theirs replace those of the target; of its variables the target keeps its own.
-    target_path : path
+    target_path : str or Path
         The folder of the target.
     allow_expansion : bool or collection of str
         Whether labels that the target does not have may come, or along which coordinates.

@@ -42,7 +42,7 @@ def copy(
     ----------
     source : Dataset or DatasetView
         What is copied, with what its session did so far.
-    path : path
+    path : str or Path
         The folder of the copy.
     include_data_vars, exclude_data_vars : sequence of str, optional
         The data variables that are taken, or not; with them only the coordinates that they are along.

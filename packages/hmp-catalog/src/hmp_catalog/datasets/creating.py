@@ -91,7 +91,7 @@ class CoordCreator:
             As `dtypes.dtype`; that of the labels if not given.
         chunk_shape : tuple of int, optional
             How many labels one read decodes.
-        step : bool or number
+        step : bool, int or float
             What is between two labels, kept when it grows: gaps of whole steps are filled. True takes it from the
             labels, if they are regular.
         axis : str, optional

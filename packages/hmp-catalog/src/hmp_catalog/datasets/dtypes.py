@@ -88,12 +88,12 @@ def dtype(
         ``point``, ``linestring`` (``line``) or ``polygon``. A DataType is returned as it is.
     precision : int, optional
         Floats: decimals that are kept. Geometries: decimals of coordinates, else they are kept as they are.
-    min_value, max_value : number, datetime64 or str, optional
+    min_value, max_value : int, float, datetime64 or str, optional
         The least and the greatest value. Floats (with a precision), integers and datetimes are packed into as few
         bytes as these need, and a value beyond them is refused.
     dtype_encoded : str, optional
         An integer type, to say the packing itself: a value is ``code * 10 ** -precision + offset``.
-    offset : number, optional
+    offset : int or float, optional
         Of that packing; for datetimes in their unit since 1970.
     fillvalue : int, optional
         The code of that packing that means "no value"; 0 if not given. Of integers that are not packed: the value

@@ -45,7 +45,7 @@ def opened(
 
     Parameters
     ----------
-    datasets : sequence of path, Dataset or DatasetView
+    datasets : sequence of str, Path, Dataset or DatasetView
         What is taken.
     sel : mapping, optional
         Labels that are taken of each, as of `Dataset.select_loc`.

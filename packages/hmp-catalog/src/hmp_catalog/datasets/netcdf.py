@@ -48,7 +48,7 @@ def to_netcdf4(
     ----------
     source : Dataset or DatasetView
         What is written: all its coordinates, those without data too.
-    path : path
+    path : str or Path
         A file that is not there yet.
     compression : str, optional
         ``gzip``, ``lzf`` or None.

@@ -158,7 +158,7 @@ def agreed_step(
 
     Parameters
     ----------
-    step : bool, number or timedelta64
+    step : bool, int, float or timedelta64
         True: that of the values, if they are regular. False: none. Else the step that they must have.
 
     Raises
@@ -231,7 +231,7 @@ def appended(
         The coordinate, as `checked`.
     new : array_like, shape (m,)
         What comes, ascending; text in any order.
-    step : True or number, optional
+    step : True, int or float, optional
         The step that is to be kept: gaps of whole steps are filled. True takes it from the values, as long as they
         are regular.
 

@@ -37,9 +37,9 @@ def dataset_to_netcdf4(
 
     Parameters
     ----------
-    dataset_path : path
+    dataset_path : str or Path
         The data set.
-    nc_path : path
+    nc_path : str or Path
         A file that is not there yet.
     compression : str, optional
         ``gzip``, ``lzf`` or None.
@@ -92,9 +92,9 @@ def netcdf4_to_dataset(
 
     Parameters
     ----------
-    nc_path : path
+    nc_path : str or Path
         The file.
-    dataset_path : path
+    dataset_path : str or Path
         A folder that is not there yet.
     sel, sel_loc : mapping, optional
         A part by positions (from the least label on) or by labels.
@@ -147,7 +147,7 @@ def from_xarray(
     ----------
     dataset : xarray.Dataset
         With its values decoded, as `xarray.open_dataset` gives them; lazy or not.
-    file_path : path
+    file_path : str or Path
         A folder that is not there yet.
     dtypes : mapping of str to DataType, optional
         How variables are kept, by name; as they are if not given.
