@@ -230,7 +230,7 @@ def _fill(session: Session, home: Home, fetcher: Fetcher) -> None:
                 trees.link(beside, place)
             beside.unlink()
         if on is not None:
-            home.keep(home.manifest(on), on.url, tree).write(folder)
+            home.keep(home.manifest(on), on.url, tree, whole=True).write(folder)
 
 
 def _names(folder: Path) -> dict[int, list[str]]:

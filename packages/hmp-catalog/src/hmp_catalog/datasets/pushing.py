@@ -12,7 +12,7 @@ from hmp_catalog.datasets import adopting, differing, documents, manifests, piec
 from hmp_catalog.datasets.fetching import Fetcher
 from hmp_catalog.datasets.layout import Layout
 from hmp_catalog.datasets.manifests import Entry, Manifest
-from hmp_catalog.datasets.pulling import conflict, current, recover, refuse_others, stand
+from hmp_catalog.datasets.pulling import conflict, current, missing, recover, refuse_others, stand
 from hmp_catalog.datasets.remotes import Remote
 from hmp_catalog.datasets.standing import Begun, Home, Standing
 from hmp_catalog.datasets.versions import Snapshot, Versions
@@ -74,7 +74,7 @@ def _push(versions: Versions, home: Home, remote: Remote, *, force: bool) -> int
         tree = _linked(snapshot, home)
         sending = Sending(home, remote, newest, _begun(home, remote, newest))
         manifest = sending.manifest(tree, on)
-        after = home.keep(manifest, remote.url, tree)
+        after = home.keep(manifest, remote.url, tree, whole=not missing(tree))
         home.note(sending.begun, after)
         if not manifests.publish(remote, manifest):
             return 0

@@ -41,13 +41,17 @@ _BASE = re.compile(r"(base|new)-[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a version stands on: ``manifest`` is the digest of one, ``tree`` the name of the folder with its files."""
+    """What a version stands on: ``manifest`` is the digest of one, ``tree`` the name of the folder with its files.
+
+    ``whole`` is true where nothing in the version waits to be fetched.
+    """
 
     url: str
     dataset: str
     number: int
     manifest: str
     tree: str
+    whole: bool = False
 
     def write(self, folder: Path) -> None:
         """Say so in the tree of a session."""
@@ -149,7 +153,7 @@ class Home:
             raise CorruptError(message, path=str(place))
         return place
 
-    def keep(self, manifest: Manifest, url: str, tree: Path) -> Standing:
+    def keep(self, manifest: Manifest, url: str, tree: Path, *, whole: bool = False) -> Standing:
         """Keep a manifest and its finished tree, and return what a version says that stands on it."""
         data = manifest.dumps()
         name = hashlib.sha256(data).hexdigest()
@@ -158,7 +162,7 @@ class Home:
         place = self.path / f"base-{secrets.token_hex(8)}"
         os.rename(tree, place)
         fsync_folder(self.path)
-        return Standing(url, manifest.dataset, manifest.number, name, place.name)
+        return Standing(url, manifest.dataset, manifest.number, name, place.name, whole)
 
     def new_tree(self) -> Path:
         """Return the path of a tree to be made; cleared by `clear` if nobody finishes it."""

@@ -8,6 +8,7 @@ which would change every version that shares the file. For a store of another cl
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
-from hmp_catalog.datasets import stubs
+from hmp_catalog.datasets import standing, stubs
 from hmp_catalog.datasets.manifests import Entry
 
 if TYPE_CHECKING:
@@ -28,17 +29,31 @@ _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 def of(folder: Path, *, read_only: bool) -> LocalStore:
     """Return the store of a tree of a data set; one that fetches, where parts of the data set are behind a URL."""
-    kind = TreeStore if stubs.home(folder) is None else FetchingStore
-    return kind(folder, read_only=read_only)
+    return (FetchingStore if _waits(folder) else TreeStore)(folder, read_only=read_only)
 
 
 def reading(folder: Path) -> LocalStore:
-    """Return the store of a version, which nobody writes to: whatever pipeline of codecs there is may read it."""
-    return LocalStore(folder, read_only=True) if stubs.home(folder) is None else FetchingStore(folder, read_only=True)
+    """Return the store of a version, which nobody writes to; where it was never pushed, any pipeline of codecs may."""
+    return LocalStore(folder, read_only=True) if stubs.home(folder) is None else of(folder, read_only=True)
+
+
+def _waits(folder: Path) -> bool:
+    """Whether there may be stubs in a tree: in one beside the versions always, in others if they say so."""
+    home = stubs.home(folder)
+    if home is None:
+        return False
+    on = standing.standing(folder)
+    return on is None or not on.whole or home in Path(os.path.realpath(folder)).parents
 
 
 class TreeStore(LocalStore):  # type: ignore[misc]
     """A `LocalStore` that ``zarrs`` does not take for one."""
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Return what is in a folder, but for the hidden files of the data set."""
+        async for name in super().list_dir(prefix):
+            if not name.startswith("."):
+                yield name
 
 
 class FetchingStore(TreeStore):
@@ -84,12 +99,6 @@ class FetchingStore(TreeStore):
         """Return the size of a file in bytes, here or not."""
         entry = await asyncio.to_thread(stubs.read, self.root / key)
         return int(await super().getsize(key)) if entry is None else entry.size
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Return what is in a folder, but for the hidden files of the data set."""
-        async for name in super().list_dir(prefix):
-            if not name.startswith("."):
-                yield name
 
 
 def _limits(asked: Any, entry: Entry) -> tuple[int, int]:
