@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hmp_catalog.datasets import dtype, open_dataset
 from hmp_catalog.datasets.selecting import outer, resolve, whole
 from hmp_catalog.errors import NoSuchCell
 from hmp_core.errors import InvalidInput
@@ -174,3 +176,58 @@ def test_numpy_takes_every_key_that_the_oracle_makes() -> None:
         operator.getitem(np.zeros((5, 4, 3)), key)
         seen |= {type(each).__name__ for each in (key if isinstance(key, tuple) else (key,))}
     assert seen >= {"int", "int64", "slice", "ellipsis", "list", "ndarray"}
+
+
+# ── on data sets ─────────────────────────────────────────────────────────────────────────────────────
+
+#: A type -> how many values of it are made of whole numbers.
+KINDS: dict[str, Any] = {
+    "packed": (
+        dtype("float32", precision=2, min_value=-50, max_value=60),
+        lambda n: (n % 10000 / 100 - 45).astype("float32"),
+    ),
+    "float": (dtype("float64"), lambda n: n / 7),
+    "integer": (dtype("int16"), lambda n: (n % 30000 - 9000).astype("int16")),
+    "truth": (dtype("bool"), lambda n: n % 3 == 0),
+    "datetime": (dtype("datetime64[h]"), lambda n: n.astype("datetime64[h]")),
+    "text": (dtype("string"), lambda n: np.array([f"é{each}" for each in n.flat], dtype=object).reshape(n.shape)),
+}
+
+
+def some_values(rng: np.random.Generator, of: Any, shape: tuple[int, ...]) -> Any:
+    """Return values of a shape, or of one that NumPy stretches over it."""
+    form = [1 if rng.random() < 0.1 else size for size in shape]
+    form = form[int(rng.integers(len(form) + 1)) :] if rng.random() < 0.1 else form
+    return of(rng.integers(0, 10**6, form))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+def test_keys_read_and_write_what_numpy_does(kind, ndim, tmp_path) -> None:
+    """Scenario 11: 24 data sets, each of 80 chains of up to 3 keys that read and of 12 that write."""
+    rng = np.random.default_rng([ndim, list(KINDS).index(kind)])
+    of, values = KINDS[kind]
+    shape = tuple(int(each) for each in rng.integers(3, 11, ndim))
+    chunks = tuple(int(each) for each in rng.integers(1, 7, ndim))
+    with open_dataset(tmp_path / "v.zarr", "n") as ds:
+        for axis, size in enumerate(shape):
+            ds.create.coord.generic(f"c{axis}", np.arange(size))
+        var = ds.create.data_var.generic("v", tuple(f"c{axis}" for axis in range(ndim)), of, chunks)
+        expected = var.data
+        for _ in range(12):
+            key = some_key(rng, shape)
+            given = some_values(rng, values, np.shape(expected[key]))
+            var[key] = given
+            expected[key] = given
+        for read in (var, None):
+            if read is None:
+                ds.commit()
+            for _ in range(40):
+                view, found = ds["v"], expected
+                for _ in range(int(rng.integers(1, 4))):
+                    if not np.ndim(found):
+                        break
+                    key = some_key(rng, found.shape)
+                    view, found = view[key], found[key]
+                assert view.shape == np.shape(found)
+                np.testing.assert_array_equal(view.data, found)

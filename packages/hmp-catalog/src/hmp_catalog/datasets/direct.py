@@ -59,7 +59,8 @@ class Files:
         scratch = _Scratch(np.empty(self._chunks, dtype=out.dtype))
         for number, cells in blocks.units(window, self._unit):
             # the Ellipsis keeps a single value an array
-            target = out[(*blocks.within(cells, window), ...)]
+            at: tuple[Any, ...] = (*blocks.within(cells, window), ...)
+            target = out[at]
             path = self._folder / self._key(number)
             try:
                 file = os.open(path, os.O_RDONLY)
@@ -75,7 +76,8 @@ class Files:
         """Put the cells of a file, counted from its first, in place."""
         index = None if self._counts is None else file.index(math.prod(self._counts))
         for place, part in blocks.units(cells, self._chunks):
-            into = target[(*blocks.within(part, cells), ...)]
+            at: tuple[Any, ...] = (*blocks.within(part, cells), ...)
+            into = target[at]
             offset, length = 0, file.size
             if index is not None and self._counts is not None:
                 offset, length = index[int(np.ravel_multi_index(place, self._counts))].tolist()
@@ -94,7 +96,8 @@ class Files:
         with path.open("rb") as opened:
             index = _File(path, opened.fileno(), _Scratch(np.empty(0))).index(math.prod(counts))
         place = np.ravel_multi_index([n % count for n, count in zip(chunk, counts, strict=True)], counts)
-        return bool(index[place, 0] != _NOTHING)
+        offset: int = index[place, 0].item()
+        return offset != _NOTHING
 
 
 class _Scratch:
