@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -486,6 +487,40 @@ def test_commits_between_reads_and_writes_of_other_threads(ds, path):
     assert (v.data == 1).all()
 
 
+def test_a_commit_waits_for_those_who_read_and_the_others_for_it(ds):
+    ds["v"][0] = -1
+    done: list[str] = []
+    committing = threading.Thread(target=lambda: done.append(f"commit {ds.commit()}"))
+    reading = threading.Thread(target=lambda: done.append(f"read {ds['v'][0, 0].data}"))
+    with ds.handle.reading():
+        committing.start()
+        while not ds.handle.gate.waiting:
+            time.sleep(0.001)
+        reading.start()
+        with ds.handle.reading(), pytest.raises(InvalidInput, match="this thread is reading"):
+            ds.commit()
+        reading.join(0.05)
+        assert done == []
+    for each in (committing, reading):
+        each.join(60)
+    assert sorted(done) == ["commit 2", "read -1.0"]
+
+
+def test_one_who_is_alone_keeps_all_others_out(ds):
+    done: list[int] = []
+    with ds.handle.reshaping():
+        others = [threading.Thread(target=lambda: done.append(ds["v"][0, 1].data)) for _ in range(3)]
+        others += [threading.Thread(target=ds.rollback)]
+        for each in others:
+            each.start()
+        others[0].join(0.05)
+        assert done == []
+        assert ds["v"][0, 1].data == 1  # not itself
+    for each in others:
+        each.join(60)
+    assert done == [1, 1, 1]
+
+
 WRITER = """
     import sys
     import numpy as np
@@ -536,6 +571,25 @@ def test_sessions_that_change_the_same_are_in_conflict(path):
         two["v"][3, 4] = -2
         two.close()
     assert open_dataset(path)["v"][3, 4].data == -2
+
+
+def test_views_of_before_a_commit_that_moved_labels_say_so(path):
+    """Another session prepended meanwhile, and both were put together."""
+    with open_dataset(path, "w") as one:
+        part, var = one["v"][3:5], one["v"]
+        one.attrs["note"] = "mine"
+        with open_dataset(path, "w") as two:
+            two["time"].prepend(two["time"].data[:1] - np.timedelta64(1, "h"))
+        one.commit()
+        with pytest.raises(InvalidInput, match="labels moved"):
+            part.data  # noqa: B018
+        assert (var.shape, var[4, 0].data, one.attrs["note"]) == ((13, 10), 30, "mine")
+        part = var[4:6]
+        with open_dataset(path, "w") as two:
+            two["time"].append(two["time"].data[-1:] + np.timedelta64(1, "h"))
+        one.attrs["note"] = "again"
+        one.commit()
+        assert (part.data[0, 0], var.shape) == (30, (14, 10))
 
 
 def test_two_sessions_that_append_other_labels_are_in_conflict(path):

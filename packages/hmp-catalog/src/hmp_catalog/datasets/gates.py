@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from hmp_core.errors import InvalidInput
+
 
 class Gate:
     """Threads pass `together`, or one of them `alone`; who is inside may enter again.
@@ -19,6 +21,11 @@ class Gate:
         self._waiting = 0
         self._owner: int | None = None
         self._mine = threading.local()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be alone."""
+        return self._waiting
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -45,8 +52,8 @@ class Gate:
             yield
             return
         if getattr(self._mine, "depth", 0):
-            message = "a thread that reads cannot wait to be alone"
-            raise RuntimeError(message)
+            message = "this thread is reading, and what it asks for waits for readers to end; do it afterwards"
+            raise InvalidInput(message)
         with self._turn:
             self._waiting += 1
             try:
