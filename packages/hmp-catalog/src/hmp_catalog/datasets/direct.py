@@ -89,7 +89,7 @@ class Files:
     def stored(self, chunk: Shape) -> bool:
         """Return whether anything was written to a chunk."""
         counts = self._counts or (1,) * len(chunk)
-        path = self._folder / self._key(tuple(n // count for n, count in zip(chunk, counts, strict=True)))
+        path: Path = self._folder / self._key(tuple(n // count for n, count in zip(chunk, counts, strict=True)))
         there = path.exists()
         if self._counts is None or not there:
             return there
