@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -446,6 +450,39 @@ def test_a_store_that_xarray_wrote_goes_on_as_it_was_packed(tmp_path) -> None:
         assert found["v"].values.tolist() == [0, 1, 2, 3, 4, 5, 6, *range(1, 11)]
         assert found["v"].encoding["scale_factor"] == 0.5
         assert (np.diff(found["time"].values) == np.timedelta64(1, "D")).all()
+
+
+MERGE = """
+import sys
+from hmp_catalog.datasets import merge_into
+print("ready", flush=True)
+sys.stdin.readline()
+merge_into([sys.argv[1]], sys.argv[2], max_mem=1).close()
+"""
+
+
+def test_a_merge_that_is_killed_has_happened_or_not(tmp_path) -> None:
+    new = make(tmp_path / "new.zarr", range(300, 600), 2)
+    old = make(tmp_path / "old.zarr", range(400), 1)
+    before, after = [1] * 400, [1] * 300 + [2] * 300
+    victims = []
+    for number, wait in enumerate((0.05, 0.3)):
+        target = shutil.copytree(old, tmp_path / f"{number}.zarr", symlinks=True)
+        said = [sys.executable, "-c", MERGE, str(new), str(target)]
+        victims.append((target, wait, subprocess.Popen(said, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)))
+    for target, wait, victim in victims:
+        with victim:
+            assert victim.stdout.readline() == "ready\n"
+            victim.stdin.write("go\n")
+            victim.stdin.flush()
+            time.sleep(wait)
+            victim.kill()
+        found = read(target)[:, 0].tolist()
+        assert found in (before, after)
+        assert len(read(target, "time")) == len(found)
+        merge_into([new], target).close()
+        assert read(target)[:, 1].tolist() == after
+        assert not [name for name in os.listdir(target / ".versions") if name.startswith(("work", "dead"))]
 
 
 def test_off_the_grid_of_steps_nothing_is_appended(tmp_path) -> None:
