@@ -6,11 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from hmp_catalog.fields import schema
+
 Window = tuple[slice, ...]
 Shape = tuple[int, ...]
 
-#: Bytes of codes in one file, before compression.
-SHARD_BYTES = 64 << 20
+#: Bytes of codes in one file, before compression: as of the fields of runs.
+SHARD_BYTES = schema.SHARD_BYTES
 
 #: Bytes of codes that are read or written at a time, where one file has not more.
 SLAB_BYTES = 16 << 20
