@@ -240,6 +240,33 @@ def test_step_axis_and_units_are_said_anew(ds):
         other.update_axis("xyz")
 
 
+def test_a_step_that_is_to_be_that_of_the_labels_is_known_when_there_are_some(ds):
+    time = ds.create.coord.time()
+    assert time.step is None
+    time.append([np.datetime64("2001-01-01", "h")])
+    assert time.step is None
+    time.append(np.datetime64("2001-01-01", "h") + np.array([1, 2]))
+    assert time.step == 60
+    time.append([np.datetime64("2001-01-01T05", "h")])
+    assert len(time) == 6
+    k = ds.create.coord.generic("k", dtype="int64", step=True)
+    k.append([1, 2, 4])
+    k.append([9])
+    assert (k.step, k.data.tolist()) == (None, [1, 2, 4, 9])
+
+
+def test_an_axis_that_another_one_is_cannot_be_said_by_an_attribute(ds):
+    ds.create.coord.x([1.0])
+    k = ds.create.coord.generic("k", [1])
+    for wrong in ("X", "north"):
+        with pytest.raises(InvalidInput):
+            k.attrs["axis"] = wrong
+    k.attrs["axis"] = "Y"
+    assert k.axis == "y"
+    del k.attrs["axis"]
+    assert k.axis is None
+
+
 def test_the_units_of_times_say_what_is_stored(ds):
     time = ds.create.coord.time(days("2001-01-01", 3))
     assert "since" in str(time.units)

@@ -127,7 +127,11 @@ def test_what_others_wrote_is_read_and_written(tmp_path):
     with open_dataset(path, "w") as ds:
         del ds["odd"]
         ds["x"].append([40])
-        assert ds["v"].shape == (4, 2)
+        assert (ds["v"].shape, list(ds["one"].items())) == ((4, 2), [((), 5)])
+        with pytest.raises(InvalidInput, match="3 labels for a dimension that is there already, of size 2"):
+            ds.create.coord.generic("n", [1, 2, 3])
+        ds.create.coord.generic("n", ["a", "b"])
+        assert ds["v"].loc[20, "b"].data == 3
 
 
 # ── a mapping ────────────────────────────────────────────────────────────────────────────────────────
@@ -380,6 +384,18 @@ def test_whoever_forgets_to_close_forgets_what_was_written(path):
     assert open_dataset(path)["v"][0, 1].data == 1
 
 
+def test_the_end_of_the_interpreter_forgets_what_was_written(path, python):
+    code = """
+        import sys
+        from hmp_catalog.datasets import open_dataset
+        ds = open_dataset(sys.argv[1], "w")
+        ds["v"][:] = -1
+    """
+    python(code, path)
+    assert not [*(path / ".versions").glob("work-*")]
+    assert open_dataset(path)["v"][0, 1].data == 1
+
+
 def test_what_failed_half_way_cannot_be_committed(path, monkeypatch):
     """A full disk in the midst of a growing axis, for instance."""
     from hmp_catalog.datasets.arrays import Cells
@@ -592,6 +608,23 @@ def test_views_of_before_a_commit_that_moved_labels_say_so(path):
         assert (part.data[0, 0], var.shape) == (30, (14, 10))
 
 
+def test_sessions_that_make_and_change_different_things_are_put_together(path):
+    with open_dataset(path, "w") as one, open_dataset(path, "w") as two, open_dataset(path, "w") as three:
+        one.create.data_var.air_temp(("time", "place"))[:] = 20
+        two.create.data_var.precip(("time",))[:] = 1
+        two["v"].attrs["note"] = "two"
+        three["v"][0, 0] = -3
+        three.create.coord.x([1.0, 2.0])
+    with open_dataset(path, "w") as one, open_dataset(path, "w") as two:
+        one["time"].append(one["time"].data[-1:] + np.timedelta64(1, "h"))
+        one["v"][-1] = 7
+        two["v"][-1] = 8
+    with open_dataset(path) as ds:
+        assert ds.data_var_names == ("air_temperature", "precipitation", "v")
+        assert (ds["air_temperature"].shape, ds["v"].attrs["note"], ds["v"][0, 0].data) == ((13, 10), "two", -3)
+        assert ds["v"][-2:, 0].data.tolist() == [8, 7]
+
+
 def test_two_sessions_that_append_other_labels_are_in_conflict(path):
     with open_dataset(path, "w") as one:
         two = open_dataset(path, "w")
@@ -641,6 +674,27 @@ def test_what_is_pickled_is_what_was_committed(ds):
     ds["v"][0] = 1
     with pytest.raises(InvalidInput, match="not committed; commit them first"):
         pickle.dumps(ds["v"])
+
+
+def test_the_child_of_a_fork_waits_for_no_thread_of_its_parent(ds):
+    """A thread of the parent was reading; there is no such thread in the child."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with ds.handle.reading():
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    inside.wait(60)
+    child = os.fork()
+    if not child:
+        ds.handle.close()
+        os._exit(7)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_the_child_of_a_fork_reads_and_does_not_write(ds):

@@ -139,7 +139,8 @@ class Cells:
         for part in parts:
             codes = room[: blocks.size(part)].reshape(blocks.extent(part))
             codes = self.codes(part) if self._files is None else self._direct(part, codes)
-            self.packing.decode(codes, out=out[(*blocks.within(part, window), ...)])
+            place: tuple[Any, ...] = (*blocks.within(part, window), ...)  # of a single value `out[()]` were a copy
+            self.packing.decode(codes, out=out[place])
 
     def pick(self, selection: Selection, *, decoded: bool = True) -> Values:
         """Return the values, or the codes, of a selection; only chunks that have cells of it are read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets import containers
@@ -31,11 +31,14 @@ class Attributes(MutableMapping[str, Any]):
         The open data set.
     holder : str
         The array that bears them; empty for the data set itself.
+    check : callable, optional
+        Raises what is wrong with a name and a value.
     """
 
-    def __init__(self, handle: Handle, holder: str = "") -> None:
+    def __init__(self, handle: Handle, holder: str = "", check: Callable[[str, Any], None] | None = None) -> None:
         self._handle = handle
         self._holder = holder
+        self._check_value = check or (lambda _key, _value: None)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -56,6 +59,8 @@ class Attributes(MutableMapping[str, Any]):
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Give several attributes their values, all of them or none."""
         given = dict(other, **more)
+        for key, value in given.items():
+            self._check_value(key, value)
         self._change(lambda said: said | {key: _plain(key, value) for key, value in given.items()}, *given)
 
     def clear(self) -> None:
@@ -111,7 +116,8 @@ class Attributes(MutableMapping[str, Any]):
                 self._check(key, own)
             target = group[self._holder] if self._holder else group
             target.attrs.put(change(self._said()))
-            self._handle.forget()
+            if self._holder:
+                self._handle.forget(self._holder)
 
     def _check(self, key: Any, own: frozenset[str]) -> None:
         if not isinstance(key, str) or not key:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hmp_catalog.datasets import growing, keeping, ticks
+from hmp_catalog.datasets.attributes import Attributes
 from hmp_catalog.datasets.views import LocationIndexer, View
 from hmp_core.errors import InvalidInput
 
@@ -37,6 +38,17 @@ class CoordinateView(View):
     @property
     def _holder(self) -> str:
         return self._keeper.holder
+
+    @property
+    def attrs(self) -> Attributes:
+        """Its attributes, those of the whole coordinate; ``axis`` may be none that another coordinate is."""
+        return Attributes(self.handle, self._holder, self._check_attribute)
+
+    def _check_attribute(self, key: str, value: Any) -> None:
+        from hmp_catalog.datasets.creating import checked_axis
+
+        if key == "axis":
+            checked_axis(self.handle, self.name, self.dtype, value)
 
     def _extent(self) -> tuple[int, ...]:
         return self.handle.labels(self.name).shape
@@ -113,7 +125,7 @@ class CoordinateView(View):
     def step(self) -> int | float | None:
         """What is between two labels, where that is kept when it grows; of datetimes in their unit."""
         found = self._said(STEP)
-        return found if isinstance(found, (int, float)) else None
+        return found if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
     @property
     def axis(self) -> str | None:
@@ -178,10 +190,19 @@ class Coordinate(CoordinateView):
     def _grow(self, data: Any, *, before: bool) -> None:
         with self.handle.reshaping() as begin:
             keeper, labels = self._keeper, self.handle.labels(self.name)
-            found, arrays = keeper.grown(labels, data, self.step, before=before), growing.along(self.handle, keeper)
+            found = keeper.grown(labels, data, self._said(STEP), before=before)
+            arrays = growing.along(self.handle, keeper)
             if found.added:
                 growing.grow(begin(), keeper, arrays, found)
                 self.handle.generation += before
+                if self._said(STEP) is True:
+                    self._settle(found.values)
+
+    def _settle(self, labels: Values) -> None:
+        """Keep the step that was to be that of the labels, now that there are some."""
+        found = ticks.agreed_step(labels, True, of=self.name, precision=self.dtype.precision)  # noqa: FBT003
+        if len(labels) > 1:
+            self._say(STEP, found)
 
     def truncate(self, start: Any = None, stop: Any = None) -> None:
         """Keep the labels from one to another, both included, and the data along them.
@@ -234,4 +255,4 @@ class Coordinate(CoordinateView):
             array = group[self._holder]
             said = {each: kept for each, kept in array.attrs.asdict().items() if each != key}
             array.attrs.put(said if value is None else said | {key: value})
-            self.handle.forget()
+            self.handle.forget(self._holder)

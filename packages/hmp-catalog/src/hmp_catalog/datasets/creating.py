@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hmp_catalog.datasets import arrays, chunking, containers, dtypes, keeping, kinds, referencing, templates, ticks
-from hmp_catalog.datasets.contents import dims
 from hmp_catalog.datasets.coordinates import AXES, AXIS, STEP, Coordinate, CoordinateView
 from hmp_catalog.datasets.crs import NAME as GRID_MAPPING
 from hmp_catalog.datasets.dtypes import DataType
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
     from hmp_catalog.datasets.handle import Handle
+
+#: Kinds of labels that may have a step.
+_STEPPING = frozenset({"float", "integer", "datetime"})
 
 _NAME, _LONGEST = re.compile(r"[A-Za-z][A-Za-z0-9_]*"), 256
 
@@ -131,8 +133,7 @@ class CoordCreator:
     ) -> Coordinate:
         found = templates.coordinate(short)
         of = found.dtype if dtype is None else dtypes.dtype(dtype)
-        steps = of.kind in {"float", "integer", "datetime"}
-        given = {"step": steps, "axis": found.axis, "name": found.name} | options
+        given = {"step": of.kind in _STEPPING, "axis": found.axis, "name": found.name} | options
         made = Template(given.pop("name"), of, found.attributes)
         return self._make(made, data, chunk_shape, **given)
 
@@ -143,8 +144,11 @@ class CoordCreator:
             found = checked_axis(self._handle, name, of, axis)
             labels = np.empty(0, dtype=of.decoded) if data is None else keeping.checked(data, of, name=name)
             said = {key: value for key, value in made.attributes.items() if key != "axis"} | _axis(found)
+            self._check_length(name, len(labels))
             kept = ticks.agreed_step(labels, step, of=name, precision=of.precision) if of.kind != "geometry" else None
             said |= {} if kept is None else {STEP: kept}
+            if step is True and of.kind in _STEPPING and len(labels) < 2:
+                said[STEP] = True  # that of the labels, when there are some
             if of.kind == "geometry":
                 flat = containers.variables(name, labels, of, said, keeping.axes(self._handle))
                 containers.write(begin(), name, flat)
@@ -157,6 +161,13 @@ class CoordCreator:
             )  # fmt: skip
             cells.write((slice(0, len(labels)),), labels)
         return Coordinate(self._handle, name)
+
+    def _check_length(self, name: str, count: int) -> None:
+        """Refuse labels of another number than a dimension has that had none."""
+        size = self._handle.contents().unlabelled.get(name, count)
+        if size != count:
+            message = f"{name}: {count} labels for a dimension that is there already, of size {size}"
+            raise InvalidInput(message)
 
     def __getattr__(self, short: str) -> Callable[..., Coordinate]:
         return _method(self._template, short, templates.COORDINATES, self)
@@ -329,10 +340,10 @@ def _check_name(handle: Handle, name: Any, members: Iterable[str]) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST:
         message = f"name {name!r}: expected letters, digits and '_', a letter first, at most {_LONGEST} of them"
         raise InvalidInput(message)
-    taken = {*handle.arrays(), *handle.contents().coords, GRID_MAPPING}
-    along = {dim for each, array in handle.arrays().items() for dim in dims(each, array)}
+    found = handle.contents()
+    taken = {*handle.arrays(), *(found.coords), GRID_MAPPING} - found.unlabelled.keys()
     for member in (name, *members):
-        if member in taken or (member in along and member not in handle.contents().unlabelled):
+        if member in taken:
             message = f"{name}: there is a variable {member!r} already; choose another name, or remove that first"
             raise InvalidInput(message)
 

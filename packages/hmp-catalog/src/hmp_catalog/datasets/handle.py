@@ -59,6 +59,7 @@ class Handle:
         self._cells: dict[str, Cells] = {}
         self._labels: dict[str, Values] = {}
         self._finalizer = weakref.finalize(self, held.close)
+        _handles.add(self)
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────
 
@@ -244,11 +245,17 @@ class Handle:
         message = f"{self.path} is open for reading only; open it with flag 'w'"
         raise InvalidInput(message)
 
-    def forget(self) -> None:
-        """Forget what was read of arrays: they changed."""
+    def forget(self, *names: str) -> None:
+        """Forget what was read of arrays, all of them if none is named: they changed."""
         with self._mutex:
-            self._arrays = self._contents = None
-            self._cells, self._labels = {}, {}
+            if not names or self._arrays is None:
+                self._arrays = self._contents = None
+                self._cells, self._labels = {}, {}
+                return
+            again = {name: self.group()[name] for name in names}
+            self._arrays = {name: again.get(name, array) for name, array in self._arrays.items()}
+            self._contents = None
+            self._cells = {name: cells for name, cells in self._cells.items() if name not in again}
 
     def _forget_all(self) -> None:
         self._group = None
@@ -301,6 +308,10 @@ class Handle:
             self._forget_all()
             self._finalizer()
 
+    def unlock(self) -> None:
+        """Take new locks, in the child of a fork: nobody else is there."""
+        self.gate, self._mutex = Gate(), threading.RLock()
+
     def _all_labels(self) -> dict[str, Values]:
         return {name: self.labels(name) for name in self.contents().coords}
 
@@ -318,6 +329,9 @@ def _begins(now: Values, before: Values) -> bool:
 
 
 # ── elsewhere ────────────────────────────────────────────────────────────────────────────────────────
+
+#: The open data sets of this process.
+_handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 
 #: What views that came from other processes are read from, by process, path and version.
 _elsewhere: weakref.WeakValueDictionary[tuple[int, str, int], Handle] = weakref.WeakValueDictionary()
@@ -349,3 +363,14 @@ def reopened(path: str, number: int) -> Handle:
             found = Handle(versions, versions.snapshot(number))
             _elsewhere[key] = found
         return found
+
+
+def _after_fork() -> None:
+    """Give the child locks of its own: those that it inherits may be held by threads that it has not."""
+    global _turn
+    _turn = threading.Lock()
+    for each in list(_handles):
+        each.unlock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -39,7 +39,7 @@ class DataVariableView(View):
         return self.handle.cells(self.name)
 
     def _extent(self) -> tuple[int, ...]:
-        return self.handle.arrays()[self.name].shape
+        return tuple(self.handle.arrays()[self.name].shape)
 
     @property
     def dtype(self) -> DataType:
@@ -108,7 +108,7 @@ class DataVariableView(View):
             part, cells = self if sel is None else self[sel], self._cells
             window = tuple(
                 slice(side.start, min(side.stop, (side.start // chunk + 1) * chunk))
-                for side, chunk in zip(part.window, cells.chunks, strict=True)
+                for side, chunk in zip(part.selection.window, cells.chunks, strict=True)
             )
             number = tuple(side.start // chunk for side, chunk in zip(window, cells.chunks, strict=True))
             if missing_none and not cells.stored(number):

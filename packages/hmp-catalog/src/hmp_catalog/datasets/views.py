@@ -184,7 +184,10 @@ class View(ABC):
         decoded
             Codes instead of values if off.
         """
-        for row in range(self.shape[0]) if self.ndims else ():
+        if not self.ndims:
+            yield (), (self.data if decoded else self.codes())[()]
+            return
+        for row in range(self.shape[0]):
             part = self[row : row + 1]
             found = part.data if decoded else part.codes()
             for inside, value in np.ndenumerate(found):
