@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     Turn = Callable[[Values], Values]
 
 #: Attributes that say how codes become values: they are of the packing, and are not passed on.
-_OF_PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", DECLARED)
+OF_PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", DECLARED)
+
+#: Values along a dimension that has no labels yet.
+_LABELS = 1024
 
 _FILLS = ("_FillValue", "missing_value")
 
@@ -47,6 +50,15 @@ class Given:
     attributes: Mapping[str, Any]
     turn: Turn | None = None
     coded: bool = False
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """How a file that hmp wrote is cut, or what has no length yet; None where that is for hmp to choose."""
+        sizes = self.variable.shape
+        said = self.variable.encoding.get("chunksizes") if DECLARED in self.variable.attrs else None
+        if said is None or len(said) != len(sizes):
+            return None if all(sizes) else tuple(size or _LABELS for size in sizes)
+        return tuple(max(1, min(chunk, size or chunk)) for chunk, size in zip(said, sizes, strict=True))
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -116,7 +128,7 @@ def refused(name: str, kind: Any) -> InvalidInput:
 
 
 def _without(said: Mapping[str, Any], *more: str) -> dict[str, Any]:
-    return {key: value for key, value in said.items() if key not in {*_OF_PACKING, *more}}
+    return {key: value for key, value in said.items() if key not in {*OF_PACKING, *more}}
 
 
 def _texts(name: str, fill: Any) -> Turn:

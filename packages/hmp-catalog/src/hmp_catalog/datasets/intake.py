@@ -16,8 +16,9 @@ import numpy as np
 from hmp_catalog.datasets import arrays, blocks, containers, crs, geometry, keeping, labels
 from hmp_catalog.datasets.coordinates import AXES, AXIS, STEP
 from hmp_catalog.datasets.dtypes import dtype
-from hmp_catalog.datasets.given import Given
+from hmp_catalog.datasets.given import OF_PACKING, Given
 from hmp_catalog.datasets.given import attributes as plain
+from hmp_catalog.datasets.packing import DECLARED
 from hmp_core.errors import InvalidInput, NotFound, PathTaken
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _RAW = ("valid_range", "least_significant_digit", "dtype", "calendar")
 #: Units by which CF knows longitudes and latitudes (CF 4.1, 4.2).
 _DEGREES = {"degrees_east": "x", "degree_east": "x", "degrees_north": "y", "degree_north": "y"}
 
-_KINDS = {"Point": "point", "LineString": "linestring", "MultiLineString": "linestring", "Polygon": "polygon"}
+_KINDS = {
+    "Point": "point", "LineString": "linestring", "MultiLineString": "linestring", "Polygon": "polygon",
+    "MultiPolygon": "polygon",
+}  # fmt: skip
 
 
 class Intake:
@@ -133,14 +137,18 @@ class Intake:
             said = self._holders[holder]
             values = containers.labels(holder, said, lambda key: np.asarray(self._source.variables[key].values))
             of = containers.coordinate(holder, said)[1]
-            kept = {key: value for key, value in said.items() if key not in containers.RESERVED}
+            kept = {key: value for key, value in said.items() if key not in {*containers.RESERVED, *OF_PACKING}}
+            # what hmp wrote says whether they are the places
+            kept |= {} if AXIS in kept or DECLARED in said else {AXIS: "xy"}
             return Given(name, xr.Variable((name,), values), of, kept)
         if name not in self._source.variables:
             return Given(name, xr.Variable((name,), np.arange(self._source.sizes[name])), dtype("int64"), {})
         variable = self._source.variables[name]
         first: Any = variable.values.flat[0] if variable.dtype == object and variable.size else None
         if getattr(first, "geom_type", None) in _KINDS:
-            return Given(name, variable.to_base_variable(), dtype(_KINDS[first.geom_type]), plain(variable.attrs))
+            asked = self._plan(name, variable).dtype
+            of = asked if asked.kind == "geometry" else dtype(_KINDS[first.geom_type])
+            return Given(name, variable.to_base_variable(), of, {AXIS: "xy"} | plain(variable.attrs))
         found = self._plan(name, variable.to_base_variable())
         # labels are few: they are read once, and what they mean is known
         return Given(name, xr.Variable((name,), found.whole()), found.dtype, found.attributes)
@@ -222,7 +230,7 @@ class Intake:
 
     def _make(self, target: Dataset, name: str, found: Given, taken: set[str]) -> None:
         said = dict(found.attributes)
-        axis = _axis(found, said)
+        axis = _axis(said)
         axis = None if axis in taken else axis
         taken |= {axis} if axis else set()
         steps = found.dtype.kind in {"float", "integer", "datetime"} and said.pop(STEP, None) is not None
@@ -277,18 +285,18 @@ def _said(variable: xr.Variable) -> dict[str, Any]:
     return away | plain(variable.attrs)
 
 
-def _axis(found: Given, said: Mapping[str, Any]) -> str | None:
+def _axis(said: Mapping[str, Any]) -> str | None:
     """Return which axis a coordinate is: as it says, or as CF tells it by units."""
     named = str(said.get(AXIS) or said.get("axis") or "").lower()
     if named in AXES:
         return named
-    return "xy" if found.dtype.kind == "geometry" else _DEGREES.get(str(said.get("units", "")))
+    return _DEGREES.get(str(said.get("units", "")))
 
 
 def _variable(target: Dataset, found: Given) -> None:
     handle, name = target.handle, found.name
     if found.dims:
-        made = target.create.data_var.generic(name, found.dims, found.dtype)
+        made = target.create.data_var.generic(name, found.dims, found.dtype, found.chunks)
     else:
         with handle.reshaping() as begin:
             arrays.create(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: The attribute with the names of those that are JSON.
 JSON = "hmp_json"
 
+#: Bytes of codes that are written at a time, where one chunk has not more.
+_BLOCK = 8 << 20
+
 #: Attributes that are of the type of what is stored (CF 2.5.1, 3.4).
 _OF_CODES = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max", "flag_values", "flag_masks")
 
@@ -199,12 +202,15 @@ class Writer:
     def _lazily(self, name: str, view: Any, said: Mapping[str, Any], *, labels: bool = False) -> None:
         """Write an array block by block, as the codes that it has."""
         stored = view.packing.stored
-        chunks = tuple(max(1, min(pair)) for pair in zip(view.chunk_shape, view.shape, strict=True))
+        # what has no length yet may get any: HDF5 takes chunks of its own for it
+        chunks = tuple(
+            max(1, min(chunk, size or chunk)) for chunk, size in zip(view.chunk_shape, view.shape, strict=True)
+        )
         said = said if labels or not stored.startswith("float") else {"_FillValue": float("nan"), **said}
         made = self._array(name, view.coord_names, view.shape, stored, said, **({"chunks": chunks} if chunks else {}))
         window = tuple(slice(0, size) for size in view.shape)
         width = np.dtype(object if stored == "string" else stored).itemsize
-        for part in blocks.slabs(window, chunks, width) if view.size else ():
+        for part in blocks.slabs(window, chunks, width, _BLOCK) if view.size else ():
             made[part] = view.codes(part)
 
     def _array(
