@@ -132,8 +132,8 @@ def _number(inputs: Sequence[Input], dim: str, of: Input) -> int:
 def _lay(target: Dataset, name: str, there: Layer, coming: Sequence[Layer], overlap: Overlap, max_mem: int) -> None:
     cells = target.handle.cells(name)
     region = touched(coming, cells.shape, cells.unit)
-    for block in cut(region, cells.packing, coming, (cells.unit, cells.chunks), max_mem):
-        made = laid(block, cells.packing, [there, *coming], overlap)
+    for block in cut(region, cells.packing, (cells.unit, cells.chunks), max_mem):
+        made = laid(block, cells.packing, [there, *coming], overlap, (cells.chunks, max_mem))
         if made is not None:
             with target.handle.writing():
                 target.handle.cells(name).write_codes(block, made.codes)
