@@ -196,6 +196,20 @@ def test_an_array_that_grows_shrinks_and_moves_is_one_of_numpy(tmp_path_factory,
             np.testing.assert_array_equal(each.read(whole(each)), expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 23])
+def test_cells_that_are_there_again_are_missing(axis, size, tmp_path) -> None:
+    """Scenario 9: an array that was cut and grows again has nothing of what was there."""
+    array = cells(tmp_path, PACKED, (24, 24), (8, 4))
+    array.write(whole(array), 1.0)
+    array.resize([size if dim == axis else 24 for dim in range(2)])
+    array.resize((24, 24))
+    kept = [slice(0, size if dim == axis else 24) for dim in range(2)]
+    expected = np.full((24, 24), np.nan)
+    expected[tuple(kept)] = 1.0
+    np.testing.assert_array_equal(again(tmp_path).read(whole(array)), expected)
+
+
 def test_a_shift_by_whole_files_writes_no_data(tmp_path) -> None:
     """Scenario 8: chunks of 20, moved by 40 and by 50."""
     array = cells(tmp_path, PACKED, (100, 30), (20, 8))
