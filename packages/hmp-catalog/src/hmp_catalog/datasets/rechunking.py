@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import blocks
+from hmp_catalog.datasets import blocks, pouring
 from hmp_catalog.datasets.chunking import checked_chunk_shape, guess_chunk_shape, rechunkit
 from hmp_core.errors import InvalidInput, NotFound
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hmp_catalog.datasets.blocks import Shape, Window
     from hmp_catalog.datasets.packing import Packing
-    from hmp_catalog.datasets.variables import DataVariable, DataVariableView
+    from hmp_catalog.datasets.variables import DataVariableView
 
     Values = NDArray[Any]
     Block = tuple[Window, Values]
@@ -306,8 +306,8 @@ class Rechunker:
         blocks_of = carried_out(of, how) if how else ()
         return ((place, of.given(codes, decoded=decoded)) for place, codes in blocks_of)
 
-    def into(self, variable: DataVariable, max_mem: int = MAX_MEM) -> None:
-        """Write it into another variable of the same shape, file by file of that one.
+    def into(self, variable: DataVariableView, max_mem: int = MAX_MEM) -> None:
+        """Write it into another variable of the same shape, each file of that one once.
 
         Codes are written as they are read where both variables are packed alike. A loop over `rechunk` that assigns
         blocks does the same; but where a file has many chunks, each assignment of one writes the file anew.
@@ -315,7 +315,7 @@ class Rechunker:
         Parameters
         ----------
         variable : DataVariable
-            What is written, also of another data set.
+            What is written, also of another data set. Other threads that write there wait.
         max_mem : int
             Bytes for everything that waits.
 
@@ -324,14 +324,22 @@ class Rechunker:
         InvalidInput
             Another shape, a variable that may not be written, or the variable itself.
         OutOfRange
-            A value that the other variable does not keep; blocks before it are written.
+            A value that the other variable does not keep; files before it are written.
         """
-        of, target = self._source, source(variable)
+        of, target, room = self._source, source(variable), checked_mem(max_mem)
         _refuse_unlike(of, target)
-        how = self._plan(_file_within(target, checked_mem(max_mem)), max_mem)
-        alike = of.packing == target.packing
-        for place, codes in carried_out(of, how) if how else ():
-            variable.set(place, codes if alike else of.packing.decode(codes), decoded=not alike)
+        with variable.handle.writing() as group:
+            array = group[variable.name]
+            if not math.prod(of.shape):
+                return
+            if tuple(array.shape) == target.shape and pouring.known(array):
+                with pouring.Pouring(array) as files:
+                    for place, codes in _recoded(of, target, target.chunks, room):
+                        number = (side.start // size for side, size in zip(place, target.chunks, strict=True))
+                        files.put(tuple(number), codes)
+            else:
+                for place, codes in _recoded(of, target, _file_within(target, room), room):
+                    variable.set(place, codes, decoded=False)
 
     def _target(self, given: Any) -> Shape:
         return lengths_of(self._source.view.coord_names, self._source.shape, given, what=self._source.view.name)
@@ -359,6 +367,17 @@ def _refuse_unlike(of: Source, target: Source) -> None:
     if of.view.handle is target.view.handle and of.view.name == target.view.name:
         message = f"{of.view.name} cannot be written into itself; make a variable with other chunks"
         raise InvalidInput(message)
+
+
+def _recoded(of: Source, target: Source, shape: Shape, max_mem: int) -> Iterator[Block]:
+    """Yield blocks as the codes of another variable."""
+    alike = of.packing == target.packing
+    for place, codes in carried_out(of, plan(of, shape, max_mem)):
+        if alike:
+            yield place, codes
+        else:
+            at = tuple(side.start for side in place)
+            yield place, target.packing.encode(of.packing.decode(codes), of=target.view.name, at=at)
 
 
 def _file_within(target: Source, max_mem: int) -> Shape:
