@@ -121,6 +121,13 @@ def test_axes_are_x_and_y_whatever_the_authority_says() -> None:
     assert (x[0], y[0]) == pytest.approx((1.6e6, 5460000), abs=2e4)
 
 
+@pytest.mark.parametrize("shape", [(0,), (1,), (1, 1), (3,), (2, 3)], ids=str)
+def test_places_keep_their_shape(shape: tuple[int, ...]) -> None:
+    x, y = transformed(np.full(shape, 173.0), np.full(shape, -41.0), pyproj.CRS(4326), pyproj.CRS(2193))
+    assert x.shape == y.shape == shape
+    np.testing.assert_allclose(x, 1.6e6, rtol=0, atol=2e4)
+
+
 def test_place_that_has_none_is_infinite() -> None:
     """A globe shows its one half."""
     globe = pyproj.CRS("+proj=ortho +lat_0=0 +lon_0=0")

@@ -231,8 +231,10 @@ def transformed(x: Values, y: Values, source: CRS | None, target: CRS | None) ->
     """Return places in another reference system; infinite where they have none there."""
     if same(source, target):
         return x, y
-    found: tuple[Values, Values] = _transformer(source, target).transform(x, y)
-    return found
+    # pyproj takes an array of one for a number, and gives a number back
+    flat = [np.resize(np.asarray(along, dtype=np.float64), max(2, np.size(along))) for along in (x, y)]
+    found_x, found_y = _transformer(source, target).transform(*flat)
+    return found_x[: np.size(x)].reshape(np.shape(x)), found_y[: np.size(y)].reshape(np.shape(y))
 
 
 def period(crs: CRS | None) -> float | None:
