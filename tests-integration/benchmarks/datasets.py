@@ -437,14 +437,14 @@ class Bench:
         self.peaks: dict[str, dict[str, float]] = {who: {} for who in pythons}
         self.sizes: dict[str, dict[str, float]] = {who: {} for who in pythons}
 
-    def round(self, number: int, steps: tuple[str, ...]) -> None:
-        """Do every operation once, by each in turn; the first round looks at memory and is not timed."""
+    def round(self, number: int, steps: tuple[str, ...], *, timed: bool) -> None:
+        """Do every operation once, by each in turn; the first round looks at memory."""
         order = list(self.pythons)
         turn = number % len(order)
         for step in steps:
             for who in order[turn:] + order[:turn]:
                 took = self._one(who, step, watched=number == 0)
-                if number:
+                if timed:
                     self.took[who][step].append(took)
                 if step in {"write", "rechunk"}:
                     suffix = ".store" if step == "write" else ".turned"
@@ -566,7 +566,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     asked.add_argument("--peers", default=sys.executable, help="the interpreter that has cfdb")
     asked.add_argument("--length", type=int, default=1, help="years of hours")
-    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--rounds", type=int, default=3, help="0 for one that looks at memory and is timed")
     asked.add_argument("--json", type=Path, help="where every figure goes")
     asked.add_argument("--where", type=Path, help="the folder to work in")
     asked.add_argument("--step", choices=STEPS, action="append", help="only these, each after write")
@@ -595,7 +595,7 @@ def measure(said: argparse.Namespace, home: Path) -> None:
     make_field(home / "field.npy", HOURS * said.length)
     bench = Bench(home, pythons, said.length)
     for number in range(said.rounds + 1):
-        bench.round(number, steps)
+        bench.round(number, steps, timed=number > 0 or not said.rounds)
         print(f"round {number} of {said.rounds}", "load", f"{os.getloadavg()[0]:.2f}", flush=True)
         if said.json:
             said.json.write_text(json.dumps(bench.report(), indent=1))
