@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets import Dataset, Versions, open_dataset
+from hmp_catalog.datasets import Dataset, Versions, open_dataset, trees
 from hmp_catalog.errors import DatasetConflict
 from hmp_core.errors import InvalidInput, NotFound, PathNotFound, PathTaken, StorageError
 from hmp_core.testing.surroundings import require_root, small_disk
@@ -301,6 +301,17 @@ def test_an_exception_rolls_back(path):
         fail()
     with open_dataset(path) as ds:
         assert (ds["v"].shape, ds["v"][0, 1].data, "title" in ds.attrs) == ((12, 10), 1, True)
+
+
+def test_a_file_that_was_replaced_many_times_was_not_changed_in_place(ds, path):
+    """The number of a file that is gone is given to another one."""
+    for n in range(30):
+        ds.attrs["n"] = n
+        ds["v"].attrs["n"] = n
+    tree = ds.handle.group().store.root
+    assert {"zarr.json", "v/zarr.json"}.isdisjoint(trees.looks(tree))
+    assert "time/zarr.json" in trees.looks(tree)
+    assert (ds.commit(), open_dataset(path).attrs["n"]) == (2, 29)
 
 
 def test_rolling_back_and_going_on(ds):
@@ -714,3 +725,14 @@ def test_the_child_of_a_fork_reads_and_does_not_write(ds):
     os.waitpid(child, 0)
     assert os.read(reading, 100) == b"refused"
     assert (ds["v"][0, 0].data, ds.commit()) == (-1, 2)
+
+
+@pytest.mark.parametrize("flag", ["n", "c"])
+def test_a_new_data_set_is_new_again_after_a_rollback(tmp_path, flag) -> None:
+    with open_dataset(tmp_path / "new.zarr", flag, "ts_ortho", compression="lz4") as ds:
+        ds.create.coord.generic("x", np.arange(3))
+        ds.rollback()
+        assert (len(ds), ds.dataset_type, ds.compression) == (0, "ts_ortho", "lz4")
+        ds.create.coord.generic("x", np.arange(4))
+    with open_dataset(tmp_path / "new.zarr") as ds:
+        assert len(ds["x"]) == 4

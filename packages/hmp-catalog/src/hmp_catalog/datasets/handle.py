@@ -40,15 +40,18 @@ class Handle:
         Those of the data set.
     held : Snapshot or Session
         What is read, or written to.
+    begin : callable, optional
+        Makes a new data set in the session, also after a rollback of all there was.
     """
 
-    def __init__(self, versions: Versions, held: Snapshot | Session) -> None:
+    def __init__(self, versions: Versions, held: Snapshot | Session, begin: Callable[[], None] | None = None) -> None:
         self.path: Path = versions.path
         self.versions = versions
         self.gate = Gate()
         #: Counts the times that positions changed their meaning: a view of before is good for nothing then.
         self.generation = 0
         self._held = held
+        self._begin = begin
         self._mutex = threading.RLock()
         self._open = True
         self._damaged: str | None = None
@@ -283,6 +286,8 @@ class Handle:
             old = self._all_labels() if session.changed and self._damaged is None else {}
             session.rollback()
             self._damaged = None
+            if self._begin is not None and not session.folder.is_dir():
+                self._begin()
             self._moved_on(old)
 
     def refresh(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,9 +77,10 @@ def opened(
         raise InvalidInput(message)
     session = versions.session(create=flag != "w", empty=flag == "n")
     try:
+        begin = functools.partial(_begin, session, new or About())
         if not session.folder.is_dir():
-            _begin(session, new or About())
-        return _checked(Handle(versions, session))
+            begin()
+        return _checked(Handle(versions, session, begin))
     except BaseException:
         session.close()
         raise
