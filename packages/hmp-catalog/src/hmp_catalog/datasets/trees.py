@@ -110,11 +110,15 @@ def changed(before: Files, after: Files) -> set[str]:
 
 
 def looks(folder: Path) -> Looks:
-    """Return what each file of a tree looks like from outside."""
+    """Return what each file of a tree looks like from outside that other trees have too.
+
+    The number of a file that only one tree had is given to another one as soon as it is replaced.
+    """
     found = {}
     for name in inventory(folder):
         told = os.stat(folder / name, follow_symlinks=False)
-        found[name] = (told.st_ino, told.st_size, told.st_mtime_ns)
+        if told.st_nlink > 1:
+            found[name] = (told.st_ino, told.st_size, told.st_mtime_ns)
     return found
 
 
