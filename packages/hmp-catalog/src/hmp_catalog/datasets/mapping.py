@@ -12,6 +12,7 @@ import functools
 import importlib
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -69,8 +70,6 @@ class Work:
 
 @functools.lru_cache(maxsize=4)
 def _loaded(call: bytes) -> Callable[..., Any]:
-    import pickle
-
     found: Callable[..., Any] = pickle.loads(call)
     return found
 
@@ -136,12 +135,12 @@ def _mapped(
 def _pickled(func: Callable[..., Any]) -> bytes:
     """Return a function as another process understands it; cloudpickle sends also those of a script or notebook."""
     try:
-        pickler = importlib.import_module("cloudpickle")
+        pickler: Any = importlib.import_module("cloudpickle")
     except ImportError:
-        pickler = importlib.import_module("pickle")
+        pickler = pickle
     try:
         sent: bytes = pickler.dumps(func)
-    except Exception as error:
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
         message = f"map: {func!r} cannot be sent to another process: {error}; say workers='threads'"
         raise InvalidInput(message) from error
     return sent
@@ -220,14 +219,14 @@ def _finished(under_way: dict[Future[Any], Any], *, ordered: bool) -> Results:
 
 
 def _result(future: Future[Any], place: Any) -> Any:
-    try:
+    error = future.exception()
+    if error is None:
         return future.result()
-    except BrokenExecutor as error:
+    if isinstance(error, BrokenExecutor):
         raise _lost(place) from error
-    except Exception as error:
-        error.add_note(f"in block {place}")
-        error.block = place  # type: ignore[attr-defined]
-        raise
+    error.add_note(f"in block {place}")
+    error.block = place  # type: ignore[attr-defined]
+    raise error
 
 
 def _lost(place: Any) -> WorkerLost:
