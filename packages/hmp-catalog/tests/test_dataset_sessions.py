@@ -240,6 +240,18 @@ def test_a_view_is_an_array_when_asked(ds):
     assert (v[2].data == -1).all()
 
 
+def test_labels_chunk_by_chunk(ds):
+    k = ds.create.coord.generic("k", np.arange(7), chunk_shape=(3,))
+    found = list(k[1:].iter_chunks())
+    assert [(place, values.tolist()) for (place,), values in found] == [
+        (slice(0, 3), [1, 2, 3]),
+        (slice(3, 6), [4, 5, 6]),
+    ]
+    assert list(k.iter_chunks(include_data=False))[-1] == (slice(6, 7),)
+    assert next(iter(ds["time"].iter_chunks(decoded=False)))[1].dtype.kind in "iu"
+    assert k.get_chunk().tolist() == [0, 1, 2]
+
+
 def test_chunks_one_by_one(ds):
     v = ds["v"]
     assert v.get_chunk().tolist() == v[:4, :5].data.tolist()
@@ -417,6 +429,8 @@ def test_what_failed_half_way_cannot_be_committed(path, monkeypatch):
         def full(*_: Any) -> None:
             raise OSError(28, "No space left on device")
 
+        ds["time"].prepend(ds["time"].data[:1] - np.timedelta64(1, "h"))
+        part = ds["v"][1:3]
         monkeypatch.setattr(Cells, "write", full)
         with pytest.raises(StorageError):
             ds["time"].append(ds["time"].data[-1:] + np.timedelta64(1, "h"))
@@ -425,6 +439,8 @@ def test_what_failed_half_way_cannot_be_committed(path, monkeypatch):
             ds.commit()
         ds.rollback()
         assert (ds["v"].shape, ds["v"][0, 1].data) == ((12, 10), 1)
+        with pytest.raises(InvalidInput, match="labels moved"):
+            part.data  # noqa: B018
 
 
 def test_on_a_full_disk_nothing_is_lost():

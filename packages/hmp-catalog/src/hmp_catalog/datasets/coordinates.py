@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -95,6 +96,28 @@ class CoordinateView(View):
         """Return the labels of its first chunk, or of the first that ``sel`` touches; labels are never missing."""
         part = self if sel is None else self[sel]
         return part.data[: part.chunk_shape[0]]
+
+    def iter_chunks(
+        self,
+        include_data: bool = True,  # noqa: FBT001, FBT002 - as cfdb
+        decoded: bool = True,  # noqa: FBT001, FBT002 - as cfdb
+    ) -> Iterator[Any]:
+        """Yield as many labels at a time as a chunk has, with where they are in this view, as ``coord[place]`` takes it.
+
+        Parameters
+        ----------
+        include_data
+            Only the places if off.
+        decoded
+            Codes instead of labels if off.
+        """
+        length, (chunk, *_) = len(self), self.chunk_shape
+        for start in range(0, length, chunk):
+            place = (slice(start, min(length, start + chunk)),)
+            if include_data:
+                yield place, self[place].data if decoded else self[place].codes()
+            else:
+                yield place
 
     def __getitem__(self, key: Any) -> CoordinateView:
         """Return a part of it, by positions."""

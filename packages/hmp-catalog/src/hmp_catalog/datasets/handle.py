@@ -285,7 +285,8 @@ class Handle:
             session = self._session()
             old = self._all_labels() if session.changed and self._damaged is None else {}
             session.rollback()
-            self._damaged = None
+            if self._damaged is not None:
+                self._damaged, self.generation = None, self.generation + 1
             if self._begin is not None and not session.folder.is_dir():
                 self._begin()
             self._moved_on(old)
