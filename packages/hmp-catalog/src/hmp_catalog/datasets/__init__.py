@@ -26,6 +26,11 @@ it. ``xarrays`` shows data sets to xarray.
 puts together what two of them did; ``layout`` knows where everything is, ``adopting`` takes over what others wrote,
 ``documents`` what each ``zarr.json`` says; ``trees`` are the folders of files that versions are made of, ``stores`` is
 what writes them, ``holding`` is the kernel's locks on them.
+
+``edataset`` is a data set that is also behind a URL: ``pushing`` and ``pulling`` bring it there and here, ``clearing``
+takes away there. ``remotes`` are the stores, ``manifests`` what a version there consists of, ``pieces`` how shards are
+cut; ``stubs`` stand for what is not here and ``fetching`` fetches it; ``standing`` says on which version there a
+version here stands, ``differing`` what changed since.
 """
 
 from hmp_catalog.datasets.attributes import Attributes
@@ -35,8 +40,9 @@ from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
 from hmp_catalog.datasets.dataset import Dataset, DatasetView, open_dataset
 from hmp_catalog.datasets.dtypes import DataType, dtype
-from hmp_catalog.datasets.edataset import EDataset, open_edataset
+from hmp_catalog.datasets.edataset import Change, EDataset, open_edataset
 from hmp_catalog.datasets.rechunking import DatasetRechunker, Rechunker
+from hmp_catalog.datasets.remotes import Remote
 from hmp_catalog.datasets.scaling import compute_scale_and_offset
 from hmp_catalog.datasets.tools import dataset_to_netcdf4, from_xarray, netcdf4_to_dataset
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
@@ -45,6 +51,7 @@ from hmp_catalog.datasets.views import LocationIndexer
 
 __all__ = [
     "Attributes",
+    "Change",
     "Coordinate",
     "CoordinateView",
     "Creator",
@@ -57,6 +64,7 @@ __all__ = [
     "EDataset",
     "LocationIndexer",
     "Rechunker",
+    "Remote",
     "Session",
     "Snapshot",
     "Versions",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,14 @@ _BATCH = 500
 _MOMENTS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 _REFUSED = {401, 403, 404, 410}
+
+#: What stores raise that is no `OSError`, by the module that has it: looked for where somebody imported that.
+_ERRORS = {
+    "aiohttp": ("ClientError",),
+    "botocore.exceptions": ("BotoCoreError", "ClientError"),
+    "gcsfs.retry": ("HttpError",),
+    "azure.core.exceptions": ("AzureError",),
+}
 
 _memory = threading.Lock()
 
@@ -264,7 +273,7 @@ class Remote:
         except ImportError as error:
             message = f"{where}: it needs a package that is not installed: {error}"
             raise MissingPart(message, install=str(error.name or "")) from error
-        except Exception as error:
+        except _foreign() as error:
             said = f"{type(error).__name__}: {error}".replace(self._url, self.url)
             if writing and isinstance(error, (PermissionError, NotImplementedError)):
                 message = f"{where} cannot be written: {said}; check who may write there"
@@ -274,6 +283,13 @@ class Remote:
                 raise RemoteMissing(message, path=where) from error
             message = f"{where} cannot be reached: {said}; try again"
             raise RemoteUnreachable(message, url=self.url) from error
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    """Return what file systems of the kinds that are in use may raise."""
+    modules = ((sys.modules.get(module), names) for module, names in _ERRORS.items())
+    own = [getattr(module, name) for module, names in modules for name in names if hasattr(module, name)]
+    return (OSError, ValueError, RuntimeError, LookupError, TypeError, *own)
 
 
 def _public(scheme: str, rest: str) -> str:
