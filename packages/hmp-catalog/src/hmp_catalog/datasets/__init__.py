@@ -12,6 +12,9 @@ for which type, and ``instants`` does so for times. ``labels`` finds labels in a
 values may be and how they go on; ``geometry`` and ``containers`` do so for geometries, ``crs`` for reference systems.
 ``libraries`` are those of the extra ``datasets``.
 
+``iterating`` gives variables block by block and ``grouping`` by their labels or the calendar, ``mapping`` hands blocks to
+workers, and ``rechunking`` gives them in other chunks, which ``pouring`` writes.
+
 ``combining`` makes one data set of several: ``inputs`` opens them and holds them against one another, ``joining``
 unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes
 two of one.
