@@ -21,6 +21,7 @@ pytest.importorskip("shapely")
 import shapely
 
 from hmp_catalog.datasets import Dataset, dataset_to_netcdf4, dtype, netcdf4_to_dataset, open_dataset
+from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import CorruptError, InvalidInput, NotFound, PathNotFound, PathTaken
 
 HOURS = np.datetime64("2020-02-28T00", "h") + np.arange(48)
@@ -156,6 +157,8 @@ def test_parts_are_written_and_steps_are_those_of_the_part(grid: Path, tmp_path:
         assert found["time"].step == 60
         assert "wet" not in found
     dataset_to_netcdf4(grid, tmp_path / "third.nc", sel={"time": slice(None, None, 3)})
+    with xr.open_dataset(tmp_path / "third.nc") as found:
+        assert found["time"].attrs["hmp_step"] == 180
     netcdf4_to_dataset(tmp_path / "third.nc", tmp_path / "third.zarr")
     with open_dataset(tmp_path / "third.zarr") as found:
         assert found["time"].step == 180
@@ -182,6 +185,36 @@ def test_what_is_not_written_is_told_and_no_file_is_replaced(grid: Path, tmp_pat
     with pytest.raises(PathTaken):
         dataset_to_netcdf4(grid, target)
     assert target.read_bytes() == b"mine"
+
+
+def test_a_store_of_others_is_read_and_written_with_its_words_for_missing(tmp_path: Path) -> None:
+    values = np.array([1.5, np.nan, -3.0])
+    given = xr.Dataset(dict.fromkeys("fgip", ("y", values)), {"y": [1.0, 2.0, 4.0]})
+    given["a"] = (("y", "n"), np.ones((3, 2)), {"units": "m"})
+    given["h"] = ((), 3)
+    encoding = {
+        "f": {"dtype": "f4", "_FillValue": -9999.0},
+        "g": {"_FillValue": 1e20},
+        "i": {"dtype": "i2", "_FillValue": -9, "scale_factor": 0.5},
+    }
+    given.to_zarr(tmp_path / "o.zarr", zarr_format=3, consolidated=False, encoding=encoding)
+    with open_dataset(tmp_path / "o.zarr") as found:
+        for name in "fgip":
+            assert np.array_equal(found[name].data, values, equal_nan=True)
+            assert np.array_equal(found.to_xarray()[name].values, values, equal_nan=True)
+        found.to_netcdf4(tmp_path / "o.nc")
+        found.select({"y": [0, 1]}).copy(tmp_path / "part.zarr", exclude_data_vars=["h"]).close()
+    with xr.open_dataset(tmp_path / "o.nc") as read, xr.open_zarr(tmp_path / "part.zarr", chunks=None) as part:
+        assert read["f"].encoding["_FillValue"] == -9999
+        xr.testing.assert_equal(read.drop_attrs(), given.drop_attrs())
+        for name in "fgip":
+            assert np.array_equal(part[name].values, values[:2], equal_nan=True)
+    with open_dataset(tmp_path / "o.zarr", "w") as made:
+        made["f"][:2] = [np.nan, 2.0]
+        with pytest.raises(OutOfRange, match="f: -9999"):
+            made["f"][2] = -9999
+    with xr.open_zarr(tmp_path / "o.zarr", chunks=None) as read:
+        assert np.array_equal(read["f"].values, [np.nan, 2, -3], equal_nan=True)
 
 
 def test_an_empty_data_set_and_empty_coordinates_are_written(tmp_path: Path) -> None:

@@ -294,18 +294,19 @@ def _axis(said: Mapping[str, Any]) -> str | None:
 
 
 def _variable(target: Dataset, found: Given) -> None:
-    handle, name = target.handle, found.name
+    handle = target.handle
     if found.dims:
-        made = target.create.data_var.generic(name, found.dims, found.dtype, found.chunks)
+        made = target.create.data_var.generic(found.name, found.dims, found.dtype, found.chunks)
     else:
+        # single values are of others: they are read and passed on, and hmp makes none of its own
         with handle.reshaping() as begin:
             arrays.create(
-                begin(), name, dims=(), shape=(), dtype=found.dtype, chunks=(), attributes={},
+                begin(), found.name, dims=(), shape=(), dtype=found.dtype, chunks=(), attributes={},
                 compression=handle.compression, level=handle.compression_level,
             )  # fmt: skip
-        made = target[name]
+        made = target[found.name]
     made.attrs.update({key: value for key, value in found.attributes.items() if key not in {*_RAW, *_MENTIONS}})
-    _say(target, name, {key: value for key, value in found.attributes.items() if key in _RAW})
+    _say(target, found.name, {key: value for key, value in found.attributes.items() if key in _RAW})
 
 
 #: Attributes that name other variables, which may bear other names here.

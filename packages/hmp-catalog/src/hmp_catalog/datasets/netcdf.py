@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import blocks, containers, keeping, ticks
+from hmp_catalog.datasets import blocks, containers, keeping, marked, ticks
 from hmp_catalog.datasets.containers import Variable
 from hmp_catalog.datasets.coordinates import STEP
 from hmp_catalog.datasets.crs import NAME as GRID_MAPPING
@@ -221,8 +221,7 @@ class Writer:
         if shape and self._compression and not text:
             how |= {"compression": self._compression, "shuffle": True}
         kind: Any = library("h5py", "netCDF files are written with").string_dtype() if text else np.dtype(stored)
-        fill = said.get("_FillValue")
-        filled = None if fill is None or text else np.dtype(stored).type(fill)
+        filled = None if text or "_FillValue" not in said else _fill(stored, said["_FillValue"])
         made = self._file.create_variable(name, tuple(dims), dtype=kind, fillvalue=filled, **how)
         self._say(made, {key: value for key, value in said.items() if key != "_FillValue"}, None if text else stored)
         return made
@@ -254,6 +253,12 @@ def _step(view: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     if STEP not in said or view.size < 2:
         return {}
     return {STEP: ticks.step_of(view.data, precision=view.dtype.precision)}
+
+
+def _fill(stored: str, said: Any) -> Any:
+    kind = np.dtype(stored)
+    found = marked.told(said) if kind.kind == "f" else said
+    return kind.type(np.nan if found is None else found)
 
 
 def _attribute(key: str, value: Any, stored: str | None) -> Any:

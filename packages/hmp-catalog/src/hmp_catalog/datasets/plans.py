@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from hmp_catalog.datasets import instants
+from hmp_catalog.datasets import instants, marked
 from hmp_catalog.datasets.dtypes import DataType, dtype
+from hmp_catalog.datasets.marked import Marked
 from hmp_catalog.datasets.packing import DECLARED, Datetimes, Floats, Integers, Packing, Texts, Truths
 from hmp_core.errors import InvalidInput
 
@@ -49,7 +51,7 @@ def _floats(of: DataType) -> Packing:
         scale = _step(of.precision or 0) if of.scale_factor is None else float(of.scale_factor)
         return Floats(of, of.dtype_encoded, fill, least, greatest, float(of.offset or 0), scale)
     if of.min_value is None or of.precision is None:
-        return Floats(of, of.name, math.nan)
+        return Floats(of, of.name, math.nan) if of.fillvalue is None else Marked(of, of.name, of.fillvalue)
     unit = Decimal(1).scaleb(-of.precision)
     low = int((_exact(of, of.min_value) / unit).to_integral_value(ROUND_FLOOR))
     high = int((_exact(of, of.max_value) / unit).to_integral_value(ROUND_CEILING))
@@ -174,7 +176,8 @@ def read(stored: str, attributes: Mapping[str, Any], *, of: str = "array") -> Pa
     fill = attributes.get("_FillValue", attributes.get("missing_value"))
     if plain.kind == "integer":
         return _foreign(plain, attributes, fill, of)
-    return plan(plain)
+    mark = marked.told(fill, of=of) if plain.kind == "float" and fill is not None else None
+    return plan(plain if mark is None else replace(plain, fillvalue=mark))
 
 
 def _as_declared(attributes: Mapping[str, Any]) -> Packing | None:
