@@ -252,6 +252,35 @@ def test_stations_are_united_by_their_geometries(tmp_path) -> None:
         assert out["level"].data[:, 0].tolist() == [1, 2, 2]
 
 
+def test_stations_and_text_come_in_any_order(tmp_path) -> None:
+    for name, labels, value in (("a", ["Tours", "Blois"], 1), ("b", ["Nevers", "Tours", "Gien"], 2)):
+        with open_dataset(tmp_path / name, "n") as made:
+            made.create.coord.generic("station", np.array(labels, dtype=object), "string")
+            made.create.coord.time(START + np.arange(value, value + 3), dtype="datetime64[h]")
+            made.create.data_var.generic("level", ("station", "time"), "float64", chunk_shape=(2, 2))[:] = value
+    with merge_into([tmp_path / "b"], tmp_path / "a", overlap="first") as found:
+        assert found["station"].data.tolist() == ["Tours", "Blois", "Nevers", "Gien"]
+        nothing = -1
+        assert np.nan_to_num(found["level"].data, nan=nothing).tolist() == [
+            [1, 1, 1, 2], [1, 1, 1, nothing], [nothing, 2, 2, 2], [nothing, 2, 2, 2]
+        ]  # fmt: skip
+
+
+def test_an_input_without_labels_gives_nothing(tmp_path, twenty) -> None:
+    with combine([*twenty, twenty[0]], tmp_path / "out.zarr", sel={"time": slice(START + 22, None)}) as out:
+        assert out["rain"].shape == (8, 3)
+        assert (out["rain"].data == 2).all()
+    with open_dataset(tmp_path / "empty.zarr", "n") as made:
+        made.create.coord.time(dtype="datetime64[h]")
+        made.create.coord.lat()
+        made.create.data_var.generic("rain", ("time", "latitude"), RAIN, chunk_shape=(8, 2))
+    before = look(twenty[0])
+    merge_into([tmp_path / "empty.zarr"], twenty[0]).close()
+    assert look(twenty[0])[2] == before[2]
+    merge_into([twenty[0]], tmp_path / "empty.zarr").close()
+    assert np.array_equal(read(tmp_path / "empty.zarr"), read(twenty[0]), equal_nan=True)
+
+
 def test_what_is_there_is_replaced_only_if_asked(tmp_path, twenty) -> None:
     out = make(tmp_path / "out.zarr", range(2), 9)
     before = look(out)
@@ -443,9 +472,15 @@ def test_a_store_that_xarray_wrote_goes_on_as_it_was_packed(tmp_path) -> None:
     said = {"v": {"dtype": "int16", "scale_factor": 0.5, "add_offset": 10.0, "_FillValue": -1}}
     for name, start in (("a", "2001-01-01"), ("b", "2001-01-08")):
         time = np.datetime64(start, "ns") + np.arange(10) * np.timedelta64(1, "D")
-        plain = xarray.Dataset({"v": ("time", np.arange(10) + float(name == "b"))}, {"time": time})
+        values, attrs = np.arange(10) + float(name == "b"), {"Conventions": "CF-1.0", "source": name}
+        plain = xarray.Dataset({"v": ("time", values)}, {"time": time}, attrs)
         plain.to_zarr(tmp_path / name, encoding=said, zarr_format=3, consolidated=False)
     merge_into([tmp_path / "b"], tmp_path / "a").close()
+    with combine([tmp_path / "b", tmp_path / "a"], tmp_path / "c") as made:
+        assert (made.attrs["Conventions"], made.attrs["source"]) == ("CF-1.11", "b")
+        assert made["v"].data.tolist() == [0, 1, 2, 3, 4, 5, 6, *range(1, 11)]
+        merge_into([tmp_path / "a"], tmp_path / "c").close()
+    assert open_dataset(tmp_path / "c").attrs["Conventions"] == "CF-1.11"
     with xarray.open_zarr(tmp_path / "a", chunks=None) as found:
         assert found["v"].values.tolist() == [0, 1, 2, 3, 4, 5, 6, *range(1, 11)]
         assert found["v"].encoding["scale_factor"] == 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from hmp_catalog.datasets.dataset import open_dataset
-from hmp_catalog.datasets.filling import all_or_nothing, create, fill, new
+from hmp_catalog.datasets.filling import all_or_nothing, attributes, create, fill, new
 from hmp_catalog.datasets.inputs import Input, agree, names, opened, united
 from hmp_catalog.datasets.overlaying import MAX_MEM, Overlap
 from hmp_core.errors import InvalidInput
@@ -72,13 +72,13 @@ def combine(
         agree(inputs, packing=True)
         like = inputs[0].dataset
         level = compression_level if compression is not None or compression_level else like.compression_level
-        said = {"compression": compression or like.compression, "compression_level": level}
-        target = new(path, like, overwrite=overwrite, **said)
+        about = {"compression": compression or like.compression, "compression_level": level}
+        target = new(path, like, overwrite=overwrite, **about)
         with all_or_nothing(target):
-            attributes = _first_wins(inputs)
+            said = _first_wins(inputs)
             create(target, inputs)
             fill(target, inputs, {}, overlap, max_mem)
-            target.attrs.update(attributes)
+            target.attrs.update(said)
     return target
 
 
@@ -145,7 +145,7 @@ def _check(overlap: str) -> None:
 def _first_wins(inputs: Sequence[Input]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in reversed(inputs):
-        found |= each.dataset.attrs.data
+        found |= attributes(each.dataset)
     return found
 
 
@@ -172,7 +172,7 @@ def _refuse_growth(own: Input, inputs: Sequence[Input], allowed: bool | Collecti
 
 
 def _merge(target: Dataset, own: Input, inputs: Sequence[Input], overlap: Overlap, max_mem: int) -> None:
-    attributes = {key: value for each in inputs for key, value in each.dataset.attrs.data.items()}
+    said = {key: value for each in inputs for key, value in attributes(each.dataset).items()}
     coords, _ = names(inputs)
     before = {name: target[name].data for name in own.coords}
     for name in before.keys() & coords.keys():
@@ -183,8 +183,8 @@ def _merge(target: Dataset, own: Input, inputs: Sequence[Input], overlap: Overla
             target[name].append(comes.after)
     create(target, inputs)
     fill(target, inputs, before, overlap, max_mem)
-    if target.attrs.data != target.attrs.data | attributes:
-        target.attrs.update(attributes)
+    if target.attrs.data != target.attrs.data | said:
+        target.attrs.update(said)
 
 
 def _rewrite(path: str | os.PathLike[str], inputs: Sequence[Input], overlap: Overlap, max_mem: int) -> Dataset:
@@ -194,10 +194,10 @@ def _rewrite(path: str | os.PathLike[str], inputs: Sequence[Input], overlap: Ove
         old.refresh()  # what others committed before our session began is in it, and what comes later is a conflict
         with all_or_nothing(target):
             own = Input(os.fspath(path), old, tuple(old.data_var_names))
-            merged = old.attrs.data
+            said = attributes(old)
             for each in inputs:
-                merged |= each.dataset.attrs.data
+                said |= attributes(each.dataset)
             create(target, [own, *inputs])
             fill(target, [own, *inputs], {}, overlap, max_mem)
-            target.attrs.update(merged)
+            target.attrs.update(said)
     return target

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from hmp_catalog.datasets import keeping, stubs
 from hmp_catalog.datasets.dataset import Dataset, DatasetView
 from hmp_catalog.datasets.fetching import Fetcher
-from hmp_catalog.datasets.filling import all_or_nothing, create, fill, new
+from hmp_catalog.datasets.filling import all_or_nothing, attributes, create, fill, new
 from hmp_catalog.datasets.inputs import Input, opened
 from hmp_catalog.datasets.layout import HIDDEN
 from hmp_catalog.datasets.overlaying import MAX_MEM
@@ -64,7 +64,7 @@ def copy(
             else:
                 create(target, [taken])
                 fill(target, [taken], {}, "last", max_mem)
-                target.attrs.update(source.attrs.data)
+                target.attrs.update(attributes(source))
     return target
 
 

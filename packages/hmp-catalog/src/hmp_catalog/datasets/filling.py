@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Positions = NDArray[np.intp]
 
 
+#: Attributes that tell how a store is written (CF 2.6.1, 9.4).
+_OF_THE_STORE = {"Conventions", "featureType"}
+
+
 @contextlib.contextmanager
 def all_or_nothing(target: Dataset) -> Iterator[None]:
     """Commit a target at the end; after an error nothing of it is left, and it is closed."""
@@ -53,6 +57,11 @@ def new(path: Path, like: Dataset | DatasetView, *, overwrite: bool = False, **a
         raise PathTaken(message, path=str(path))
     said = {"compression": like.compression, "compression_level": like.compression_level}
     return open_dataset(path, "n", dataset_type=like.dataset_type, **(said | about))
+
+
+def attributes(source: Dataset | DatasetView) -> dict[str, Any]:
+    """Return the global attributes that go with the data, without those that tell how the store was written."""
+    return {key: value for key, value in source.attrs.data.items() if key not in _OF_THE_STORE}
 
 
 def create(target: Dataset, inputs: Sequence[Input]) -> None:
