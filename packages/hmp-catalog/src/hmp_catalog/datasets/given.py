@@ -36,9 +36,6 @@ _LABELS = 1024
 
 _FILLS = ("_FillValue", "missing_value")
 
-#: The day from which the calendar that CF calls "standard" is the one that NumPy has.
-_GREGORIAN = np.datetime64("1582-10-15")
-
 
 @dataclass(frozen=True)
 class Given:
@@ -221,7 +218,8 @@ def _unused(variable: xr.Variable) -> int | None:
     room = np.iinfo(variable.dtype)
     least, greatest = int(room.max), int(room.min)
     window = tuple(slice(0, size) for size in variable.shape)
-    for part in slabs(window, (1,) * variable.ndim, variable.dtype.itemsize):
+    unit = variable.encoding.get("chunksizes") or (1,) * variable.ndim
+    for part in slabs(window, unit, variable.dtype.itemsize):
         found = np.asarray(variable[part].values)
         least, greatest = min(least, int(found.min())), max(greatest, int(found.max()))
     return int(room.min) if least > room.min else int(room.max) if greatest < room.max else None
@@ -286,15 +284,13 @@ def _times(name: str, variable: xr.Variable, said: dict[str, Any]) -> Given:
             return Given(name, variable, packing.dtype, _without(said, *packing.attributes()), coded=True)
     try:
         unit, start = instants.of_cf(units, calendar, of=name)
-        began = instants.of_count(np.array([start]), unit)[0]
     except InvalidInput:
-        return _by_xarray(name, variable, said, kept)
-    if calendar != "proleptic_gregorian" and began < _GREGORIAN:
         return _by_xarray(name, variable, said, kept)
     fill, turn = _fill(stored, said)
     free = _unused(variable) if fill is None else fill
     of = dtype(f"datetime64[{unit}]", dtype_encoded=stored, offset=start, fillvalue=free)
     try:
+        # refuses counts from before 1678: in those of before 1582 the calendar "standard" is not that of NumPy
         plans.plan(of).attributes()
     except InvalidInput:
         return _by_xarray(name, variable, said, kept)
