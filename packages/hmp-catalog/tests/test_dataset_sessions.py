@@ -236,6 +236,9 @@ def test_a_view_is_an_array_when_asked(ds):
     assert v[np.asarray(v) > 117].coord_names == ()
     with pytest.raises(TypeError):
         len(v[0, 0])
+    assert (float(v[3, 4]), int(v[3, 4])) == (34.0, 34)
+    with pytest.raises(TypeError):
+        assert 34.0 in v
     part[0] = -1  # a part writes through
     assert (v[2].data == -1).all()
 

@@ -102,7 +102,7 @@ class CoordinateView(View):
         include_data: bool = True,  # noqa: FBT001, FBT002 - as cfdb
         decoded: bool = True,  # noqa: FBT001, FBT002 - as cfdb
     ) -> Iterator[Any]:
-        """Yield as many labels at a time as a chunk has, with where they are in this view, as ``coord[place]`` takes it.
+        """Yield as many labels at a time as a chunk has, each time with where they are: ``coord[place]``.
 
         Parameters
         ----------

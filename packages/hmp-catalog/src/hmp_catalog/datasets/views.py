@@ -219,6 +219,17 @@ class View(ABC):
     def __iter__(self) -> Iterator[Self]:
         return (self[position] for position in range(len(self)))
 
+    #: Whether a value is in it would be told of its parts, which no value is.
+    __contains__ = None
+
+    def __float__(self) -> float:
+        """Return a single value."""
+        return float(self.data)
+
+    def __int__(self) -> int:
+        """Return a single value."""
+        return int(self.data)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Values:  # noqa: FBT001 - as NumPy calls it
         return np.asarray(self.data, dtype=dtype)
 
