@@ -423,3 +423,15 @@ def test_an_instant_before_all_that_a_count_of_others_reaches_is_refused() -> No
     with pytest.raises(OutOfRange) as refused:
         made.encode(np.array([5 - 2**63]).view("M8[D]"), of="time")
     assert refused.value.variable == "time"
+
+
+@given(st.integers(0, 4), st.integers(-(10**5), 10**5), st.integers(1, 60_000), st.lists(st.floats(0, 1), min_size=1))
+def test_single_precision_is_right_to_half_of_the_precision(precision, first, count, shares) -> None:
+    unit = 10.0**-precision
+    low, high = first * unit, (first + count) * unit
+    packing = plan(dtype("float32", precision=precision, min_value=low, max_value=high))
+    values = (low + (high - low) * np.array(shares)).clip(low, high).astype("float32")
+    found = packing.decode(packing.encode(values))
+    rounding = float(np.spacing(np.float32(max(abs(low), abs(high)))))
+    assert np.abs(found.astype(float) - values.astype(float)).max() <= 0.5 * unit + 2 * rounding
+    assert (packing.encode(found) == packing.encode(values)).all()
