@@ -25,7 +25,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 sys.path.append(str(Path(__file__).parent))
 from shop import Shop
 
-from hmp_catalog.datasets import Versions, clearing, manifests, open_dataset, pieces, pulling, remotes, stubs
+from hmp_catalog.datasets import Versions, clearing, manifests, open_dataset, pieces, pulling, remotes, standing, stubs
 from hmp_catalog.datasets.edataset import EDataset, open_edataset
 from hmp_catalog.datasets.fetching import Fetcher
 from hmp_catalog.datasets.remotes import Remote
@@ -732,3 +732,49 @@ def test_versions_of_the_folder_are_cleared_as_always(tmp_path, url):
     assert len(Versions(tmp_path / "first.zarr").numbers()) <= 2  # the one it was closed on, and the last
     assert len(list((tmp_path / "first.zarr/.versions/remote").glob("base-*"))) == 1
     assert len(list((tmp_path / "first.zarr/.versions/remote").glob("new-*"))) == 0
+
+
+def test_what_is_sent_while_a_data_set_is_deleted_is_not_deleted_with_it(tmp_path, url):
+    """Whoever deletes is slow: the next data set was sent before the objects of the last were removed."""
+
+    class Slow(Remote):
+        def remove(self, keys: Any) -> None:
+            wanted = set(keys)
+            if not (tmp_path / "new.zarr").exists():
+                make(tmp_path / "new.zarr", url, seed=5).close()
+            super().remove(wanted)
+
+    make(tmp_path / "first.zarr", url).close()
+    clearing.delete(Slow(url))
+    with other(tmp_path, url, "third", "r") as third:
+        assert np.array_equal(third["rain"].data, values(5))
+
+
+def test_changes_are_discarded_where_not_all_was_fetched(tmp_path, url):
+    make(tmp_path / "first.zarr", url).close()
+    with other(tmp_path, url) as ds:
+        ds["rain"][0] = 1
+        ds.load()  # not what was changed here
+        ds.changes().discard()
+        assert np.array_equal(ds["rain"].data, values())
+
+
+def test_what_is_written_after_a_push_stands_on_it(tmp_path, url):
+    with make(tmp_path / "first.zarr", url) as ds:
+        ds["rain"][0] = 1
+        ds.push()
+        ds["rain"][1] = 2
+        ds.commit()
+        assert [each.files for each in ds.changes()] == [("rain/c.0.0.0",)]
+        assert ds.push() == 3
+    with other(tmp_path, url, flag="r") as second:
+        assert (second["rain"][:2, 0, 0].data == [1, 2]).all()
+
+
+def test_a_reader_does_not_wait_for_who_pushes_from_the_same_folder(tmp_path, url):
+    make(tmp_path / "first.zarr", url).close()
+    with (
+        standing.Home(tmp_path / "first.zarr").turn(1),
+        open_edataset(url, tmp_path / "first.zarr") as ds,
+    ):
+        assert np.array_equal(ds["rain"][0].data, values()[0])

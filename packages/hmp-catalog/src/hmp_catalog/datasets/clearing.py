@@ -81,17 +81,18 @@ def delete(remote: Remote) -> None:
     """
     remote.require_writable()
     for _ in range(_TRIES):
-        newest = manifests.newest(remote)
-        if newest is None or (newest.deleted and not remote.listing(manifests.OBJECTS)):
+        last = manifests.newest(remote)
+        there = set(remote.listing(manifests.OBJECTS))
+        if last is None or (last.deleted and not there & last.doomed):
             live(remote)  # says so
-        if newest is not None and not newest.deleted:
-            last = newest.next(secrets.token_hex(8), files={}, held={}, deleted=True)
+            continue
+        if not last.deleted:
+            push = secrets.token_hex(8)
+            last = last.next(push, files={}, held={}, doomed=frozenset(there), deleted=True)
             if not manifests.publish(remote, last):
                 continue
-            newest = last
-        if newest is not None:
-            remote.remove(remote.listing(manifests.OBJECTS))
-            _remove_manifests(remote, newest.number)
+        remote.remove(last.doomed)  # and nothing that was sent since: that is of another data set
+        _remove_manifests(remote, last.number)
         return
     raise _again(remote)
 

@@ -108,7 +108,11 @@ class EDataset(Dataset):
         """
         self._require_writable()
         self.commit()
-        return pushing.push(self.handle.versions, self.remote, force=force_push)
+        number = pushing.push(self.handle.versions, self.remote, force=force_push)
+        with self.handle.gate.alone():
+            if not self.handle.changed:  # another thread may write again already
+                self._move_on()
+        return number
 
     def pull(self) -> int:
         """Commit what was written, and bring what others pushed; return the number of the version behind the URL.

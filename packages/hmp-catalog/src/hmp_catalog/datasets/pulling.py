@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from hmp_catalog.datasets import differing, manifests, standing, stubs, trees
@@ -145,7 +146,7 @@ def _bring(session: Session, home: Home, remote: Remote, newest: Manifest) -> No
             raise conflict(message, remote, on, newest, error) from error
     with session.writing() as folder:
         differing.mirror(source, folder)
-        home.keep(newest, remote.url, tree).write(folder)
+        home.keep(newest, remote.url, tree, whole=not missing(folder)).write(folder)
 
 
 def _plant(home: Home, manifest: Manifest, known: Manifest | None, tree: Path | None) -> Path:
@@ -251,3 +252,4 @@ def discard(versions: Versions) -> None:
         on = standing.standing(session.folder) or on
         with session.writing() as folder:
             differing.mirror(home.tree(on), folder)
+            replace(on, whole=not missing(folder)).write(folder)
