@@ -247,6 +247,25 @@ def test_times_are_gone_through_or_lead(metres: Any) -> None:
     np.testing.assert_array_equal(static[0][1], each[2][1])
 
 
+def test_labels_that_move_meanwhile_are_no_others(metres: Any) -> None:
+    interp, points = metres.interp(), [(1.4e6, 5.3e6)]
+    steps = interp.to_points(points)
+    metres.coords[0].append([HOURS[-1] + 1])
+    assert [time for time, _ in steps] == list(HOURS)
+    assert len(list(metres.interp().to_points(points))) == 6
+    steps = interp.to_points(points)
+    metres.coords[0].prepend([HOURS[0] - 1])
+    with pytest.raises(InvalidInput, match="labels moved"):
+        next(steps)
+
+
+def test_what_is_interpolated_is_shown(layered: Any, stations: Any) -> None:
+    assert repr(layered["t"].interp()) == "<hmp.GridInterp of 't', at (height, y, x), for each (time)>"
+    shown = repr(layered["t"].interp(z=None, iter_dim="height"))
+    assert shown == "<hmp.GridInterp of 't', at (y, x), for each (height), together (time)>"
+    assert repr(stations.interp()) == "<hmp.PointInterp of 'rain', at (point), for each (time)>"
+
+
 def test_large_fields_are_read_one_by_one(metres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from hmp_catalog.datasets import roles
 

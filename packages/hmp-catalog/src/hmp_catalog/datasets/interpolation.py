@@ -66,6 +66,9 @@ class GridInterp:
         self._fields = fields
         self._crs = crs
 
+    def __repr__(self) -> str:
+        return f"<hmp.GridInterp of {self._fields}>"
+
     def target_grid(self, grid_res: Any, to_crs: Any = None, bbox: Any = None) -> dict[str, Values]:
         """Return the labels of the grid that `to_grid` gives for the same parameters: ``y``, ``x``, perhaps ``z``.
 

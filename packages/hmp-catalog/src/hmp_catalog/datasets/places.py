@@ -73,7 +73,8 @@ def fields_of(
         A name that is not along it.
     """
     wanted = ("z", "xy") if at_stations(view, named) else ("z", "y", "x")
-    return Fields(view, roles(view, named, wanted, iter_dim)), DatasetView(view.handle).crs
+    fixed = view[...]  # labels that move while it is gone through make it a view of nothing, not of other cells
+    return Fields(fixed, roles(fixed, named, wanted, iter_dim)), DatasetView(view.handle).crs
 
 
 def axes_of(fields: Fields, crs: CRS | None) -> dict[str, Axis]:

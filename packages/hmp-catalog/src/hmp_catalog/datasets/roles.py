@@ -90,7 +90,10 @@ def roles(view: DataVariableView, named: Mapping[str, str | None], wanted: Seque
     if len(view.coord_names) != view.ndims:
         message = f"{view.name}: a mask of several dimensions leaves no grid; select along coordinates"
         raise InvalidInput(message)
+    asked = (over,) if isinstance(over, str) else tuple(over or ())
     said = {axis_of(coord): coord.name for coord in view.coords}
+    if said.get("z") in asked:
+        del said["z"]  # levels that are gone through are no places
     found = {axis: _named(view, named[axis]) if named.get(axis) else said.get(axis) for axis in wanted}
     for axis, name in found.items():
         if name is None and axis != "z":
@@ -100,7 +103,7 @@ def roles(view: DataVariableView, named: Mapping[str, str | None], wanted: Seque
             )
             raise InvalidInput(message)
     space = tuple(name for name in found.values() if name is not None)
-    times = _times(view, said.get("t")) if over is None else (over,) if isinstance(over, str) else tuple(over)
+    times = _times(view, said.get("t")) if over is None else asked
     gone = tuple(_named(view, name) for name in times if over is not None or name not in space)
     if len({*gone, *space}) < len(gone) + len(space):
         message = f"{view.name}: {', '.join((*gone, *space))}: a dimension has one role"
@@ -126,6 +129,12 @@ class Fields:
 
     view: DataVariableView
     roles: Roles
+
+    def __str__(self) -> str:
+        parts = {"at": self.roles.space, "for each": self.roles.over, "together": self.lead}
+        return f"{self.view.name!r}, " + ", ".join(
+            f"{how} ({', '.join(names)})" for how, names in parts.items() if names
+        )
 
     def labels(self, name: str) -> Values:
         """Return the labels of a dimension."""

@@ -41,6 +41,9 @@ class PointInterp:
         self._crs = crs
         self._places = places.stations_of(fields)
 
+    def __repr__(self) -> str:
+        return f"<hmp.PointInterp of {self._fields}>"
+
     def target_grid(self, grid_res: Any, to_crs: Any = None, bbox: Any = None) -> dict[str, Values]:
         """Return the labels of the grid that `to_grid` gives for the same parameters: ``y`` and ``x``, ascending."""
         return self._grid(grid_res, to_crs, bbox)[0]
