@@ -6,14 +6,14 @@ Earth they are; ``growing`` is what becomes of data along a coordinate; ``keepin
 ``attributes`` are those of the user. ``opening`` and ``handle`` are what is open, ``gates`` who may do what beside
 whom, ``contents`` what is in it, ``kinds`` which types of data sets there are, ``shown`` how all of it is printed.
 
-``arrays`` are stored arrays and what their cells mean, ``selecting`` what a key means, ``blocks`` and ``chunking``
-how arrays are cut. ``dtypes`` says what values are, ``packing`` makes codes of them and values again, ``plans`` how
-for which type, and ``instants`` does so for times. ``labels`` finds labels in a coordinate, ``ticks`` says what its
-values may be and how they go on; ``geometry`` and ``containers`` do so for geometries, ``crs`` for reference systems.
-``libraries`` are those of the extra ``datasets``.
+``arrays`` are stored arrays and what their cells mean, ``direct`` reads our own ones without zarr, ``selecting`` says
+what a key means, ``blocks`` and ``chunking`` how arrays are cut. ``dtypes`` says what values are, ``packing`` makes
+codes of them and values again (``floats`` of those), ``plans`` how for which type, and ``instants`` does so for times.
+``labels`` finds labels in a coordinate, ``ticks`` says what its values may be and how they go on; ``geometry`` and
+``containers`` do so for geometries, ``crs`` for reference systems. ``libraries`` are those of the extra ``datasets``.
 
-``iterating`` gives variables block by block and ``grouping`` by their labels or the calendar, ``mapping`` hands blocks to
-workers, and ``rechunking`` gives them in other chunks, which ``pouring`` writes.
+``iterating`` gives variables block by block and ``grouping`` by their labels or the calendar, ``mapping`` hands blocks
+to workers, and ``rechunking`` gives them in other chunks, which ``pouring`` writes.
 
 ``combining`` makes one data set of several: ``inputs`` opens them and holds them against one another, ``joining``
 unites their labels, ``overlaying`` lays their blocks over one another and ``filling`` writes these. ``copying`` makes

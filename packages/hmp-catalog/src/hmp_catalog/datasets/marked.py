@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets.packing import Floats
+from hmp_catalog.datasets.floats import Floats
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:

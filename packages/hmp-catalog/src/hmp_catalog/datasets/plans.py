@@ -11,8 +11,9 @@ from typing import Any
 
 from hmp_catalog.datasets import instants, marked
 from hmp_catalog.datasets.dtypes import DataType, dtype
+from hmp_catalog.datasets.floats import Floats
 from hmp_catalog.datasets.marked import Marked
-from hmp_catalog.datasets.packing import DECLARED, Datetimes, Floats, Integers, Packing, Texts, Truths
+from hmp_catalog.datasets.packing import DECLARED, Datetimes, Integers, Packing, Texts, Truths
 from hmp_core.errors import InvalidInput
 
 #: Doubles tell neighbouring integers apart up to here.
