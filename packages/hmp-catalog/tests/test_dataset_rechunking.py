@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -264,14 +265,17 @@ def test_a_value_that_does_not_fit_leaves_whole_files(ds: Dataset, tmp_path: Pat
         for name in "tyx":
             made.create.coord.like(name, ds[name], copy_data=True)
         narrow = dtype("float32", precision=0, min_value=0, max_value=50)
-        new = made.create.data_var.generic("v", tuple("tyx"), dtype=narrow, chunk_shape=(10, 4, 3))
+        wide = made.create.data_var.generic("wide", tuple("tyx"), dtype="float64", chunk_shape=(10, 4, 3))
+        wide[:] = 3.0
+        wide[35, 6, 7] = 99.0
+        new = made.create.data_var.generic("new", tuple("tyx"), dtype=narrow, chunk_shape=(10, 4, 3))
         new[:] = 7.0
         with pytest.raises(OutOfRange) as refused:
-            ds["plain"].rechunker().into(new)
-        assert ds["plain"][refused.value.position].data == refused.value.value > 50
-        np.testing.assert_array_equal(new[:30].data, np.full((30, 13, 11), np.nan))
+            wide.rechunker().into(new)
+        assert (refused.value.value, refused.value.position) == (99.0, (35, 6, 7))
+        np.testing.assert_array_equal(new[:30].data, 3.0)
         np.testing.assert_array_equal(new[30:].data, 7.0)
-    assert not list(tmp_path.rglob("*.partial"))
+        assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_a_variable_goes_into_another_of_its_shape_only(path: Path) -> None:
@@ -307,6 +311,41 @@ def test_names_and_budgets_are_checked_at_once(ds: Dataset) -> None:
 
 
 # ── memory ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """9.6 MB of codes in 300 chunks, 25 in a file."""
+    made = tmp_path_factory.mktemp("large") / "grid.zarr"
+    with open_dataset(made, "n") as ds:
+        for name, size in zip("tyx", (480, 100, 100), strict=True):
+            ds.create.coord.generic(name, data=np.arange(size))
+        variable = ds.create.data_var.generic("v", tuple("tyx"), dtype=KINDS["packed"], chunk_shape=(40, 20, 20))
+        variable.set((), np.random.default_rng(5).integers(1, 9_000, (480, 100, 100), "u2"), decoded=False)
+    return made
+
+
+@pytest.mark.parametrize("megabytes", [2, 4, 8, 14])
+def test_what_python_holds_keeps_to_the_budget(large: Path, megabytes: int) -> None:
+    budget = megabytes << 20
+    with open_dataset(large) as ds:
+        of = ds["v"].rechunker()
+        for ways in (lambda: of.rechunk((480, 5, 5), budget), lambda: ds["v"].groupby({"t": 7}, budget)):
+            next(ways())
+            tracemalloc.start()
+            for _ in ways():
+                pass
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak <= 1.5 * budget
+
+
+def test_many_chunks_are_asked_for_at_a_time(large: Path) -> None:
+    """A request costs as much as decoding a chunk: 60 rows of chunks, each once, rather than 300 chunks."""
+    with open_dataset(large) as ds:
+        assert ds["v"].rechunker().calc_n_reads_rechunker((480, 5, 5), 6 << 20) == (60, 400)
+        assert ds["v"].rechunker().calc_n_reads_rechunker((480, 5, 5), 32 << 20) == (12, 400)
+
 
 MEASURED = """
 import sys, threading, time
