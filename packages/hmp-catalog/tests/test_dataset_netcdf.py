@@ -49,7 +49,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made.create.data_var.generic("begun", ("name",), "datetime64[D]")[0] = np.datetime64("1850-01-01")
         made.create.crs.from_user_input(2154)
         made.attrs.update({"title": "Grid", "list": [1], "nested": {"a": [None, True]}, "two": [1, 2], "empty": ""})
-        made["wet"].attrs.update({"long_name": "wet", "comment": "é", "flag": True, "many": ["a", "b"], "big": 2**70})
+        made["wet"].attrs.update(
+            {"long_name": "wet", "comment": "é", "flag": True, "many": ["a", "b"], "big": 2**70, "a b": []}
+        )
     return path
 
 
@@ -217,6 +219,15 @@ def test_a_store_of_others_is_read_and_written_with_its_words_for_missing(tmp_pa
         assert np.array_equal(read["f"].values, [np.nan, 2, -3], equal_nan=True)
 
 
+def test_names_that_netcdf_keeps_for_itself_are_told(tmp_path: Path) -> None:
+    with open_dataset(tmp_path / "d.zarr", "n") as made:
+        made.create.coord.generic("t", [1, 2])
+        made["t"].attrs["CLASS"] = "A"
+        with pytest.raises(InvalidInput, match="attribute 'CLASS': netCDF-4 keeps this name"):
+            made.to_netcdf4(tmp_path / "d.nc")
+    assert [each.name for each in tmp_path.iterdir()] == ["d.zarr"]
+
+
 def test_an_empty_data_set_and_empty_coordinates_are_written(tmp_path: Path) -> None:
     with open_dataset(tmp_path / "d.zarr", "n") as made:
         made.create.coord.generic("t", dtype="int32")
@@ -363,6 +374,12 @@ def test_codes_that_leave_none_for_missing_become_floats(tmp_path: Path) -> None
         assert found["a"].dtype == dtype("float64")
         assert np.array_equal(found["a"].data, codes * 0.5)
         assert found["a"].attrs["valid_max"] == 50.0
+
+
+def test_scaled_codes_of_64_bits_become_floats(tmp_path: Path) -> None:
+    said = {"scale_factor": 0.5, "_FillValue": np.int64(-1)}
+    with taken(tmp_path, xr.Dataset({"a": ("x", np.array([2**40, -1, 3]), said)})) as found:
+        assert np.array_equal(found["a"].data, [2**39, np.nan, 1.5], equal_nan=True)
 
 
 def test_several_words_for_missing_are_all_missing(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def of_file(name: str, variable: xr.Variable) -> Given:
 
 def attributes(found: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes of a netCDF file as plain ones; those that hmp kept as JSON are read."""
-    listed = str(found.get(JSON, "")).split()
+    listed = json.loads(str(found.get(JSON, "[]")))
     plain = {str(key): _plain(value) for key, value in found.items() if key != JSON}
     return {key: json.loads(value) if key in listed else value for key, value in plain.items()}
 

@@ -27,7 +27,7 @@ from hmp_core.errors import InvalidInput, NotFound, PathNotFound, PathTaken
 if TYPE_CHECKING:
     from hmp_catalog.datasets.dataset import Dataset, DatasetView
 
-#: The attribute with the names of those that are JSON.
+#: The attribute with the names of those that are JSON, a list in JSON itself.
 JSON = "hmp_json"
 
 #: Bytes of codes that are written at a time, where one chunk has not more.
@@ -243,9 +243,13 @@ class Writer:
             if plain is None:
                 as_json.append(key)
                 plain = json.dumps(value)
-            bearer.attrs[key] = plain
+            try:
+                bearer.attrs[key] = plain
+            except AttributeError as error:
+                message = f"attribute {key!r}: netCDF-4 keeps this name for itself; rename it first"
+                raise InvalidInput(message) from error
         if as_json:
-            bearer.attrs[JSON] = " ".join(as_json)
+            bearer.attrs[JSON] = json.dumps(as_json)
 
 
 def _step(view: Any, said: Mapping[str, Any]) -> dict[str, Any]:
