@@ -224,6 +224,17 @@ def test_like_another_of_the_same_or_another_data_set(ds, tmp_path):
         assert (made.dtype, made.chunk_shape, made.attrs.data) == (rain.dtype, (12,), rain.attrs.data)
 
 
+def test_like_another_in_other_chunks(ds):
+    """What a variable is rechunked into: everything but the chunks is taken."""
+    ds.create.coord.generic("t", np.arange(12))
+    rain = ds.create.data_var.generic("cut", ("t",), dtype("float32", 2, 0, 300), chunk_shape=(4,))
+    rain.attrs["comment"] = "by hand"
+    made = ds.create.data_var.like("turned", rain, chunk_shape=(12,))
+    assert (made.chunk_shape, made.dtype, made.attrs["comment"]) == ((12,), rain.dtype, "by hand")
+    with pytest.raises(InvalidInput, match="chunk_shape"):
+        ds.create.data_var.like("other", rain, chunk_shape=(12, 1))
+
+
 def test_removing_variables_and_coordinates(ds):
     ds.create.coord.time(HOURS)
     ds.create.data_var.precip(("time",))

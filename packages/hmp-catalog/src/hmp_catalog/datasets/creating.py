@@ -256,7 +256,7 @@ class DataVarCreator:
         """
         return self._make(Template(name, dtypes.dtype(dtype), {}), coords, chunk_shape)
 
-    def like(self, name: str, data_var: DataVariableView) -> DataVariable:
+    def like(self, name: str, data_var: DataVariableView, chunk_shape: Sequence[int] | None = None) -> DataVariable:
         """Make a data variable of the coordinates, the type, the chunks and the attributes of another one.
 
         Parameters
@@ -265,9 +265,11 @@ class DataVarCreator:
             Of the new one.
         data_var : DataVariable or DataVariableView
             The other, also of another data set whose coordinates have the same names. Its values are not taken.
+        chunk_shape : tuple of int, optional
+            Chunks of another shape, as for `rechunker`.
         """
         made = Template(name, data_var.dtype, data_var.attrs.data)
-        return self._make(made, data_var.coord_names, data_var.chunk_shape)
+        return self._make(made, data_var.coord_names, chunk_shape or data_var.chunk_shape)
 
     def _template(
         self, short: str, coords: Sequence[str], dtype: Any = None, chunk_shape: Any = None, **options: Any
