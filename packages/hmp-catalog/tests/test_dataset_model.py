@@ -218,9 +218,9 @@ def compare(ds: Any, state: State) -> None:
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.reuse, Phase.generate]}
 
 TestBeside = Beside.TestCase
-TestBeside.settings = settings(max_examples=8, stateful_step_count=20, **QUICK)
+TestBeside.settings = settings(max_examples=4, stateful_step_count=20, **QUICK)
 
 
 @pytest.mark.soak
 def test_beside_for_long():
-    run_state_machine_as_test(Beside, settings=settings(max_examples=150, stateful_step_count=40, **QUICK))
+    run_state_machine_as_test(Beside, settings=settings(max_examples=60, stateful_step_count=40, **QUICK))

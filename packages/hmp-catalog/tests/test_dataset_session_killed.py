@@ -43,23 +43,23 @@ def kill_again_and_again(folder: Path, victims: Any, *, points: int, seed: int) 
     steps = 0
     before, killed = -1, 0
     for point in range(points):
-        most = steps if point % 4 else -1  # now and then one gets through, and is counted
+        most = steps if point > 1 and point % 10 else -1  # the first ones get through, and are counted
         said = victims.work(folder, chance.randrange(most) if most > 0 else -1)
         did = [int(words[1]) for words in said if words[0] == "did"]
         now = found(path)
         assert now in ([did[-1], did[-1] + 1] if did else [before, before + 1]), (before, did, now)
-        steps = max([steps, *(int(words[1]) for words in said if words[0] == "steps")])
+        steps = next((int(words[1]) for words in said if words[0] == "steps"), steps)
         killed += said[-1] == ["end", str(int(signal.SIGKILL))]
         before = now
     said = victims.work(folder, -1)
     assert said[-1] == ["end", "0"], said
-    assert found(path) == int(said[-3][1]) == before + 2 + (before < 0)
+    assert found(path) == int(said[-3][1]) == before + 1 + (before < 0)
     assert [each.name for each in (path / ".versions").glob("work-*")] == []
     return killed
 
 
 def test_killed_at_twenty_points(tmp_path, victims):
-    assert kill_again_and_again(tmp_path, victims, points=POINTS + 7, seed=19) >= POINTS - 3
+    assert kill_again_and_again(tmp_path, victims, points=POINTS + 4, seed=19) >= POINTS - 2
 
 
 @pytest.mark.soak

@@ -674,7 +674,7 @@ def _sum(view: Any) -> tuple[float, int, bool]:
     return float(np.sum(view)), os.getpid(), view.writable
 
 
-@pytest.mark.parametrize("how", ["fork", "spawn"])
+@pytest.mark.parametrize("how", ["fork", pytest.param("spawn", marks=pytest.mark.soak)])
 def test_views_are_sent_to_other_processes(how, path):
     """They open the same version there, to be read."""
     with open_dataset(path) as ds:
