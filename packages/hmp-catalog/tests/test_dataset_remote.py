@@ -25,7 +25,18 @@ from fsspec.implementations.memory import MemoryFileSystem
 sys.path.append(str(Path(__file__).parent))
 from shop import Shop
 
-from hmp_catalog.datasets import Versions, clearing, manifests, open_dataset, pieces, pulling, remotes, standing, stubs
+from hmp_catalog.datasets import (
+    Versions,
+    clearing,
+    manifests,
+    open_dataset,
+    pieces,
+    pulling,
+    remotes,
+    standing,
+    stubs,
+    trees,
+)
 from hmp_catalog.datasets.edataset import EDataset, open_edataset
 from hmp_catalog.datasets.fetching import Fetcher
 from hmp_catalog.datasets.remotes import Remote
@@ -90,6 +101,7 @@ def test_another_machine_reads_what_was_pushed(tmp_path, url):
     with other(tmp_path, url, flag="r") as ds:
         assert np.array_equal(ds["rain"].data, values())
         assert ds.remote_number == 1
+        assert sorted(os.listdir(ds.file_path)) == [".versions", "latitude", "longitude", "rain", "time", "zarr.json"]
         assert list(ds.changes()) == []
 
 
@@ -99,12 +111,20 @@ def test_another_machine_edits_and_pushes_and_the_first_pulls(tmp_path, any_url)
         second["rain"][3] = 7
         assert second.push() == 2
     assert not (first["rain"][3].data == 7).any()
+    before = inodes(tmp_path / "first.zarr")
     assert first.pull() == 2
+    after = inodes(tmp_path / "first.zarr")
+    assert {name for name in after if after[name] != before.get(name)} == {".remote", "rain/c.0.0.0"}
     expected = values()
     expected[3] = 7
     assert np.array_equal(first["rain"].data, expected)
     assert not first.changes()
     first.close()
+
+
+def inodes(path: Path) -> dict[str, int]:
+    """Return which file has which name in the current version."""
+    return trees.inventory(path / ".versions" / "current")
 
 
 def test_another_process_attaches_edits_and_pushes(tmp_path, python):
@@ -469,14 +489,30 @@ def test_a_remote_that_was_made_anew_is_another_data_set(tmp_path, place):
 
 
 def test_threads_that_create_one_object_are_one_at_a_time(any_url):
+    remote, interval = Remote(any_url), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in range(20):
+            assert sorted(at_once(remote, f"x/{each}")) == [False] * 7 + [True]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def at_once(remote: Remote, key: str) -> list[bool]:
+    """Create an object in eight threads; return what each was told."""
     done: list[bool] = []
-    remote = Remote(any_url)
-    threads = [threading.Thread(target=lambda k=k: done.append(remote.create("x/y", b"%d" % k))) for k in range(8)]
+    start = threading.Barrier(8)
+
+    def create(k: int) -> None:
+        start.wait()
+        done.append(remote.create(key, b"%d" % k))
+
+    threads = [threading.Thread(target=create, args=(k,)) for k in range(8)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    assert sorted(done) == [False] * 7 + [True]
+    return done
 
 
 PUSHER = """
@@ -645,12 +681,22 @@ def test_what_no_version_needs_is_cleared_and_the_newest_stays(tmp_path, any_url
 
 
 def test_a_push_goes_on_when_somebody_clears_what_it_sent(tmp_path, any_url):
-    """The worst moment: all objects were sent, the manifest was not created."""
+    """The worst moment: all objects were sent, the manifest was not created; and what is cleared goes late."""
+
+    class Slow(Remote):
+        def remove(self, keys: Any) -> None:
+            self.late = [*getattr(self, "late", ()), *keys]
+
+        def really(self) -> None:
+            super().remove(self.late)
+
     make(tmp_path / "first.zarr", any_url).close()
-    second = other(tmp_path, Meddled(any_url, lambda: clearing.clear(Remote(any_url), NOW)))
+    slow = Slow(any_url)
+    second = other(tmp_path, Meddled(any_url, lambda: clearing.clear(slow, NOW)))
     second["rain"][...] = values(2)
     assert second.push() == 3
     second.close()
+    slow.really()
     with other(tmp_path, any_url, "third", "r") as third:
         assert np.array_equal(third["rain"].data, values(2))
     assert clearing.clear(Remote(any_url), NOW) == 6  # of the first version
@@ -738,11 +784,10 @@ def test_what_is_sent_while_a_data_set_is_deleted_is_not_deleted_with_it(tmp_pat
     """Whoever deletes is slow: the next data set was sent before the objects of the last were removed."""
 
     class Slow(Remote):
-        def remove(self, keys: Any) -> None:
-            wanted = set(keys)
-            if not (tmp_path / "new.zarr").exists():
-                make(tmp_path / "new.zarr", url, seed=5).close()
-            super().remove(wanted)
+        def create(self, key: str, data: bytes) -> bool:
+            done = super().create(key, data)
+            make(tmp_path / "new.zarr", url, seed=5).close()
+            return done
 
     make(tmp_path / "first.zarr", url).close()
     clearing.delete(Slow(url))
