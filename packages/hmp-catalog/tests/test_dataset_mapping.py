@@ -160,13 +160,31 @@ def test_a_slow_first_block_holds_back_the_others_where_order_is_kept(ds: Datase
     assert len(list(found)) == 39
 
 
+def test_a_slow_later_block_holds_back_nothing(ds: Dataset) -> None:
+    go_on = threading.Event()
+
+    def slow(place: Place, values: Any) -> bool:
+        return go_on.wait(5) if key((place, 0)) == (0, 12) else True
+
+    found = ds["one"].map(slow, n_workers=2, workers="threads", ordered=True)
+    next(found)
+    go_on.set()
+    assert all(waited for _, waited in found)
+
+
 def test_who_stops_early_ends_the_workers(ds: Dataset) -> None:
-    done: list[int] = []
-    found = ds["one"].map(lambda place, values: done.append(1) or 1, n_workers=2, workers="threads")
+    begun: list[int] = []
+
+    def slow(place: Place, values: Any) -> int:
+        begun.append(1)
+        time.sleep(0 if key((place, 0)) == (0, 0) else 0.5)
+        return 1
+
     before = threading.active_count()
+    found = ds["one"].map(slow, n_workers=2, workers="threads")
     next(found)
     found.close()  # type: ignore[attr-defined]
-    assert len(done) <= 5
+    assert len(begun) <= 3
     assert threading.active_count() <= before
 
 

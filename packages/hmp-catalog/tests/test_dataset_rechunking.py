@@ -260,6 +260,17 @@ def test_chunks_that_are_missing_are_not_stored(ds: Dataset, tmp_path: Path) -> 
         assert sorted(file.name for file in folder.glob("c.*")) == ["c.3.0.0", "c.4.0.0"]
 
 
+def test_what_sticks_out_of_the_last_chunk_is_missing_when_the_axis_grows(ds: Dataset, tmp_path: Path) -> None:
+    with open_dataset(tmp_path / "new.zarr", "n") as made:
+        for name in "tyx":
+            made.create.coord.like(name, ds[name], copy_data=True)
+        new = made.create.data_var.generic("v", tuple("tyx"), dtype=KINDS["plain"], chunk_shape=(40, 4, 3))
+        ds["plain"].rechunker().into(new)
+        made["t"].append(np.arange(50, 60))
+        np.testing.assert_array_equal(new[:50].data, ds["plain"].data)
+        assert np.isnan(new[50:].data).all()
+
+
 def test_a_value_that_does_not_fit_leaves_whole_files(ds: Dataset, tmp_path: Path) -> None:
     with open_dataset(tmp_path / "new.zarr", "n") as made:
         for name in "tyx":
