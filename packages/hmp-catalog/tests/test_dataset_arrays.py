@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hmp_catalog.datasets import dtype, open_dataset
 from hmp_catalog.datasets.arrays import Cells, create, open_cells
 from hmp_catalog.datasets.blocks import shards, slabs
+from hmp_catalog.datasets.selecting import resolve
 from hmp_catalog.datasets.stores import TreeStore
 from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import CorruptError, InvalidInput
@@ -156,6 +157,22 @@ def test_masked_values_are_missing(tmp_path) -> None:
     np.testing.assert_array_equal(found.mask, values.mask)
     assert found[0, 0] == 0
     assert not found.mask[0, 0]
+
+
+@pytest.mark.parametrize("key", [(slice(None), slice(None)), (1,), ([2, 0],)], ids=str)
+@pytest.mark.parametrize(
+    "given", [np.ma.masked, np.ma.array([1, 2, 3, 4], mask=[1, 0, 0, 1]), np.ma.array([[5]], mask=True)], ids=str
+)
+def test_masks_are_stretched_with_their_values(key, given, tmp_path) -> None:
+    """What lies under a mask is anything: `numpy.broadcast_to` forgets the mask, and it would be written."""
+    array = cells(tmp_path, dtype("int16", min_value=-3, max_value=9), (3, 4), (2, 2))
+    array.write(whole(array), np.full((3, 4), 7))
+    expected = np.ma.array(np.full((3, 4), 7), mask=False)
+    expected[key] = given
+    array.put(resolve(key, (3, 4)), given)
+    found = array.packing.masked(array.codes(whole(array)))
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    np.testing.assert_array_equal(found.filled(99), expected.filled(99))
 
 
 # ── its extent ───────────────────────────────────────────────────────────────────────────────────────
