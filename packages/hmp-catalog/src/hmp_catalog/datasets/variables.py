@@ -79,7 +79,7 @@ class DataVariableView(View):
 
     @property
     def data(self) -> Values:
-        """The values; what is missing is NaN, NaT, None, False or 0 (see ``masked``)."""
+        """The values; what is missing is NaN, NaT, text of no length, False or 0 (see ``masked``)."""
         with self.handle.reading():
             return self._cells.pick(self.selection)
 
