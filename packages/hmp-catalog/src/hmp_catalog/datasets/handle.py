@@ -314,7 +314,7 @@ class Handle:
             self._forget_all()
             self._finalizer()
 
-    def unlock(self) -> None:
+    def _unlock(self) -> None:
         """Take new locks, in the child of a fork: nobody else is there."""
         self.gate, self._mutex = Gate(), threading.RLock()
 
@@ -376,7 +376,7 @@ def _after_fork() -> None:
     global _turn
     _turn = threading.Lock()
     for each in list(_handles):
-        each.unlock()
+        each._unlock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
