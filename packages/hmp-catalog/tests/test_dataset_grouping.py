@@ -143,7 +143,10 @@ def test_what_is_no_coordinate_or_no_time_is_refused(ds: Dataset) -> None:
         ds["packed"].groupby(5)
 
 
-def test_each_chunk_is_read_once_for_days_across_chunks(ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("max_mem", [2**20, 40_000])
+def test_each_chunk_is_read_once_for_days_across_chunks(
+    ds: Dataset, monkeypatch: pytest.MonkeyPatch, max_mem: int
+) -> None:
     chunks: list[tuple[int, ...]] = []
     codes = type(ds["packed"]).codes
 
@@ -152,6 +155,6 @@ def test_each_chunk_is_read_once_for_days_across_chunks(ds: Dataset, monkeypatch
         return codes(self, window)
 
     monkeypatch.setattr(type(ds["packed"]), "codes", counted)
-    for _ in ds["packed"].groupby({"time": "D"}, 60_000):
+    for _ in ds["packed"].groupby({"time": "D"}, max_mem):
         pass
     assert sorted(chunks) == list(itertools.product(range(12), range(3), range(3)))

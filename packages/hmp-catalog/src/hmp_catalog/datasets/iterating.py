@@ -99,10 +99,12 @@ def pieces(of: Source, sides: Sides, max_mem: int, *, decoded: bool = True) -> I
     if not math.prod(of.shape):
         return
     axis = next((axis for axis, side in enumerate(sides) if len(side) > 1), 0)
-    lengths = _regular(sides, of.shape)
-    if not sides or _fits(of, sides, axis, max_mem):
-        yield from _streamed(of, sides, axis, max_mem, decoded=decoded)
-    elif lengths is not None and math.prod(lengths) * of.decoded_itemsize * 2 < max_mem:
+    lengths, spare, row = _regular(sides, of.shape), _spare(of, sides, axis, max_mem), _row(of, axis)
+    chunk = of.chunks[axis] if sides else 1
+    planned = lengths is not None and math.prod(lengths) * of.decoded_itemsize * 2 < max_mem
+    if not sides or spare >= row * chunk or (spare >= row and not planned):
+        yield from _streamed(of, sides, axis, max(1, spare // row), decoded=decoded)
+    elif lengths is not None and planned:
         for place, codes in rechunking.carried_out(of, rechunking.plan(of, lengths, max_mem)):
             yield place, of.given(codes, decoded=decoded)
     else:
@@ -124,32 +126,32 @@ def _regular(sides: Sides, shape: Shape) -> Shape | None:
 
 def _row(of: Source, axis: int) -> int:
     """Return the bytes of codes for each step along a dimension."""
-    return of.itemsize * math.prod(of.shape) // of.shape[axis]
+    return of.itemsize * math.prod(of.shape) // of.shape[axis] if of.shape else of.itemsize
 
 
-def _fits(of: Source, sides: Sides, axis: int, max_mem: int) -> bool:
-    """Return whether there is room for a chunk all across, and for a piece with what is given of it."""
-    longest = max(blocks.length(side) for side in sides[axis])
-    within = math.prod(max(blocks.length(side) for side in each) for each in sides) * of.decoded_itemsize
-    return _row(of, axis) * (of.chunks[axis] + longest) + within <= max_mem
+def _spare(of: Source, sides: Sides, axis: int, max_mem: int) -> int:
+    """Return what a budget leaves beside a piece of a dimension, twice where it is put together, and what is given."""
+    longest = max((blocks.length(side) for side in sides[axis]), default=0) if sides else 0
+    given = math.prod(max(blocks.length(side) for side in each) for each in sides) * of.decoded_itemsize
+    return max_mem - 2 * longest * _row(of, axis) - given
 
 
-def _streamed(of: Source, sides: Sides, axis: int, max_mem: int, *, decoded: bool) -> Iterator[Block]:
+def _streamed(of: Source, sides: Sides, axis: int, steps: int, *, decoded: bool) -> Iterator[Block]:
     """Read along a dimension, and cut the others from what was read."""
     if not sides:
         yield (), of.given(of.codes(()), decoded=decoded)
         return
     across = tuple(slice(0, size) for size in of.shape)
-    for side, codes in _along(of, sides[axis], axis, max_mem):
+    for side, codes in _along(of, sides[axis], axis, steps):
         for rest in itertools.product(*sides[axis + 1 :]):
             place = (*across[:axis], side, *rest)
-            part = codes[(slice(None),) * (axis + 1) + rest]
-            yield place, of.given(part, decoded=decoded)
+            yield place, of.given(codes[(slice(None),) * (axis + 1) + rest], decoded=decoded)
+        del codes  # what it is a part of makes room for the next
 
 
-def _along(of: Source, side: Sequence[slice], axis: int, max_mem: int) -> Iterator[tuple[slice, Values]]:
+def _along(of: Source, side: Sequence[slice], axis: int, steps: int) -> Iterator[tuple[slice, Values]]:
     """Yield the codes of pieces of a dimension, all across; an array is good until the next one is asked for."""
-    slabs = iter(_slabs(of, axis, max_mem))
+    slabs = iter(_slabs(of, axis, steps))
     start = stop = 0
     held: Values = of.packing.blank((0,))
     for piece in side:
@@ -159,18 +161,20 @@ def _along(of: Source, side: Sequence[slice], axis: int, max_mem: int) -> Iterat
             if at >= stop:
                 window = next(slabs)
                 start, stop = window[axis].start, window[axis].stop
+                del held  # before there is another one as large
                 held = of.codes(window)
             end = min(piece.stop, stop)
             waiting.append(held[(slice(None),) * axis + (slice(at - start, end - start),)])
+            if end < piece.stop:
+                waiting[-1] = waiting[-1].copy()
             at = end
-        yield piece, waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=axis)
+        yield piece, np.concatenate(waiting, axis=axis) if waiting[1:] else waiting.pop()
 
 
-def _slabs(of: Source, axis: int, max_mem: int) -> Iterator[Window]:
-    """Yield blocks all across, as long as there is room for, that end where files end or at least chunks do."""
-    room = max(1, min(_SLAB, max_mem // 3) // _row(of, axis))
-    size = next((size for size in (of.unit[axis], of.chunks[axis]) if size <= room), room)
-    length = max(room // size * size, 1)
+def _slabs(of: Source, axis: int, steps: int) -> Iterator[Window]:
+    """Yield blocks all across, of so many steps or fewer, that end where files end or at least chunks do."""
+    size = next((size for size in (of.unit[axis], of.chunks[axis]) if size <= steps), steps)
+    length = max(1, min(steps, _SLAB // _row(of, axis)) // size) * size
     start = of.starts[axis]
     across = [slice(0, each) for each in of.shape]
     for piece in blocks.pieces(slice(start, start + of.shape[axis]), length):
