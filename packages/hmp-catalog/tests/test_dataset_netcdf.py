@@ -360,12 +360,14 @@ def taken(tmp_path: Path, given: xr.Dataset, encoding: Any = None, **options: An
 @pytest.mark.parametrize("scale", [0.01, -0.25, 1.7250274674967954])
 def test_packing_of_others_is_kept_code_for_code(tmp_path: Path, scale: float, fill: int | None) -> None:
     codes = np.array([[-32767, -1, 0], [1, 32766, 32767]], dtype="int16")
-    said = {"scale_factor": scale, "add_offset": 5.5, "units": "m"} | ({} if fill is None else {"_FillValue": fill})
+    said = {"scale_factor": scale, "add_offset": 5.5, "units": "m", "valid_range": np.array([-100, 100], "i2")}
+    said |= {} if fill is None else {"_FillValue": fill}
     with taken(tmp_path, xr.Dataset({"a": (("y", "x"), codes, said)})) as found:
         assert np.array_equal(found["a"].codes(), codes)
         with xr.open_dataset(tmp_path / "d.nc") as read:
             assert np.array_equal(found["a"].data, read["a"].values, equal_nan=True)
         assert found["a"].attrs.data == {"units": "m"}
+        assert found.handle.arrays()["a"].attrs["valid_range"] == [-100, 100]
 
 
 def test_codes_that_leave_none_for_missing_become_floats(tmp_path: Path) -> None:
@@ -469,7 +471,7 @@ def test_text_single_values_groups_and_grid_mappings_of_others_are_taken(tmp_pat
             "text": ("y", np.array([b"ab", b"c"])),
             "height": ((), 2.0, {"units": "m"}),
         },
-        {"y": ("y", [1.0, 2.0], {"axis": "Y"}), "x": ("x", [3.0, 4.0], {"axis": "X"})},
+        {"y": [1.0, 2.0], "x": [3.0, 4.0]},
         {"Conventions": "CF-1.8 ACDD-1.3", "history": "made"},
     )  # fmt: skip
     with taken(tmp_path, given) as found:

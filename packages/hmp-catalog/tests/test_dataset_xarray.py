@@ -196,6 +196,8 @@ def test_what_hmp_reads_is_given_to_xarray(made: Dataset, name: str) -> None:
     of, view, array = VALUES[name][0], made[plain(name)], made.to_xarray(masked=False)[plain(name)]
     assert array.dtype.kind == view.data.dtype.kind
     assert array.dtype == view.data.dtype or of.kind == "datetime"
+    assert of.kind != "datetime" or np.datetime_data(array.values.dtype)[0] in {"s", "ms", "us", "ns"}
+    assert array.values.dtype == array.dtype
     assert array.attrs == {"long_name": name}
     for key in ((), (0,), (slice(None, None, -1), 0), (2, slice(0, 1), slice(0, 3, 2)), (slice(3, 1, -2),)):
         assert same(array[key].values, view[key].data), key

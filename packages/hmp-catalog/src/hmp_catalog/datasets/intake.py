@@ -254,17 +254,15 @@ class Intake:
 
     def _mention(self, target: Dataset, name: str) -> None:
         """Let a variable mention what it did: its auxiliary coordinates, its grid mapping."""
-        there = target.handle.arrays()[name].attrs.asdict()
-        words = [*str(there.get("coordinates", "")).split(), *str(self._said[name].get("coordinates", "")).split()]
+        mapping = {crs.NAME} if "grid_mapping" in self._said[name] and self._mappings else set[str]()
+        own = str(target.handle.arrays()[name].attrs.get("coordinates", "")).split()
         dims = set(self._source.variables[name].dims)
         beside = {str(each) for each in self._source.coords if each not in self._source.dims}
+        words = [*own, *str(self._said[name].get("coordinates", "")).split(), *sorted(mapping)]
         words += [each for each in sorted(beside - {name}) if dims.issuperset(self._source.variables[each].dims)]
-        known = [word for word in dict.fromkeys(words) if word in self.names or word in there.get("coordinates", "")]
-        said: dict[str, Any] = {"coordinates": " ".join(known)} if known else {}
-        if name in beside:
-            said.pop("coordinates", None)
-        if "grid_mapping" in self._said[name] and self._mappings:
-            said["grid_mapping"] = crs.NAME
+        known = [word for word in dict.fromkeys(words) if word in {*self.names, *own, *mapping}]
+        said: dict[str, Any] = {"coordinates": " ".join(known)} if known and name not in beside else {}
+        said |= {"grid_mapping": crs.NAME} if mapping else {}
         _say(target, name, said)
 
 
