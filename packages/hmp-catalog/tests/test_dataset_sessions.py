@@ -655,6 +655,28 @@ def test_sessions_that_make_and_change_different_things_are_put_together(path):
         assert ds["v"][-2:, 0].data.tolist() == [8, 7]
 
 
+@pytest.mark.parametrize("kind", ["point", "polygon"])
+def test_data_along_geometries_that_moved_are_in_conflict(kind, tmp_path):
+    """A cell that was written beside others of its value would be the cell of another place."""
+    shapes = [f"POINT ({n} 0)" if kind == "point" else f"POLYGON (({n} 0, {n} 1, {n + 1} 1, {n} 0))" for n in range(5)]
+    path = tmp_path / "s.zarr"
+    with open_dataset(path, "n", "ts_ortho") as ds:
+        getattr(ds.create.coord, kind)(shapes[1:4])
+        ds.create.data_var.generic("v", (kind,), "float32", (10,))[:] = 1
+    with open_dataset(path, "w") as one:
+        two = open_dataset(path, "w")
+        one[kind].prepend(shapes[:1])
+        one["v"][0] = 1
+        two["v"].loc[shapes[1]] = 5
+        one.commit()
+        with pytest.raises(DatasetConflict, match=f"labels of {kind}"):
+            two.close()
+        two.rollback()
+        two["v"].loc[shapes[1]] = 5
+        two.close()
+    assert open_dataset(path)["v"].data.tolist() == [1, 5, 1, 1]
+
+
 def test_two_sessions_that_append_other_labels_are_in_conflict(path):
     with open_dataset(path, "w") as one:
         two = open_dataset(path, "w")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hmp_catalog.datasets import documents
+from hmp_catalog.datasets import containers, documents
 from hmp_catalog.datasets.documents import Document
 from hmp_catalog.datasets.trees import Files, changed, inventory, link, remove_empty
 from hmp_catalog.errors import DatasetConflict
@@ -123,9 +123,17 @@ class Merge:
             if now is None or not (self._data[id(other)][path] or now != self.base.nodes.get(path)):
                 continue
             for dim in documents.dims(now):
-                labels = _beside(path, dim)
-                if labels is not None and labels != path and self._relabelled(labels, one):
+                if any(labels != path and self._relabelled(labels, one) for labels in self._labels(path, dim)):
                     raise self._conflict(path, f"all along {dim}", f"one changed the labels of {dim}, the other this")
+
+    def _labels(self, path: str, dim: str | None) -> list[str]:
+        """Return the arrays with the labels of a dimension: that of its name, or those of its geometries."""
+        name = _beside(path, dim)
+        if name is None:
+            return []
+        said = self.base.nodes.get(containers.container(name), {}).get("attributes", {})
+        parts = sorted(filter(None, (_beside(path, part) for part in containers.parts(said))))
+        return [name, *parts]
 
     def _relabelled(self, labels: str, side: Side) -> bool:
         """Whether a side changed the labels that the base had; more of them at the end are no change."""
