@@ -90,6 +90,7 @@ def test_geometries_keep_their_order_and_are_kept_at_their_precision() -> None:
     given = np.array([shapely.Point(5, 5), shapely.Point(-0.00001, 1.23456)], dtype=object)
     kept = geometry.checked(given, POINT)
     assert [point.wkt for point in kept] == ["POINT (5 5)", "POINT (0 1.235)"]
+    assert not np.signbit(kept[1].x)
     assert given[1].y == 1.23456
     assert geometry.checked(given, dtype("point"))[1].y == 1.23456
     assert [point.wkt for point in geometry.checked("POINT (1 2)", POINT)] == ["POINT (1 2)"]
@@ -161,7 +162,7 @@ def test_cf_xarray_reads_the_containers(kind) -> None:
     labels = geometry.checked(LABELS[kind], TYPES[kind])
     read = cf.decode_geometries(laid_out("place", labels))
     assert same(read["place"].values, labels)
-    assert read["flow"].dims == ("place",)
+    assert read["place"].dims == read["flow"].dims == ("place",)
 
 
 @pytest.mark.parametrize("kind", LABELS)

@@ -213,7 +213,7 @@ def _refuse(wrong: Values, found: Values, why: str, name: str) -> None:
 def _rounded(shapely: Any, values: Values, of: DataType) -> Values:
     """Return geometries at a precision; of one part, if they have one; with their rings as CF turns them."""
     decimals = of.precision
-    # adding 0 makes 0 of -0, which WKT tells apart
+    # adding 0 makes 0 of -0: the same place is the same bytes in a store
     kept = shapely.transform(values, lambda nodes: (nodes if decimals is None else np.round(nodes, decimals)) + 0.0)
     if of.name == "point":
         return _objects(kept)
