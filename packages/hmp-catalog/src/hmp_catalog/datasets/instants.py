@@ -43,7 +43,7 @@ def in_unit(values: Any, unit: str, *, of: str) -> Instants:
         if found.dtype.kind not in "OUT" and found.size:
             message = f"{of}: values of type {found.dtype}; expected datetimes"
             raise InvalidInput(message)
-        each = [np.datetime64("NaT") if value is None else _first(value) for value in found.flat]
+        each = [np.datetime64("NaT", "us") if value is None else _first(value) for value in found.flat]
         found = np.array(each, dtype="datetime64[us]").reshape(found.shape)
     kept: Instants = found.astype(f"datetime64[{unit}]")
     lost = (kept.astype(found.dtype) != found) & ~np.isnat(found)
