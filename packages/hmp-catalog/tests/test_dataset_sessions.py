@@ -329,6 +329,23 @@ def test_a_file_that_was_replaced_many_times_was_not_changed_in_place(ds, path):
     assert (ds.commit(), open_dataset(path).attrs["n"]) == (2, 29)
 
 
+def test_a_new_one_in_its_place_is_there_when_it_is_committed(path):
+    """Until then, and if it fails, the old one is: cfdb truncates it at once."""
+
+    def replace(error: Exception | None) -> None:
+        with open_dataset(path, "n") as ds:
+            ds.create.coord.x([1.0])
+            assert open_dataset(path).data_var_names == ("v",)
+            if error is not None:
+                raise error
+
+    with pytest.raises(ZeroDivisionError):
+        replace(ZeroDivisionError())
+    with open_dataset(path) as reader:
+        replace(None)
+        assert (reader["v"][0, 1].data, open_dataset(path).var_names) == (1, ("x",))
+
+
 def test_rolling_back_and_going_on(ds):
     v = ds["v"]
     v[0] = -1
