@@ -260,6 +260,49 @@ def test_chunks_that_are_missing_are_not_stored(ds: Dataset, tmp_path: Path) -> 
         assert sorted(file.name for file in folder.glob("c.*")) == ["c.3.0.0", "c.4.0.0"]
 
 
+@pytest.mark.parametrize(
+    ("of", "to"),
+    [((), (slice(None, None, -1),)), ((slice(15, 45), slice(0, 6)), (slice(10, 40), slice(3, 9)))],
+    ids=["backwards", "block"],
+)
+def test_a_part_goes_into_a_part(ds: Dataset, tmp_path: Path, of: Any, to: Any) -> None:
+    with open_dataset(tmp_path / "new.zarr", "n") as made:
+        for name in "tyx":
+            made.create.coord.like(name, ds[name], copy_data=True)
+        new = made.create.data_var.generic("v", tuple("tyx"), dtype=KINDS["plain"], chunk_shape=(10, 4, 3))
+        new[:] = 5.0
+        expected = new.data
+        expected[to] = ds["plain"][of].data
+        ds["plain"][of].rechunker().into(new[to])
+        np.testing.assert_array_equal(new.data, expected)
+
+
+def test_a_missing_integer_stays_missing_in_another_packing(ds: Dataset, tmp_path: Path) -> None:
+    with open_dataset(tmp_path / "new.zarr", "n") as made:
+        for name in "tyx":
+            made.create.coord.like(name, ds[name], copy_data=True)
+        wide = dtype("int32", min_value=-5, max_value=100_000)
+        new = made.create.data_var.generic("v", tuple("tyx"), dtype=wide, chunk_shape=(10, 4, 3))
+        ds["counted"].rechunker().into(new)
+        np.testing.assert_array_equal(new.masked.mask, ds["counted"].masked.mask)
+        np.testing.assert_array_equal(new.data, ds["counted"].data)
+
+
+def test_who_reads_the_version_before_sees_nothing_of_it(ds: Dataset, tmp_path: Path) -> None:
+    """Files are put in the place of others, which versions share; they are seen with the commit."""
+    with open_dataset(tmp_path / "new.zarr", "n") as made:
+        for name in "tyx":
+            made.create.coord.like(name, ds[name], copy_data=True)
+        made.create.data_var.generic("v", tuple("tyx"), dtype=KINDS["plain"], chunk_shape=(10, 4, 3))[:] = 5.0
+    with open_dataset(tmp_path / "new.zarr") as reader, open_dataset(tmp_path / "new.zarr", "w") as made:
+        ds["plain"].rechunker().into(made["v"])
+        made.commit()
+        np.testing.assert_array_equal(made["v"].data, ds["plain"].data)
+        np.testing.assert_array_equal(reader["v"].data, 5.0)
+        reader.refresh()
+        np.testing.assert_array_equal(reader["v"].data, ds["plain"].data)
+
+
 def test_what_sticks_out_of_the_last_chunk_is_missing_when_the_axis_grows(ds: Dataset, tmp_path: Path) -> None:
     with open_dataset(tmp_path / "new.zarr", "n") as made:
         for name in "tyx":

@@ -314,7 +314,7 @@ class Rechunker:
 
         Parameters
         ----------
-        variable : DataVariable
+        variable : DataVariable or DataVariableView
             What is written, also of another data set. Other threads that write there wait.
         max_mem : int
             Bytes for everything that waits.
@@ -332,7 +332,8 @@ class Rechunker:
             array = group[variable.name]
             if not math.prod(of.shape):
                 return
-            if tuple(array.shape) == target.shape and pouring.known(array):
+            whole = variable.selection.is_block and tuple(array.shape) == target.shape
+            if whole and pouring.known(array):
                 with pouring.Pouring(array) as files:
                     for place, codes in _recoded(of, target, target.chunks, room):
                         number = (side.start // size for side, size in zip(place, target.chunks, strict=True))
@@ -377,7 +378,9 @@ def _recoded(of: Source, target: Source, shape: Shape, max_mem: int) -> Iterator
             yield place, codes
         else:
             at = tuple(side.start for side in place)
-            yield place, target.packing.encode(of.packing.decode(codes), of=target.view.name, at=at)
+            # a missing integer is 0 when decoded, and masked
+            values = (of.packing.masked if of.packing.dtype.kind == "integer" else of.packing.decode)(codes)
+            yield place, target.packing.encode(values, of=target.view.name, at=at)
 
 
 def _file_within(target: Source, max_mem: int) -> Shape:
