@@ -105,15 +105,12 @@ class Cells:
         if not blocks.size(window):
             return self.packing.blank(blocks.extent(window))
         if self._files is not None:
-            return self._direct(window, np.empty(blocks.extent(window), dtype=self.packing.stored))
+            codes = np.empty(blocks.extent(window), dtype=self.packing.stored)
+            self._files.into(window, codes)
+            return codes
         with self._border(window):
             found = np.asarray(self._array[window])
         return found.astype(object) if found.dtype.kind == "T" else found
-
-    def _direct(self, window: Window, out: Values) -> Values:
-        if self._files is not None:
-            self._files.into(window, out)
-        return out
 
     def read(self, window: Window, out: Values | None = None) -> Values:
         """Return the values of a window, in ``out`` if it is given: an array of its shape and of the decoded type.
@@ -138,10 +135,15 @@ class Cells:
 
     def _read_parts(self, parts: list[Window], window: Window, out: Values) -> None:
         """Read parts of a window one after the other, through the same memory."""
-        room = np.empty(max(map(blocks.size, parts), default=0), dtype=self.packing.blank((0,)).dtype)
+        kind = self.packing.blank((0,)).dtype
+        room = np.empty(max(map(blocks.size, parts), default=0), dtype=kind)
+        scratch = None if self._files is None else self._files.scratch(kind)
         for part in parts:
             codes = room[: blocks.size(part)].reshape(blocks.extent(part))
-            codes = self.codes(part) if self._files is None else self._direct(part, codes)
+            if self._files is None:
+                codes = self.codes(part)
+            else:
+                self._files.into(part, codes, scratch)
             place: tuple[Any, ...] = (*blocks.within(part, window), ...)  # of a single value `out[()]` were a copy
             self.packing.decode(codes, out=out[place])
 

@@ -48,7 +48,11 @@ class Files:
         self._chunks: Shape = tuple(array.chunks)
         self._counts = tuple(size // chunk for size, chunk in zip(unit, self._chunks, strict=True)) if sharded else None
 
-    def into(self, window: Window, out: Values) -> None:
+    def scratch(self, stored: Any) -> Scratch:
+        """Return memory for chunks of the stored type, which one thread may use again and again."""
+        return Scratch(np.empty(self._chunks, dtype=stored))
+
+    def into(self, window: Window, out: Values, scratch: Scratch | None = None) -> None:
         """Put what is stored of a window in ``out``, an array of its shape and of the stored type.
 
         Raises
@@ -56,7 +60,7 @@ class Files:
         CorruptError
             If a file is not what was written; ``path`` names it.
         """
-        scratch = _Scratch(np.empty(self._chunks, dtype=out.dtype))
+        scratch = scratch or self.scratch(out.dtype)
         for number, cells in blocks.units(window, self._unit):
             # the Ellipsis keeps a single value an array
             at: tuple[Any, ...] = (*blocks.within(cells, window), ...)
@@ -94,13 +98,13 @@ class Files:
         if self._counts is None or not there:
             return there
         with path.open("rb") as opened:
-            index = _File(path, opened.fileno(), _Scratch(np.empty(0))).index(math.prod(counts))
+            index = _File(path, opened.fileno(), Scratch(np.empty(0))).index(math.prod(counts))
         place = np.ravel_multi_index([n % count for n, count in zip(chunk, counts, strict=True)], counts)
         offset: int = index[place, 0].item()
         return offset != _NOTHING
 
 
-class _Scratch:
+class Scratch:
     """Memory that one chunk after the other goes through: ``cells`` of it, and the bytes of its file."""
 
     def __init__(self, cells: Values) -> None:
@@ -117,7 +121,7 @@ class _Scratch:
 class _File:
     """A file that is open, as descriptor ``number``."""
 
-    def __init__(self, path: Path, number: int, scratch: _Scratch) -> None:
+    def __init__(self, path: Path, number: int, scratch: Scratch) -> None:
         self.path = path
         self.size = os.fstat(number).st_size
         self._number = number
