@@ -242,7 +242,7 @@ class Datetimes(Integers):
         count = np.empty(codes.shape, dtype=np.int64)
         np.add(codes.astype(np.uint64), np.uint64(self.offset % 2**64), out=count.view(np.uint64))
         out[...] = instants.of_count(count, self.dtype.unit)
-        np.copyto(out, np.datetime64("NaT", self.dtype.unit), where=codes == self.fill)
+        np.copyto(out, np.array("NaT", dtype=out.dtype), where=codes == self.fill)
 
     def _range(self) -> tuple[Any, Any]:
         low, high = super()._range()
