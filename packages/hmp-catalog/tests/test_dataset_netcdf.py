@@ -356,8 +356,7 @@ def taken(tmp_path: Path, given: xr.Dataset, encoding: Any = None, **options: An
     return open_dataset(tmp_path / "d.zarr")
 
 
-@pytest.mark.parametrize("fill", [None, -32768, 7])
-@pytest.mark.parametrize("scale", [0.01, -0.25, 1.7250274674967954])
+@pytest.mark.parametrize(("scale", "fill"), [(0.01, None), (-0.25, -32768), (1.7250274674967954, 7)])
 def test_packing_of_others_is_kept_code_for_code(tmp_path: Path, scale: float, fill: int | None) -> None:
     codes = np.array([[-32767, -1, 0], [1, 32766, 32767]], dtype="int16")
     said = {"scale_factor": scale, "add_offset": 5.5, "units": "m", "valid_range": np.array([-100, 100], "i2")}
