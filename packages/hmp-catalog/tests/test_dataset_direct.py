@@ -116,8 +116,10 @@ def test_what_is_not_known_is_left_to_zarr(tmp_path) -> None:
         assert direct.files(array(LocalStore(tmp_path), **other)) is None, other
 
 
-def test_a_read_of_many_files_is_that_of_zarr(tmp_path) -> None:
-    """So many parts that threads share them."""
+@pytest.mark.parametrize("processors", [1, 8])
+def test_a_read_of_many_files_is_that_of_zarr(processors, tmp_path, monkeypatch) -> None:
+    """So many parts that threads share them where there are processors."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)))
     shape, kind = (1000, 100, 90), dtype("float32", precision=1, min_value=0, max_value=1000)
     cells = create(
         zarr.create_group(TreeStore(tmp_path)),
