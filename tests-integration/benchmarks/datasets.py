@@ -554,7 +554,11 @@ def tell_goals(bench: Bench) -> bool:
         if step == "size":
             found = bench.sizes["hmp"]["write"] / bench.sizes["cfdb"]["write"]
         else:
-            found = (_median(bench, "hmp", step, "cpu") or 0) / (_median(bench, "cfdb", step, "cpu") or 1)
+            mine, theirs = (_median(bench, who, step, "cpu") for who in ("hmp", "cfdb"))
+            if mine is None or theirs is None:
+                print(f"  {TOLD[step]:24} not measured")
+                continue
+            found = mine / theirs
         met.append(found <= goal)
         print(f"  {TOLD[step]:24} {found:6.2f}  at most {goal:.2f}  {'met' if met[-1] else 'MISSED'}")
     return all(met)
