@@ -11,7 +11,10 @@ from house import ROOT
 pytest.importorskip("pyproj", reason="the extra [datasets] is not installed")
 
 from hmp_catalog import datasets
-from hmp_catalog.datasets import creating, interpolation, packing, rechunking
+from hmp_catalog.datasets import creating
+from hmp_catalog.datasets.blockwise import rechunking
+from hmp_catalog.datasets.interp import interpolation
+from hmp_catalog.datasets.values import packing
 
 PAGE = ROOT / "docs" / "reference" / "datasets.md"
 

@@ -26,7 +26,7 @@ from killed_process import say, serve
 import hmp_catalog.datasets
 import hmp_core.durable
 from hmp_catalog.datasets import open_dataset
-from hmp_catalog.datasets.edataset import open_edataset
+from hmp_catalog.datasets.remote.edataset import open_edataset
 
 HERE = Path(hmp_catalog.datasets.__file__).parent
 ROOMS = {

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmp_catalog.datasets import dtype, open_dataset
-from hmp_catalog.datasets.arrays import Cells, create, open_cells
-from hmp_catalog.datasets.blocks import shards, slabs
-from hmp_catalog.datasets.selecting import resolve
-from hmp_catalog.datasets.stores import TreeStore
+from hmp_catalog.datasets.cells.arrays import Cells, create, open_cells
+from hmp_catalog.datasets.cells.blocks import shards, slabs
+from hmp_catalog.datasets.cells.selecting import resolve
+from hmp_catalog.datasets.history.stores import TreeStore
 from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import CorruptError, InvalidInput
 

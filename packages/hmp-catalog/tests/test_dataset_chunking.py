@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hmp_catalog.datasets import chunking
+from hmp_catalog.datasets.cells import chunking
 from hmp_core.errors import InvalidInput
 
 SHAPES = [(8760, 100, 100), (87600, 100, 100), (500, 500, 500), (1000, 1000), (360, 24, 720, 1440), (2, 10**6)]

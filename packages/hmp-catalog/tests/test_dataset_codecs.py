@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from hmp_catalog.datasets import codecs
+from hmp_catalog.datasets.cells import codecs
 from hmp_core.errors import InvalidInput
 
 

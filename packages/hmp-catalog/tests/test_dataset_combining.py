@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from hmp_catalog.datasets import dtype, open_dataset
-from hmp_catalog.datasets.combining import combine, merge_into
-from hmp_catalog.datasets.trees import inventory
+from hmp_catalog.datasets.combined.combining import combine, merge_into
+from hmp_catalog.datasets.history.trees import inventory
 from hmp_catalog.errors import DatasetConflict, OutOfRange, OverlapRefused
 from hmp_core.errors import InvalidInput, PathNotFound, PathTaken
 

@@ -11,9 +11,9 @@ import pytest
 import zarr
 
 from hmp_catalog.datasets import dtype, open_dataset
-from hmp_catalog.datasets.copying import copy, prune
-from hmp_catalog.datasets.edataset import open_edataset
-from hmp_catalog.datasets.trees import inventory
+from hmp_catalog.datasets.combined.copying import copy, prune
+from hmp_catalog.datasets.history.trees import inventory
+from hmp_catalog.datasets.remote.edataset import open_edataset
 from hmp_core.errors import InvalidInput, PathTaken
 
 RAIN = dtype("float32", precision=1, min_value=0, max_value=100)

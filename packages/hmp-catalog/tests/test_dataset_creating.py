@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets import Dataset, dtype, kinds, open_dataset, templates
+from hmp_catalog.datasets import Dataset, dtype, kinds, open_dataset
+from hmp_catalog.datasets.values import templates
 from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import InvalidInput, NotFound
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
-from hmp_catalog.datasets import direct
-from hmp_catalog.datasets.arrays import create, open_cells
+from hmp_catalog.datasets.cells import direct
+from hmp_catalog.datasets.cells.arrays import create, open_cells
 from hmp_catalog.datasets.dtypes import dtype
-from hmp_catalog.datasets.stores import TreeStore
+from hmp_catalog.datasets.history.stores import TreeStore
 from hmp_core.errors import CorruptError
 
 KINDS = ("int8", "uint16", "int32", "uint64", "float32", "float64")

@@ -11,7 +11,7 @@ import shapely
 import xarray as xr
 import zarr
 
-from hmp_catalog.datasets import containers, crs, geometry
+from hmp_catalog.datasets.axes import containers, crs, geometry
 from hmp_catalog.datasets.dtypes import dtype
 from hmp_core.errors import CorruptError, InvalidInput, NotFound
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmp_catalog.datasets import blocks, grouping
+from hmp_catalog.datasets.blockwise import grouping
+from hmp_catalog.datasets.cells import blocks
 from hmp_catalog.datasets.dataset import Dataset, open_dataset
 from hmp_catalog.datasets.dtypes import dtype
 from hmp_core.errors import InvalidInput, NotFound

@@ -267,7 +267,7 @@ def test_what_is_interpolated_is_shown(layered: Any, stations: Any) -> None:
 
 
 def test_large_fields_are_read_one_by_one(metres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hmp_catalog.datasets import roles
+    from hmp_catalog.datasets.interp import roles
 
     whole = list(metres.interp().to_grid(1e4))
     monkeypatch.setattr(roles, "_ROOM", 3000)
@@ -278,7 +278,7 @@ def test_large_fields_are_read_one_by_one(metres: Any, monkeypatch: pytest.Monke
 
 def test_blocks_are_whole_chunks_where_there_is_room() -> None:
     """A chunk that is cut by two blocks is decoded twice."""
-    from hmp_catalog.datasets.roles import _parts
+    from hmp_catalog.datasets.interp.roles import _parts
 
     def ends(sizes: list[int], chunks: list[int], room: int) -> list[tuple[tuple[int, int], ...]]:
         return [tuple((side.start, side.stop) for side in part) for part in _parts(sizes, chunks, room)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp_catalog.datasets.joining import joined, positions, runs
+from hmp_catalog.datasets.axes.joining import joined, positions, runs
 from hmp_core.errors import InvalidInput
 
 SETS = st.lists(st.sets(st.integers(-40, 40), max_size=25), min_size=1, max_size=4)

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 
 from hmp_catalog.datasets import Versions
-from hmp_catalog.datasets.documents import consolidate
+from hmp_catalog.datasets.history.documents import consolidate
 
 sys.path.append(str(Path(__file__).parent))
 from killed_dataset import make, state

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp_catalog.datasets.labels import locate, noise
+from hmp_catalog.datasets.axes.labels import locate, noise
 from hmp_core.errors import InvalidInput, NotFound
 
 HOURS = np.arange("2001-02-27", "2001-03-03", 6, dtype="datetime64[h]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hmp_catalog.datasets.levels import relevelled, targets
+from hmp_catalog.datasets.interp.levels import relevelled, targets
 from hmp_core.errors import InvalidInput
 
 NAN = np.nan

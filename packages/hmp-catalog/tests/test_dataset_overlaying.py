@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hmp_catalog.datasets.combined.overlaying import Layer, cut, laid, touched
 from hmp_catalog.datasets.dtypes import dtype
-from hmp_catalog.datasets.overlaying import Layer, cut, laid, touched
-from hmp_catalog.datasets.plans import plan
+from hmp_catalog.datasets.values.plans import plan
 from hmp_catalog.errors import OutOfRange, OverlapRefused
 from hmp_core.errors import InvalidInput
 

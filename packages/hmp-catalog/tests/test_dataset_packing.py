@@ -13,9 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hmp_catalog.datasets.dtypes import dtype
-from hmp_catalog.datasets.instants import cf_units, in_unit, of_cf
-from hmp_catalog.datasets.packing import PIECE
-from hmp_catalog.datasets.plans import plan, read
+from hmp_catalog.datasets.values.instants import cf_units, in_unit, of_cf
+from hmp_catalog.datasets.values.packing import PIECE
+from hmp_catalog.datasets.values.plans import plan, read
 from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import InvalidInput
 

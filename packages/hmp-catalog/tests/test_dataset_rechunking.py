@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zarr
 
-from hmp_catalog.datasets import rechunking
+from hmp_catalog.datasets.blockwise import rechunking
 from hmp_catalog.datasets.dataset import Dataset, open_dataset
 from hmp_catalog.datasets.dtypes import dtype
 from hmp_catalog.datasets.variables import DataVariableView

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets.regridding import Axis, Edges, Sampler
+from hmp_catalog.datasets.interp.regridding import Axis, Edges, Sampler
 from hmp_core.errors import InvalidInput
 
 pytest.importorskip("scipy", reason="the extra [datasets] is not installed")

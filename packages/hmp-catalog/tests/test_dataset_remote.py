@@ -25,21 +25,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 sys.path.append(str(Path(__file__).parent))
 from shop import Shop
 
-from hmp_catalog.datasets import (
-    Versions,
-    clearing,
-    manifests,
-    open_dataset,
-    pieces,
-    pulling,
-    remotes,
-    standing,
-    stubs,
-    trees,
-)
-from hmp_catalog.datasets.edataset import EDataset, open_edataset
-from hmp_catalog.datasets.fetching import Fetcher
-from hmp_catalog.datasets.remotes import Remote
+from hmp_catalog.datasets import Versions, open_dataset
+from hmp_catalog.datasets.history import trees
+from hmp_catalog.datasets.remote import clearing, manifests, pieces, pulling, remotes, standing, stubs
+from hmp_catalog.datasets.remote.edataset import EDataset, open_edataset
+from hmp_catalog.datasets.remote.fetching import Fetcher
+from hmp_catalog.datasets.remote.remotes import Remote
 from hmp_catalog.errors import DatasetConflict, RemoteConflict, RemoteMissing, RemoteUnreachable
 from hmp_core.errors import CorruptError, InvalidInput, NotWritable, PathTaken, UnsupportedScheme
 
@@ -132,7 +123,7 @@ def test_another_process_attaches_edits_and_pushes(tmp_path, python):
     first = make(tmp_path / "first.zarr", url)
     code = """
         import sys
-        from hmp_catalog.datasets.edataset import open_edataset
+        from hmp_catalog.datasets.remote.edataset import open_edataset
         with open_edataset(sys.argv[1], sys.argv[2], "w") as ds:
             ds["rain"][0, 0] = 5
             print(ds.push())
@@ -517,7 +508,7 @@ def at_once(remote: Remote, key: str) -> list[bool]:
 
 PUSHER = """
     import sys
-    from hmp_catalog.datasets.edataset import open_edataset
+    from hmp_catalog.datasets.remote.edataset import open_edataset
     from hmp_catalog.errors import RemoteConflict
     any_url, folder, row = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with open_edataset(any_url, f"{folder}/machine{row}.zarr", "w") as ds:

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parent))
 from killed_remote import make, state
 
 from hmp_catalog.datasets import Versions
-from hmp_catalog.datasets.edataset import open_edataset
+from hmp_catalog.datasets.remote.edataset import open_edataset
 
 SEEDS, MANY = range(1), range(1, 150)
 

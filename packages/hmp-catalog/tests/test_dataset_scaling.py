@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp_catalog.datasets.scaling import compute_scale_and_offset
+from hmp_catalog.datasets.values.scaling import compute_scale_and_offset
 from hmp_core.errors import InvalidInput
 
 WIDTHS = ["int8", "uint8", "int16", "uint16", "int32", "uint32"]

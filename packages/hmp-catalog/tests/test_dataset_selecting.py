@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmp_catalog.datasets import dtype, open_dataset
-from hmp_catalog.datasets.selecting import outer, resolve, whole
+from hmp_catalog.datasets.cells.selecting import outer, resolve, whole
 from hmp_catalog.errors import NoSuchCell
 from hmp_core.errors import InvalidInput
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets import Dataset, Versions, open_dataset, trees
+from hmp_catalog.datasets import Dataset, Versions, open_dataset
+from hmp_catalog.datasets.history import trees
 from hmp_catalog.errors import DatasetConflict
 from hmp_core.errors import InvalidInput, NotFound, PathNotFound, PathTaken, StorageError
 from hmp_core.testing.surroundings import require_root, small_disk
@@ -441,7 +442,7 @@ def test_the_end_of_the_interpreter_forgets_what_was_written(path, python):
 
 def test_what_failed_half_way_cannot_be_committed(path, monkeypatch):
     """A full disk in the midst of a growing axis, for instance."""
-    from hmp_catalog.datasets.arrays import Cells
+    from hmp_catalog.datasets.cells.arrays import Cells
 
     with open_dataset(path, "w") as ds:
         ds["v"][0] = -1

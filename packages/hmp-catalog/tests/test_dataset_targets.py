@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hmp_catalog.datasets.targets import Extent, grid, labels, period, points, same, spacing, transformed, wanted_crs
+from hmp_catalog.datasets.interp.targets import (
+    Extent,
+    grid,
+    labels,
+    period,
+    points,
+    same,
+    spacing,
+    transformed,
+    wanted_crs,
+)
 from hmp_core.errors import InvalidInput
 
 pyproj = pytest.importorskip("pyproj", reason="the extra [datasets] is not installed")

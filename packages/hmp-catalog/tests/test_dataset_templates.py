@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets.plans import plan
-from hmp_catalog.datasets.templates import COORDINATES, VARIABLES, coordinate, variable
+from hmp_catalog.datasets.values.plans import plan
+from hmp_catalog.datasets.values.templates import COORDINATES, VARIABLES, coordinate, variable
 from hmp_catalog.errors import OutOfRange
 from hmp_catalog.fields import schema
 from hmp_core.errors import NotFound

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmp_catalog.datasets.ticks import agreed_step, appended, checked, prepended, step_of, truncated
+from hmp_catalog.datasets.axes.ticks import agreed_step, appended, checked, prepended, step_of, truncated
 from hmp_core.errors import InvalidInput, NotFound
 
 KINDS = ("int64", "uint8", "float32", "float64", "datetime64[h]", "datetime64[ns]")

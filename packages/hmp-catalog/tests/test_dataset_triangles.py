@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hmp_catalog.datasets.triangles import Stations, filled
+from hmp_catalog.datasets.interp.triangles import Stations, filled
 from hmp_core.errors import InvalidInput
 
 scipy = pytest.importorskip("scipy.interpolate", reason="the extra [datasets] is not installed")

@@ -21,7 +21,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from hmp_catalog.datasets import Session, Versions
-from hmp_catalog.datasets.stores import TreeStore
+from hmp_catalog.datasets.history.stores import TreeStore
 from hmp_catalog.errors import DatasetConflict, LinksRefused
 from hmp_core.errors import (
     BusyError,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import containers
+from hmp_catalog.datasets.axes import containers
 from hmp_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import containers
-from hmp_catalog.datasets.crs import NAME
-from hmp_catalog.datasets.packing import DECLARED
+from hmp_catalog.datasets.axes import containers
+from hmp_catalog.datasets.axes.crs import NAME
+from hmp_catalog.datasets.values.packing import DECLARED
 
 if TYPE_CHECKING:
     import zarr

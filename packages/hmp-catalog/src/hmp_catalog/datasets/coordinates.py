@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hmp_catalog.datasets import growing, keeping, ticks
+from hmp_catalog.datasets import growing
 from hmp_catalog.datasets.attributes import Attributes
+from hmp_catalog.datasets.axes import keeping, ticks
 from hmp_catalog.datasets.views import LocationIndexer, View
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hmp_catalog.datasets.axes.keeping import Keeper
+    from hmp_catalog.datasets.cells.selecting import Window
     from hmp_catalog.datasets.dtypes import DataType
-    from hmp_catalog.datasets.keeping import Keeper
-    from hmp_catalog.datasets.packing import Packing
-    from hmp_catalog.datasets.selecting import Window
+    from hmp_catalog.datasets.values.packing import Packing
 
     Values = NDArray[Any]
 

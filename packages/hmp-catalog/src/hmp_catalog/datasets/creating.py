@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets import arrays, chunking, containers, dtypes, keeping, kinds, referencing, templates, ticks
+from hmp_catalog.datasets import dtypes, kinds, referencing
+from hmp_catalog.datasets.axes import containers, keeping, ticks
+from hmp_catalog.datasets.axes.crs import NAME as GRID_MAPPING
+from hmp_catalog.datasets.cells import arrays, chunking
 from hmp_catalog.datasets.coordinates import AXES, AXIS, STEP, Coordinate, CoordinateView
-from hmp_catalog.datasets.crs import NAME as GRID_MAPPING
 from hmp_catalog.datasets.dtypes import DataType
-from hmp_catalog.datasets.plans import plan
-from hmp_catalog.datasets.templates import Template
+from hmp_catalog.datasets.values import templates
+from hmp_catalog.datasets.values.plans import plan
+from hmp_catalog.datasets.values.templates import Template
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_core.errors import InvalidInput
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hmp_catalog.datasets import crs, grouping, iterating, mapping, opening, rechunking, shown
+from hmp_catalog.datasets import opening, shown
 from hmp_catalog.datasets.attributes import Attributes
+from hmp_catalog.datasets.axes import crs
+from hmp_catalog.datasets.blockwise import grouping, iterating, mapping, rechunking
+from hmp_catalog.datasets.cells.selecting import Line, Selection, outer
 from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
 from hmp_catalog.datasets.creating import Creator
 from hmp_catalog.datasets.handle import Handle, pinned, reopened
-from hmp_catalog.datasets.selecting import Line, Selection, outer
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_core.errors import InvalidInput
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from pyproj import CRS
 
-    from hmp_catalog.datasets.rechunking import DatasetRechunker
+    from hmp_catalog.datasets.blockwise.rechunking import DatasetRechunker
 
 Variable = CoordinateView | DataVariableView
 
@@ -214,7 +216,7 @@ class DatasetView:
         exclude_data_vars: Sequence[str] | None = None,
     ) -> Dataset:
         """Make a data set of this one, or of this part; the parameters are those of `copying.copy`."""
-        from hmp_catalog.datasets import copying
+        from hmp_catalog.datasets.combined import copying
 
         return copying.copy(self, file_path, include_data_vars, exclude_data_vars)
 
@@ -289,7 +291,7 @@ class DatasetView:
 
     def to_xarray(self, *, masked: bool = True) -> xr.Dataset:
         """Return it as a data set of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
-        from hmp_catalog.datasets import xarrays
+        from hmp_catalog.datasets.exchange import xarrays
 
         return xarrays.to_xarray(self, masked=masked)
 
@@ -302,7 +304,7 @@ class DatasetView:
         **file_kwargs: Any,
     ) -> None:
         """Write it to a new netCDF-4 file; the parameters are those of `netcdf.to_netcdf4`."""
-        from hmp_catalog.datasets import netcdf
+        from hmp_catalog.datasets.exchange import netcdf
 
         netcdf.to_netcdf4(self, file_path, compression, include_data_vars, exclude_data_vars, **file_kwargs)
 
@@ -377,7 +379,7 @@ class Dataset(DatasetView):
 
     def prune(self, timestamp: str | datetime | None = None) -> int:
         """Remove old versions that nobody reads; return how many. See `copying.prune`."""
-        from hmp_catalog.datasets import copying
+        from hmp_catalog.datasets.combined import copying
 
         return copying.prune(self, timestamp)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hmp_catalog.datasets import blocks
+from hmp_catalog.datasets.cells import blocks
 from hmp_catalog.datasets.contents import dims
 
 if TYPE_CHECKING:
     import zarr
 
-    from hmp_catalog.datasets.arrays import Cells
+    from hmp_catalog.datasets.axes.keeping import Keeper
+    from hmp_catalog.datasets.axes.ticks import Growth, Truncation
+    from hmp_catalog.datasets.cells.arrays import Cells
     from hmp_catalog.datasets.handle import Handle
-    from hmp_catalog.datasets.keeping import Keeper
-    from hmp_catalog.datasets.ticks import Growth, Truncation
 
 
 def along(handle: Handle, keeper: Keeper) -> list[tuple[Cells, int]]:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import keeping
-from hmp_catalog.datasets.arrays import Cells, open_cells
+from hmp_catalog.datasets.axes import keeping
+from hmp_catalog.datasets.cells.arrays import Cells, open_cells
 from hmp_catalog.datasets.contents import Contents, contents, dims
 from hmp_catalog.datasets.gates import Gate
-from hmp_catalog.datasets.versions import Session, Snapshot, Versions
+from hmp_catalog.datasets.history.versions import Session, Snapshot, Versions
 from hmp_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import growing, keeping, kinds
+from hmp_catalog.datasets import growing, kinds
+from hmp_catalog.datasets.axes import keeping
 from hmp_catalog.datasets.handle import ABOUT, Handle
-from hmp_catalog.datasets.versions import Session, Versions
+from hmp_catalog.datasets.history.versions import Session, Versions
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import containers, crs
+from hmp_catalog.datasets.axes import containers, crs
 from hmp_catalog.datasets.coordinates import Coordinate
 from hmp_core.errors import InvalidInput
 

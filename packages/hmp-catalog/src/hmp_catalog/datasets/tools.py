@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.dataset import open_dataset
-from hmp_catalog.datasets.given import Given, of_file, of_values
-from hmp_catalog.datasets.intake import Intake, taken
+from hmp_catalog.datasets.exchange.given import Given, of_file, of_values
+from hmp_catalog.datasets.exchange.intake import Intake, taken
+from hmp_catalog.datasets.exchange.netcdf import to_netcdf4
 from hmp_catalog.datasets.libraries import library
-from hmp_catalog.datasets.netcdf import to_netcdf4
 from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _groups(path: Path) -> list[str]:
 
 def _about(source: xr.Dataset) -> dict[str, Any]:
     """Return what a file says of the data set that it was made of."""
-    from hmp_catalog.datasets.given import attributes
+    from hmp_catalog.datasets.exchange.given import attributes
 
     said = attributes(source.attrs).get("hmp")
     keys = ("dataset_type", "compression", "compression_level")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hmp_catalog.datasets import grouping, iterating, mapping, rechunking
+from hmp_catalog.datasets.blockwise import grouping, iterating, mapping, rechunking
+from hmp_catalog.datasets.cells.selecting import Line, Selection
 from hmp_catalog.datasets.coordinates import Coordinate, CoordinateView
-from hmp_catalog.datasets.selecting import Line, Selection
 from hmp_catalog.datasets.views import LocationIndexer, View
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from hmp_catalog.datasets.arrays import Cells
+    from hmp_catalog.datasets.blockwise.rechunking import Rechunker
+    from hmp_catalog.datasets.cells.arrays import Cells
+    from hmp_catalog.datasets.cells.selecting import Window
     from hmp_catalog.datasets.dtypes import DataType
-    from hmp_catalog.datasets.interpolation import GridInterp
-    from hmp_catalog.datasets.packing import Packing
-    from hmp_catalog.datasets.rechunking import Rechunker
-    from hmp_catalog.datasets.selecting import Window
-    from hmp_catalog.datasets.stations import PointInterp
+    from hmp_catalog.datasets.interp.interpolation import GridInterp
+    from hmp_catalog.datasets.interp.stations import PointInterp
+    from hmp_catalog.datasets.values.packing import Packing
 
     Values = NDArray[Any]
 
@@ -161,13 +161,13 @@ class DataVariableView(View):
         NotFound
             A name that is not along it. It is a `KeyError`.
         """
-        from hmp_catalog.datasets import interpolation
+        from hmp_catalog.datasets.interp import interpolation
 
         return interpolation.interp(self, {"x": x, "y": y, "z": z, "xy": xy}, iter_dim)
 
     def to_xarray(self, *, masked: bool = True) -> xr.DataArray:
         """Return it as a data array of xarray, lazily; the parameters are those of `xarrays.to_xarray`."""
-        from hmp_catalog.datasets import xarrays
+        from hmp_catalog.datasets.exchange import xarrays
 
         return xarrays.variable_to_xarray(self, masked=masked)
 

@@ -14,16 +14,16 @@ import numpy as np
 
 from hmp_catalog.datasets import shown
 from hmp_catalog.datasets.attributes import Attributes
-from hmp_catalog.datasets.selecting import Selection, whole
+from hmp_catalog.datasets.cells.selecting import Selection, whole
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hmp_catalog.datasets.cells.selecting import Window
     from hmp_catalog.datasets.dtypes import DataType
     from hmp_catalog.datasets.handle import Handle
-    from hmp_catalog.datasets.packing import Packing
-    from hmp_catalog.datasets.selecting import Window
+    from hmp_catalog.datasets.values.packing import Packing
 
     Values = NDArray[Any]
 
