@@ -46,7 +46,7 @@ class PackedStore(Store):  # type: ignore[misc]
         file = self.place / key
         if not file.exists():
             return None
-        first, last = _bounds(byte_range, file.size())
+        first, last = bounds(byte_range, file.size())
         with file.open() as opened:
             opened.seek(first)
             return prototype.buffer.from_bytes(opened.read(last - first))
@@ -87,7 +87,7 @@ class PackedStore(Store):  # type: ignore[misc]
             yield name
 
 
-def _bounds(part: Any, size: int) -> tuple[int, int]:
+def bounds(part: Any, size: int) -> tuple[int, int]:
     """Return where a part that zarr asks for begins and ends."""
     if isinstance(part, RangeByteRequest):
         return part.start, min(part.end, size)

@@ -19,6 +19,7 @@ from hmp_catalog.datasets.combined.filling import all_or_nothing, attributes, cr
 from hmp_catalog.datasets.combined.inputs import Input, opened
 from hmp_catalog.datasets.combined.overlaying import MAX_MEM
 from hmp_catalog.datasets.dataset import Dataset, DatasetView
+from hmp_catalog.datasets.history import layout
 from hmp_catalog.datasets.history.layout import HIDDEN
 from hmp_catalog.datasets.history.trees import inventory
 from hmp_catalog.datasets.remote import stubs
@@ -93,7 +94,7 @@ def _folder(group: zarr.Group) -> Path:
 
 def _take_folder(source: Path, target: Path) -> None:
     # what others wrote without hmp they may change in place
-    ours, home = HIDDEN in source.parts, stubs.home(source)
+    ours, home = HIDDEN in source.parts, layout.home(source)
     for name in inventory(source):
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)

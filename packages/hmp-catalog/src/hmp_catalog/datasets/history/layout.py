@@ -16,6 +16,10 @@ from hmp_core.errors import PathTaken
 ROOT = "zarr.json"
 
 HIDDEN, CURRENT = ".versions", "current"
+
+#: The folder beside the versions with what was fetched from behind a URL.
+HOME = "remote"
+
 _NUMBER = re.compile(r"\d{8,}")
 _LOCK = re.compile(r"\d{8,}\.lock")
 _WORK = re.compile(r"work-[0-9a-f]{16}(\.lock)?")
@@ -200,3 +204,13 @@ def _target(name: str) -> str:
 def points_here(place: Path, name: str) -> bool:
     """Whether something in the folder of a data set is the link to the part ``name`` of its current version."""
     return place.is_symlink() and os.readlink(place) == _target(name)
+
+
+def home(folder: Path | str) -> Path | None:
+    """Return where that is kept which was fetched for a tree of a data set; None if it is behind no URL."""
+    place = Path(os.path.realpath(folder))
+    for each in (place, *place.parents):
+        if each.name == HIDDEN:
+            found = each / HOME
+            return found if found.is_dir() else None
+    return None

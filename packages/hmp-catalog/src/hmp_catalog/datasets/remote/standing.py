@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hmp_catalog.datasets.history import trees
-from hmp_catalog.datasets.history.layout import HIDDEN
-from hmp_catalog.datasets.remote import manifests, stubs
+from hmp_catalog.datasets.history.layout import HIDDEN, HOME
+from hmp_catalog.datasets.remote import manifests
 from hmp_catalog.datasets.remote.manifests import Manifest
 from hmp_core.durable import fsync_folder, make_folder, write_atomic
 from hmp_core.errors import CorruptError, PathNotFound
@@ -103,7 +103,7 @@ class Home:
     """The folder beside the versions of the data set at ``path``."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path / HIDDEN / stubs.HOME
+        self.path = path / HIDDEN / HOME
 
     def attach(self, url: str) -> None:
         """Make the folder, and say where things come from."""

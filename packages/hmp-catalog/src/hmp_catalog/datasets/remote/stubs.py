@@ -7,18 +7,13 @@ For whoever does not know it, it is a chunk that cannot be decoded, and never on
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-from hmp_catalog.datasets.history.layout import HIDDEN
 from hmp_catalog.datasets.remote.manifests import Entry
 from hmp_core.errors import CorruptError
 
 #: Up to this size files are in the manifest; every stub is smaller.
 SMALL = 512
-
-#: The folder beside the versions with what was fetched.
-HOME = "remote"
 
 _BEGIN = b"hmp: not fetched yet; read this data set with hmp_catalog.datasets\n"
 
@@ -60,13 +55,3 @@ def heard(begin: bytes, path: Path | str) -> Entry | None:
             f"{path}, which stands for a file that was not fetched, is damaged; discard the changes, or attach anew"
         )
         raise CorruptError(message, path=str(path)) from error
-
-
-def home(folder: Path | str) -> Path | None:
-    """Return where the bytes behind the stubs of a tree of a data set are; None if all of it is here."""
-    place = Path(os.path.realpath(folder))
-    for each in (place, *place.parents):
-        if each.name == HIDDEN:
-            found = each / HOME
-            return found if found.is_dir() else None
-    return None
