@@ -54,6 +54,7 @@ def test_every_way_to_hold_times_gives_the_same_instants(times: object) -> None:
         (pd.DatetimeIndex(["2001-01-01", None]), "no time at position 1"),
         ([pd.NaT], "no time at position 0|not a time"),
         (np.array(["2001-01-01T00:00:00.000000001"], "datetime64[ns]"), "finer"),
+        (np.array(["0001-01-01", "400000-01-01"], "datetime64[D]"), "400000-01-01 at .* out of its reach"),
         ([1, 2], "not a time"),
         (np.arange(3.0), "one dimension of datetimes"),
         (EXPECTED.reshape(1, 2), "one dimension"),

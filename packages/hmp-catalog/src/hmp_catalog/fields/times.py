@@ -51,7 +51,7 @@ def instants(times: Any, *, of: str) -> Instants:
     Raises
     ------
     InvalidInput
-        Not times, not one-dimensional, finer than a microsecond, NaT, out of order or twice.
+        Not times, not one-dimensional, finer than a microsecond or 292,000 years from now, NaT, out of order or twice.
 
     Examples
     --------
@@ -81,6 +81,25 @@ def instant(value: Any) -> np.datetime64:
         raise InvalidInput(message) from error
     message = f"{value!r} is not a time: expected a datetime, datetime64 or text as 2001-02-28T06:00"
     raise InvalidInput(message)
+
+
+def in_unit(times: Instants, unit: str, *, of: str) -> Instants:
+    """Return datetimes of any shape in another unit; NaT stays.
+
+    Raises
+    ------
+    InvalidInput
+        One that is finer than the unit, or out of its reach: NumPy gives another instant then, without a word.
+    """
+    import numpy as np
+
+    kept: Instants = times.astype(f"datetime64[{unit}]")
+    lost = (kept.astype(times.dtype) != times) & ~np.isnat(times)
+    if lost.any():
+        at = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
+        message = f"{of}: {times[at]} at {at} is finer than datetime64[{unit}], or out of its reach; round it first"
+        raise InvalidInput(message)
+    return kept
 
 
 def bounds(start: Any, stop: Any) -> tuple[np.datetime64 | None, np.datetime64 | None]:
@@ -172,11 +191,7 @@ def _as_microseconds(times: Any, of: str) -> Instants:
             "convert them with numpy.array(..., dtype='datetime64[s]')"
         )
         raise InvalidInput(message)
-    whole: Instants = found.astype("datetime64[us]")
-    if not ((whole == found) | np.isnat(found)).all():
-        message = f"times of {of}: hmp keeps microseconds, these are finer; round them first"
-        raise InvalidInput(message)
-    return whole
+    return in_unit(found, "us", of=f"times of {of}")
 
 
 def _from_pandas(times: Any, of: str) -> NDArray[Any]:

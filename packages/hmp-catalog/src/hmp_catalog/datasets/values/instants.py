@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.dtypes import TIME_UNITS
-from hmp_catalog.fields.times import bounds
+from hmp_catalog.fields import times
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,18 +45,12 @@ def in_unit(values: Any, unit: str, *, of: str) -> Instants:
             raise InvalidInput(message)
         each = [np.datetime64("NaT", "us") if value is None else _first(value) for value in found.flat]
         found = np.array(each, dtype="datetime64[us]").reshape(found.shape)
-    kept: Instants = found.astype(f"datetime64[{unit}]")
-    lost = (kept.astype(found.dtype) != found) & ~np.isnat(found)
-    if lost.any():
-        at = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
-        message = f"{of}: {found[at]} at {at} is finer than datetime64[{unit}], or out of its reach; round it first"
-        raise InvalidInput(message)
-    return kept
+    return times.in_unit(found, unit, of=of)
 
 
 def _first(value: Any) -> np.datetime64 | None:
     """Return an instant; of a year, a month or a day the first."""
-    return bounds(str(value) if isinstance(value, str) else value, None)[0]
+    return times.bounds(str(value) if isinstance(value, str) else value, None)[0]
 
 
 def counting(unit: str) -> str:
