@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hmp_catalog.datasets.cells.arrays import Cells, create, open_cells
 from hmp_catalog.datasets.cells.blocks import shards, slabs
 from hmp_catalog.datasets.cells.selecting import resolve
 from hmp_catalog.datasets.history.stores import TreeStore
-from hmp_catalog.errors import OutOfRange
+from hmp_catalog.errors import InfinityWarning, OutOfRange
 from hmp_core.errors import CorruptError, InvalidInput
 
 PACKED = dtype("float32", precision=2, min_value=-50, max_value=60)
@@ -111,25 +112,39 @@ def test_codes_that_are_not_written_stay_as_they_are(tmp_path) -> None:
     np.testing.assert_array_equal(again(tmp_path).codes(whole(array)), codes)
 
 
-@pytest.mark.parametrize("bad", [60.006, -1e6, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [60.006, -1e6])
 def test_one_value_beyond_the_range_and_nothing_is_written(bad, tmp_path) -> None:
-    """Scenario 2: NaN is missing; what the range does not have, an infinity too, is refused, in files after the first.
-
-    An infinity is no "no value": it would be lost without a word if it came back as NaN.
-    """
+    """Scenario 2: NaN and infinities are missing; what the range does not have is refused, in files after the first."""
     array = cells(tmp_path, PACKED, (900, 100, 100), (90, 50, 50))
     values = np.tile(np.linspace(-50, 60, 10000, dtype="float32").reshape(100, 100), (900, 1, 1))
     values[::7, ::11] = np.nan
+    values[[1, 700], 1, 1] = np.inf, -np.inf
     values[850, 3, 4] = bad
     with pytest.raises(OutOfRange, match=r"\(850, 3, 4\) is beyond -50 to 60") as caught:
         array.write(whole(array), values)
     assert caught.value.position == (850, 3, 4)
     assert np.isnan(again(tmp_path).read(whole(array))).all()
     values[850, 3, 4] = np.nan
-    array.write(whole(array), values)
+    with pytest.warns(InfinityWarning, match="2 of them") as warned:
+        array.write(whole(array), values)
     found = again(tmp_path).read(whole(array))
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(values))
-    assert np.nanmax(np.abs(found - values)) <= 0.00501
+    assert len(warned) == 1
+    np.testing.assert_array_equal(np.isnan(found), ~np.isfinite(values))
+    assert np.nanmax(np.abs(np.where(np.isinf(values), np.nan, found - values))) <= 0.00501
+
+
+def test_warning_of_infinities_that_is_an_error_leaves_everything_as_it_was(tmp_path) -> None:
+    array = cells(tmp_path, PACKED, (900, 100, 100), (90, 50, 50))
+    values = np.zeros(array.shape, dtype="float32")
+    values[850, 3, 4] = np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InfinityWarning):
+            array.write(whole(array), values)
+    assert np.isnan(again(tmp_path).read(whole(array))).all()
+    plain = cells(tmp_path / "plain", dtype("float32"), (2,), (2,))
+    plain.write((slice(0, 2),), [np.inf, -np.inf])
+    assert np.isinf(plain.read(whole(plain))).all()
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (5, 3), (1, 3, 4, 1), (12,)])
@@ -291,6 +306,7 @@ def test_a_shard_is_one_chunk_long_and_as_wide_as_there_is_room() -> None:
 
 READ = """
 import sys
+import warnings
 import numpy as np
 from hmp_catalog.datasets import open_dataset
 values = np.load(sys.argv[2], mmap_mode="r")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hmp_catalog.datasets.dtypes import dtype
 from hmp_catalog.datasets.values.instants import cf_units, in_unit, of_cf
 from hmp_catalog.datasets.values.packing import PIECE
 from hmp_catalog.datasets.values.plans import plan, read
-from hmp_catalog.errors import OutOfRange
+from hmp_catalog.errors import InfinityWarning, OutOfRange
 from hmp_core.errors import InvalidInput
 
 TEMPERATURE = dtype("float32", precision=2, min_value=-50, max_value=60)
@@ -77,13 +78,33 @@ def test_plain_xarray_reads_the_same_floats(tmp_path) -> None:
     assert np.isnan(read_by_others.values[[0, -1, -2]]).all()
 
 
-@pytest.mark.parametrize("value", [60.006, -50.006, 1e6, -1e300, float("inf"), float("-inf")])
+@pytest.mark.parametrize("value", [60.006, -50.006, 1e6, -1e300])
 def test_what_is_out_of_range_is_refused_by_name(value) -> None:
     values = np.zeros((3, 4))
     values[1, 2] = value
     with pytest.raises(OutOfRange, match=r"air_temperature: .* at \(11, 2\) is beyond -50 to 60") as refused:
         plan(TEMPERATURE).encode(values, of="air_temperature", at=(10, 0))
     assert (refused.value.value, refused.value.position, refused.value.low) == (value, (11, 2), -50)
+
+
+def test_infinite_values_become_missing_with_one_warning_for_all_pieces() -> None:
+    values = np.zeros(3 * PIECE)
+    values[::PIECE] = [np.inf, -np.inf, np.nan]
+    values[7] = np.inf
+    mask = np.zeros(values.shape, dtype=bool)
+    mask[7] = True
+    before, packing = values.copy(), plan(TEMPERATURE)
+    with pytest.warns(InfinityWarning, match=r"^air_temperature: .*, 2 of them") as warned:
+        codes = packing.encode(np.ma.array(values, mask=mask), of="air_temperature")
+    assert ([Path(each.filename).name for each in warned], packing.missing(codes).sum()) == ([Path(__file__).name], 4)
+    np.testing.assert_array_equal(values, before)
+    values[9] = 1e308  # not infinite: only its code is
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(OutOfRange, match=r"1e\+308 at \(9,\)"):
+            packing.encode(values)
+    with pytest.raises(OutOfRange):
+        plan(dtype("int16", min_value=0, max_value=9)).encode(np.array([np.inf]))
 
 
 def test_out_of_range_is_found_in_later_pieces_and_in_views() -> None:

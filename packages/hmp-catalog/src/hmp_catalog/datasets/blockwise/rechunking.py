@@ -16,6 +16,7 @@ import numpy as np
 
 from hmp_catalog.datasets.cells import blocks, pouring
 from hmp_catalog.datasets.cells.chunking import checked_chunk_shape, guess_chunk_shape, rechunkit
+from hmp_catalog.datasets.values import infinities
 from hmp_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ class Rechunker:
         """
         of, target, room = self._source, source(variable), checked_mem(max_mem)
         _refuse_unlike(of, target)
-        with variable.handle.writing() as group:
+        with variable.handle.writing() as group, infinities.gathered():
             array = group[variable.name]
             if not math.prod(of.shape):
                 return

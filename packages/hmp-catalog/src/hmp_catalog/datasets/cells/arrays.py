@@ -17,7 +17,7 @@ import numpy as np
 
 from hmp_catalog.datasets.cells import blocks, codecs, direct
 from hmp_catalog.datasets.cells.blocks import Window
-from hmp_catalog.datasets.values import plans
+from hmp_catalog.datasets.values import infinities, plans
 from hmp_catalog.fields.schema import SEPARATOR
 from hmp_core.errors import CorruptError, HmpError, InvalidInput
 
@@ -178,15 +178,25 @@ class Cells:
             A value that the type does not keep; nothing was written.
         InvalidInput
             Values of another kind or shape; nothing was written.
+
+        Warns
+        -----
+        InfinityWarning
+            Infinite values of packed floats, which become missing; before anything is written.
         """
         given = self._stretched(values, blocks.extent(window))
         parts = list(blocks.slabs(window, self.unit, self._itemsize))
-        if len(parts) > 1:
+        if len(parts) < 2:
+            for part in parts:
+                self.write_codes(part, self._encoded(given, part, window))
+            return
+        with infinities.gathered():
             for part in parts:
                 if not self.packing.surely(given[blocks.within(part, window)]):
                     self._encoded(given, part, window)
-        for part in parts:
-            self.write_codes(part, self._encoded(given, part, window))
+        with infinities.said():
+            for part in parts:
+                self.write_codes(part, self._encoded(given, part, window))
 
     def _encoded(self, values: Values, part: Window, window: Window) -> Values:
         at = tuple(side.start for side in part)

@@ -15,6 +15,7 @@ from hmp_catalog.datasets.combined.inputs import Input, names, type_of, united
 from hmp_catalog.datasets.combined.overlaying import Layer, Overlap, Region, cut, laid, touched
 from hmp_catalog.datasets.dataset import open_dataset
 from hmp_catalog.datasets.history.layout import HIDDEN
+from hmp_catalog.datasets.values import infinities
 from hmp_core.errors import PathTaken
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _OF_THE_STORE = {"Conventions", "featureType"}
 def all_or_nothing(target: Dataset) -> Iterator[None]:
     """Commit a target at the end; after an error nothing of it is left, and it is closed."""
     try:
-        yield
+        with infinities.gathered():
+            yield
         target.commit()
     except BaseException:
         path = target.file_path

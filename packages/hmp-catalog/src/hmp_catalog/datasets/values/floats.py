@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hmp_catalog.datasets.values import infinities
 from hmp_catalog.datasets.values.packing import Packing, other_kind
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Floats(Packing):
         if wide.size and not hole and low <= wide.min() and wide.max() <= high:  # neither is true of NaN
             codes[...] = wide
             return None
+        self._without_infinities(wide, values, of)
         slack = self._slack()
         bad = (wide < low - slack) | (wide > high + slack)
         if hole:
@@ -69,6 +71,16 @@ class Floats(Packing):
         wide[nothing] = self.fill
         codes[...] = wide
         return np.asarray(bad)
+
+    def _without_infinities(self, wide: Values, values: Values, of: str) -> None:
+        """Make missing what is infinite as it was given; a finite value that only its code makes so is out of range."""
+        if self.fill is None or values.dtype.kind != "f":
+            return
+        endless = np.isinf(values) & ~np.isnan(wide)
+        count = int(np.count_nonzero(endless))
+        if count:
+            wide[endless] = np.nan
+            infinities.note(of, count)
 
     def _in_steps(self, values: Values, codes: Values) -> bool:
         """Put the codes of a piece in place if single precision will do: none is missing or beyond what may be.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hmp_catalog.datasets.dtypes import DataType, declared
-from hmp_catalog.datasets.values import instants
+from hmp_catalog.datasets.values import infinities, instants
 from hmp_catalog.errors import OutOfRange
 from hmp_catalog.fields.times import CALENDAR
 from hmp_core.errors import InvalidInput
@@ -100,19 +100,25 @@ class Packing(ABC):
         Raises
         ------
         OutOfRange
-            A value that the type does not reach: one beyond the declared range, or infinite.
+            A value that the type does not reach: one beyond the declared range.
         InvalidInput
             Values of another kind, or missing ones where the type has no code for them.
+
+        Warns
+        -----
+        InfinityWarning
+            Infinite values among packed floats; they become missing.
         """
         given = np.ma.asanyarray(values)
         mask = np.ma.getmaskarray(given) if np.ma.is_masked(given) else None
         ready = self._taken(np.ma.getdata(given), of)
         codes = self.blank(ready.shape)
-        for start, piece, target, hidden in _pieces(ready, codes, mask):
-            bad = self._encode(piece, target, hidden, of)
-            if bad is not None and bad.any():
-                first = start + int(bad.ravel().argmax())
-                self._refuse(ready, first, of, at or (0,) * ready.ndim)
+        with infinities.gathered():
+            for start, piece, target, hidden in _pieces(ready, codes, mask):
+                bad = self._encode(piece, target, hidden, of)
+                if bad is not None and bad.any():
+                    first = start + int(bad.ravel().argmax())
+                    self._refuse(ready, first, of, at or (0,) * ready.ndim)
         return codes
 
     def decode(self, codes: Values, out: Values | None = None) -> Values:
