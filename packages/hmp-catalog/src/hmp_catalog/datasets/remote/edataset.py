@@ -127,13 +127,8 @@ class EDataset(Dataset):
         RemoteMissing, RemoteUnreachable, CorruptError
             If there is nothing to pull, the store does not answer, or what it has is damaged.
         """
-        handle = self.handle
-        with handle.gate.alone():
-            if handle.writable:
-                handle.commit()
-            number = pulling.pull(handle.versions, self.remote)
-            self._move_on()
-        return number
+        with self._committed():
+            return pulling.pull(self.handle.versions, self.remote)
 
     def load(self) -> int:
         """Fetch all that is not here yet; return how many files. Then plain Zarr and xarray read the folder too.
@@ -143,13 +138,8 @@ class EDataset(Dataset):
         CorruptError, RemoteMissing, RemoteUnreachable
             If something cannot be fetched; what was, is kept.
         """
-        handle = self.handle
-        with handle.gate.alone():
-            if handle.writable:
-                handle.commit()
-            count = pulling.load(handle.versions, self.remote)
-            self._move_on()
-        return count
+        with self._committed():
+            return pulling.load(self.handle.versions, self.remote)
 
     def clear_remote(self, older_than: timedelta = timedelta(days=7)) -> int:
         """Delete behind the URL what no version needs, and what dead pushes left; return how many objects.
@@ -197,9 +187,16 @@ class EDataset(Dataset):
 
     def _discard(self) -> None:
         self._require_writable()
-        with self.handle.gate.alone():
-            self.handle.commit()
+        with self._committed():
             pulling.discard(self.handle.versions)
+
+    @contextlib.contextmanager
+    def _committed(self) -> Iterator[None]:
+        """Commit, let something be done to the versions while nobody reads or writes, and see what came of it."""
+        with self.handle.gate.alone():
+            if self.handle.writable:
+                self.handle.commit()
+            yield
             self._move_on()
 
     def _move_on(self) -> None:
