@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hmp_catalog.datasets import Dataset, dtype, kinds, open_dataset
+from hmp_catalog.datasets import Dataset, combine, dtype, kinds, netcdf4_to_dataset, open_dataset
 from hmp_catalog.datasets.values import templates
-from hmp_catalog.errors import OutOfRange
+from hmp_catalog.errors import OutOfRange, OverlapRefused
 from hmp_core.errors import InvalidInput, NotFound
 
 HOURS = np.arange("2001-01-01T00", "2001-01-03T00", dtype="datetime64[h]")
@@ -184,7 +184,6 @@ def test_a_coordinate_with_an_axis_may_come_after_data(ds):
         lambda new: new.coord.point(["POINT (1 2)"]),
         lambda new: new.data_var.generic("v", ("time",), "float32", (2, 2)),
         lambda new: new.data_var.generic("v", ("time", "time"), "float32"),
-        lambda new: new.data_var.generic("v", (), "float32"),
         lambda new: new.data_var.generic("v", ("time",), "point"),
         lambda new: new.data_var.generic("v", ("time",), dtype("float64", 15, min_value=0, max_value=1e9)),
         lambda new: new.data_var.generic("v", ("time",), "complex64"),
@@ -308,3 +307,29 @@ def test_a_wrong_reference_system_changes_nothing(given, error, ds):
         ds.create.crs.from_user_input(*given)
     assert (ds.crs, ds["x"].axis) == (None, None)
     assert ds.commit() == 1
+
+
+def test_a_single_value_is_made_read_and_goes_along_in_parts_unions_and_files(tmp_path):
+    for name, height in (("a.zarr", 2.5), ("b.zarr", 3.5)):
+        with open_dataset(tmp_path / name, "n") as ds:
+            ds.create.coord.generic("x", [1.0, 2.0, 3.0] if height == 2.5 else [4.0])
+            ds.create.data_var.generic("v", ("x",), "int16")[:] = 7
+            ds.create.data_var.generic("height", (), dtype("float32", precision=1, min_value=0, max_value=9))[()] = (
+                height
+            )
+            ds.create.data_var.generic("name", (), "string")[...] = name
+            assert np.isnan(ds.create.data_var.like("other", ds["height"]).data)
+    with open_dataset(tmp_path / "a.zarr") as ds:
+        ds.select({"x": slice(0, 2)}).copy(tmp_path / "part.zarr").close()
+        ds.to_netcdf4(tmp_path / "a.nc")
+    netcdf4_to_dataset(tmp_path / "a.nc", tmp_path / "c.zarr")
+    both = [tmp_path / "a.zarr", tmp_path / "b.zarr"]
+    combine(both, tmp_path / "first.zarr", overlap="first").close()
+    combine(both, tmp_path / "last.zarr", overlap="last").close()
+    for name, height in (("part", 2.5), ("c", 2.5), ("first", 2.5), ("last", 3.5)):
+        with open_dataset(tmp_path / f"{name}.zarr") as ds, xr.open_zarr(tmp_path / f"{name}.zarr") as plain:
+            assert (float(ds["height"].data), ds["height"].shape) == (height, ())
+            assert (float(plain["height"]), plain["name"].item()) == (height, ds["name"].data.item())
+            assert np.isnan(ds["other"].data)
+    with pytest.raises(OverlapRefused, match="height"):
+        combine(both, tmp_path / "refused.zarr", overlap="error")

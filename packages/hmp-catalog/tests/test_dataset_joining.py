@@ -116,3 +116,12 @@ def test_runs_cover_positions_and_nothing_else() -> None:
     assert runs(np.array([], dtype=np.intp)) == []
     there = np.array([4, 5, 6, 9, 2, 3])
     assert runs(there) == [slice(4, 7), slice(9, 10), slice(2, 4)]
+
+
+@pytest.mark.parametrize(
+    "falling", [np.array([3.0, 2.0, 1.0]), np.array([3, 1]), np.array([3, 1], "datetime64[s]")], ids=str
+)
+def test_what_descends_is_refused_by_its_order(falling) -> None:
+    # it was noise between floats, and whole numbers stood twice
+    with pytest.raises(InvalidInput, match=r"lat: its labels do not ascend, .*from_xarray"):
+        joined([falling, falling], of="lat")

@@ -142,3 +142,20 @@ def test_text_is_found_in_the_order_it_came() -> None:
 def test_what_is_no_label_is_refused(values, key) -> None:
     with pytest.raises(InvalidInput):
         locate(values, key)
+
+
+def test_labels_that_descend_or_are_in_no_order_are_found() -> None:
+    falling = np.array([3.0, 2.0, 1.0])
+    assert locate(falling, 2.0) == 1
+    assert locate(falling, [3.0, 1.0]).tolist() == [0, 2]
+    assert locate(falling, slice(1.5, 3)) == slice(0, 2)
+    assert locate(falling, slice(None, 2, 2)) == slice(1, 3, 2)
+    with pytest.raises(NotFound, match=r"2\.5"):
+        locate(falling, 2.5)
+    with pytest.raises(InvalidInput, match="smaller end first"):
+        locate(falling, slice(3, 2))
+    mixed = np.array(["2003", "2001", "2002"], dtype="datetime64[D]")
+    assert locate(mixed, "2001-01-01") == 1
+    assert locate(mixed, slice("2002", None)).tolist() == [0, 2]
+    with pytest.raises(InvalidInput, match="in no order"):
+        locate(mixed, slice(None, None, 2))

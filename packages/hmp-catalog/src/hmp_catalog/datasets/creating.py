@@ -246,7 +246,7 @@ class DataVarCreator:
         name : str
             Letters, digits and ``_``, a letter first.
         coords : tuple of str
-            The coordinates along its dimensions; it is as long as they are, now and later.
+            The coordinates along its dimensions; it is as long as they are, now and later. ``()`` of a single value.
         dtype : str, NumPy dtype or DataType
             As `dtypes.dtype`.
         chunk_shape : tuple of int, optional
@@ -306,8 +306,8 @@ class DataVarCreator:
         for each in found:
             if each not in known:
                 raise self._handle.missing(str(each))
-        if not found or len(set(found)) != len(found):
-            message = f"{name}: coords={found!r}; expected at least one, each once"
+        if len(set(found)) != len(found):
+            message = f"{name}: coords={found!r}; expected each once"
             raise InvalidInput(message)
         return found
 

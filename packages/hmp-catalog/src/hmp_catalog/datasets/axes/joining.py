@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets.axes.labels import noise
+from hmp_catalog.datasets.axes.labels import ascends, noise
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def joined(inputs: Sequence[Values], *, of: str = "coordinate", precision: int |
     Raises
     ------
     InvalidInput
-        Labels of different kinds, those that the type of the first cannot keep, and floats that are neither one
-        label nor clearly two.
+        Labels of different kinds or that do not ascend, those that the type of the first cannot keep, and floats
+        that are neither one label nor clearly two.
 
     Examples
     --------
@@ -90,6 +90,13 @@ def joined(inputs: Sequence[Values], *, of: str = "coordinate", precision: int |
     if not inputs:
         message = f"{of}: no labels to unite"
         raise InvalidInput(message)
+    for each in inputs:
+        if not ascends(each):
+            message = (
+                f"{of}: its labels do not ascend, {each[0]} to {each[-1]}; make a data set of what others wrote first: "
+                "from_xarray(xarray.open_zarr(path), ...) turns labels that descend round with their data"
+            )
+            raise InvalidInput(message)
     alike = [_in_type_of(inputs[0], each, of) for each in inputs]
     kind = alike[0].dtype.kind
     if kind == "O":

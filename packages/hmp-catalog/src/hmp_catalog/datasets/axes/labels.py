@@ -28,7 +28,8 @@ def locate(values: Values, key: Any, *, of: str = "coordinate", precision: int |
     Parameters
     ----------
     values : ndarray, shape (n,)
-        The coordinate: ascending numbers or datetimes, or objects that are text.
+        The coordinate: ascending numbers or datetimes, or objects that are text. Those of a store of others may
+        descend, and a part that was taken backwards does: a slice says the smaller end first all the same.
     key : label, slice or list of labels
         Text is taken as an instant among datetimes. Both ends of a slice belong to it; a year, a month or a day as an
         end stands for all of it. The step of a slice counts positions.
@@ -50,11 +51,32 @@ def locate(values: Values, key: Any, *, of: str = "coordinate", precision: int |
     >>> locate(np.array([0.1, 0.2, 0.1 + 0.2]), slice(0.2, 0.3)), locate(np.array([10, 20, 30]), 20)
     (slice(1, 3, None), 1)
     """
+    if not ascends(values):
+        return _out_of_order(values, key, of, precision)
     if isinstance(key, slice):
         return span(values, key, of=of, precision=precision)
     if isinstance(key, (list, tuple, np.ndarray)) and np.ndim(key) == 1:
         return np.array([position(values, label, of=of, precision=precision) for label in key], dtype=np.intp)
     return position(values, key, of=of, precision=precision)
+
+
+def ascends(values: Values) -> bool:
+    """Whether no label is less than the one before it; text and geometries have no order."""
+    return values.dtype.kind not in "iufM" or not bool((values[1:] < values[:-1]).any())
+
+
+def _out_of_order(values: Values, key: Any, of: str, precision: int | None) -> Any:
+    """Return positions among labels that do not ascend: binary search there found one label for another, or none."""
+    order = np.argsort(values, kind="stable")
+    found = locate(values[order], key, of=of, precision=precision)
+    if not isinstance(found, slice):
+        return order[found] if isinstance(found, np.ndarray) else int(order[found])
+    if ascends(values[::-1]):
+        return slice(len(values) - found.stop, len(values) - found.start, found.step)
+    if found.step is None:
+        return np.sort(order[found])
+    message = f"{of}: its labels are in no order, so a step between them means nothing; leave it out"
+    raise InvalidInput(message)
 
 
 def position(values: Values, label: Any, *, of: str = "coordinate", precision: int | None = None) -> int:

@@ -125,7 +125,8 @@ class Block:
             If it has cells that are there already, and ``overlap`` is "error".
         """
         for piece in self._pieces:
-            inside = blocks.within(piece, self.region)
+            # NumPy gives a single value, not a view of it, for an index without "..."
+            inside = (*blocks.within(piece, self.region), ...)
             for window, places in layer.windows(piece):
                 self._lay(layer, window, (self.codes[inside], self._there[inside], _index(places)), overlap)
 
@@ -146,7 +147,7 @@ class Block:
         all_there[at] = there | comes
 
     def _refused(self, layer: Layer, window: Region, clash: NDArray[np.bool_]) -> OverlapRefused:
-        inside = zip(window, clash.nonzero(), strict=True)
+        inside = zip(window, clash.nonzero() if window else (), strict=True)
         sides = [f"{side.start + cells.min()}:{side.start + cells.max() + 1}" for side, cells in inside]
         region = f"[{', '.join(sides)}]"
         message = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hmp_catalog.datasets.axes import containers, crs, geometry, keeping, labels
-from hmp_catalog.datasets.cells import arrays, blocks
+from hmp_catalog.datasets.cells import blocks
 from hmp_catalog.datasets.coordinates import AXES, AXIS, STEP
 from hmp_catalog.datasets.dtypes import dtype
 from hmp_catalog.datasets.exchange.given import OF_PACKING, Given
@@ -293,17 +293,7 @@ def _axis(said: Mapping[str, Any]) -> str | None:
 
 
 def _variable(target: Dataset, found: Given) -> None:
-    handle = target.handle
-    if found.dims:
-        made = target.create.data_var.generic(found.name, found.dims, found.dtype, found.chunks)
-    else:
-        # single values are of others: they are read and passed on, and hmp makes none of its own
-        with handle.reshaping() as begin:
-            arrays.create(
-                begin(), found.name, dims=(), shape=(), dtype=found.dtype, chunks=(), attributes={},
-                compression=handle.compression, level=handle.compression_level,
-            )  # fmt: skip
-        made = target[found.name]
+    made = target.create.data_var.generic(found.name, found.dims, found.dtype, found.chunks)
     made.attrs.update({key: value for key, value in found.attributes.items() if key not in {*_RAW, *_MENTIONS}})
     _say(target, found.name, {key: value for key, value in found.attributes.items() if key in _RAW})
 
