@@ -79,7 +79,7 @@ def test_labels_select_what_they_select_with_xarray(tmp_path) -> None:
         values = np.arange(12 * 10 * 9 * 4, dtype="int32").reshape(12, 10, 9, 4)
         var[:] = values
         plain = xr.DataArray(values, coords=kinds, dims=list(kinds))
-        for _ in range(200):
+        for _ in range(100):
             keys = []
             for labels in kinds.values():
                 first, last = (labels[place] for place in sorted(rng.integers(0, len(labels), 2)))
@@ -193,7 +193,7 @@ def test_masks_are_stretched_with_their_values(key, given, tmp_path) -> None:
 # ── its extent ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.data())
 def test_an_array_that_grows_shrinks_and_moves_is_one_of_numpy(tmp_path_factory, kind, data) -> None:
     of, values = KINDS[kind]

@@ -17,7 +17,7 @@ from hmp_catalog.datasets import Versions, open_dataset
 sys.path.append(str(Path(__file__).parent))
 from killed_session import state
 
-POINTS, MANY = 20, 40
+FEW, POINTS, MANY = 6, 20, 40
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,11 @@ def kill_again_and_again(folder: Path, victims: Any, *, points: int, seed: int) 
     return killed
 
 
+def test_killed_at_a_few_points(tmp_path, victims):
+    assert kill_again_and_again(tmp_path, victims, points=FEW + 3, seed=19) >= FEW - 1
+
+
+@pytest.mark.soak
 def test_killed_at_twenty_points(tmp_path, victims):
     assert kill_again_and_again(tmp_path, victims, points=POINTS + 4, seed=19) >= POINTS - 2
 

@@ -698,8 +698,12 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.soak
 def test_many_processes_write_disjoint_cells_of_the_same_chunks(versions, spawn):
-    """Scenario 20: 4 processes, each with 3 commits, while a thread of this one writes too: nothing is lost."""
+    """Scenario 20: 4 processes, each with 3 commits, while a thread of this one writes too: nothing is lost.
+
+    The ordinary run has it of whole data sets, in `test_dataset_sessions`.
+    """
     with versions.session() as session, session.writing():
         add(group(session), "days", np.zeros(8, "i4"), "time")
     with spawn(WRITER, versions.path, count=4) as writers:
