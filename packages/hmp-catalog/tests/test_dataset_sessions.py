@@ -433,6 +433,7 @@ def test_the_end_of_the_interpreter_forgets_what_was_written(path, python):
         import sys
         from hmp_catalog.datasets import open_dataset
         ds = open_dataset(sys.argv[1], "w")
+@pytest.mark.filterwarnings("ignore:.*never committed:ResourceWarning")
         ds["v"][:] = -1
     """
     python(code, path)
@@ -725,6 +726,7 @@ def test_views_are_sent_to_other_processes(how, path):
     assert [each[0] for each in found] == [*values[:, ::2].sum(axis=1), values[[0, 3]].sum()]
     assert os.getpid() not in {each[1] for each in found}
     assert not any(each[2] for each in found)
+        two.rollback()
 
 
 def test_what_is_pickled_is_what_was_committed(ds):

@@ -139,7 +139,7 @@ class CoordinateView(View):
         InvalidInput
             A label of another kind, or a slice that goes backwards.
         """
-        if (isinstance(key, np.ndarray) and key.dtype.kind == "b") or key == slice(None):
+        if (isinstance(key, np.ndarray) and key.dtype.kind == "b") or (isinstance(key, slice) and key == slice(None)):
             return key
         return self._keeper.locate(self.data, key)
 

@@ -96,9 +96,10 @@ class CoordCreator:
             As `dtypes.dtype`; that of the labels if not given.
         chunk_shape : tuple of int, optional
             How many labels one read decodes.
-        step : bool, int or float
+        step : bool, int, float, timedelta or timedelta64
             What is between two labels, kept when it grows: gaps of whole steps are filled. True takes it from the
-            labels, if they are regular.
+            labels, if they are regular. Of datetimes say a timedelta64: a number counts their unit, and is refused
+            where no two labels bear it out.
         axis : str, optional
             x, y, z, t, xy or xyz.
 
@@ -129,7 +130,10 @@ class CoordCreator:
         said = {key: value for key, value in coord.attrs.data.items() if key != "axis"}
         axis = None if coord.axis in taken else coord.axis
         chunks = None if coord.dtype.kind == "geometry" else coord.chunk_shape
-        return self._make(Template(name, coord.dtype, said), data, chunks, step=coord.step or False, axis=axis)
+        step: Any = coord.step or False
+        if step and coord.dtype.kind == "datetime":
+            step = np.array(step, dtype=f"timedelta64[{coord.dtype.unit}]")[()]  # a number alone says no unit
+        return self._make(Template(name, coord.dtype, said), data, chunks, step=step, axis=axis)
 
     def _template(
         self, short: str, data: Any = None, dtype: Any = None, chunk_shape: Any = None, **options: Any
@@ -250,7 +254,8 @@ class DataVarCreator:
         dtype : str, NumPy dtype or DataType
             As `dtypes.dtype`.
         chunk_shape : tuple of int, optional
-            What one read decodes; about 2**18 values, lengths that divide the coordinates, if not given.
+            What one read decodes; about 2**18 values, lengths that divide the coordinates, if not given. Along the
+            times a chunk may be longer than they are now: they grow.
 
         Raises
         ------
@@ -290,7 +295,7 @@ class DataVarCreator:
             shape = tuple(len(handle.labels(each)) for each in along)
             plan(of)  # what cannot be kept is told before anything is begun
             if chunk_shape is None:
-                chunks = chunking.variable_chunk_shape(shape, along)
+                chunks = chunking.variable_chunk_shape(shape, along, self._growing(along))
             else:
                 chunks = chunking.checked_chunk_shape(chunk_shape, len(shape))
             said = {**made.attributes, **referencing.mentioned(handle, along)}
@@ -299,6 +304,13 @@ class DataVarCreator:
                 compression=handle.compression, level=handle.compression_level,
             )  # fmt: skip
         return DataVariable(handle, name)
+
+    def _growing(self, along: tuple[str, ...]) -> int | None:
+        """Return the axis that grows, that of the times; None if there is none."""
+        coords = [Coordinate(self._handle, each) for each in along]
+        times = [axis for axis, each in enumerate(coords) if each.axis == "t"]
+        times += [axis for axis, each in enumerate(coords) if each.dtype.kind == "datetime"]
+        return times[0] if times else None
 
     def _along(self, name: str, coords: Sequence[str]) -> tuple[str, ...]:
         found = (coords,) if isinstance(coords, str) else tuple(getattr(each, "name", each) for each in coords)

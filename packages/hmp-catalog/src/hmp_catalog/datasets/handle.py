@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ class Handle:
         self._contents: Contents | None = None
         self._cells: dict[str, Cells] = {}
         self._labels: dict[str, Values] = {}
-        self._finalizer = weakref.finalize(self, held.close)
+        self._finalizer = weakref.finalize(self, _forgotten, held, self.path)
         _handles.add(self)
 
     # ── what it is ───────────────────────────────────────────────────────────────────────────────────
@@ -302,7 +303,7 @@ class Handle:
                 old, before = self._all_labels(), self._held
                 self._held = self.versions.snapshot()
                 self._finalizer.detach()
-                self._finalizer = weakref.finalize(self, self._held.close)
+                self._finalizer = weakref.finalize(self, _forgotten, self._held, self.path)
                 before.close()
                 self._moved_on(old)
             return self._held.number
@@ -312,7 +313,8 @@ class Handle:
         with self.gate.alone():
             self._open = False
             self._forget_all()
-            self._finalizer()
+            if self._finalizer.detach() is not None:
+                self._held.close()
 
     def _unlock(self) -> None:
         """Take new locks, in the child of a fork: nobody else is there."""
@@ -342,6 +344,15 @@ _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 #: What views that came from other processes are read from, by process, path and version.
 _elsewhere: weakref.WeakValueDictionary[tuple[int, str, int], Handle] = weakref.WeakValueDictionary()
 _turn = threading.Lock()
+
+
+def _forgotten(held: Snapshot | Session, path: Path) -> None:
+    """Let go of what nobody closed; what was not committed is gone then, and that is told."""
+    changed = isinstance(held, Session) and held.changed
+    held.close()
+    if changed and not (isinstance(held, Session) and held.changed):  # in the child of a fork all is its parent's still
+        message = f"{path}: changes were never committed and are forgotten; use 'with open_dataset(...)', or close() it"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
 
 
 def pinned(handle: Handle) -> tuple[str, int]:

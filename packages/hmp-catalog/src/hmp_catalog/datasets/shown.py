@@ -37,7 +37,7 @@ def dataset(of: Any) -> str:
     if not of.is_open:
         return f"{title} (closed)"
     about = f"    {of.dataset_type}, {of.compression}, {'to be written' if of.writable else 'read only'}"
-    lines = [title, about, *_coordinates(of.coords), "Data variables:"]
+    lines = [title, about, *_coordinates(_as_they_lie(of)), "Data variables:"]
     lines += [f"    {each.name:<20}  {_along(each)}  {_type(each)}" for each in of.data_vars]
     return "\n".join(lines + _attributes(of.attrs))
 
@@ -61,6 +61,13 @@ def _coordinates(coords: Any) -> list[str]:
         "Coordinates:",
         *(f"    {each.name:<20}  ({each.shape[0]})  {each.dtype.name}  {_ends(each)}" for each in coords),
     ]
+
+
+def _as_they_lie(of: Any) -> list[Any]:
+    """Return the coordinates of a data set in the order of the dimensions of its data."""
+    along = [name for each in sorted(of.data_vars, key=lambda each: -each.ndims) for name in each.coord_names]
+    order = list(dict.fromkeys([*along, *of.coord_names]))
+    return sorted(of.coords, key=lambda each: order.index(each.name))
 
 
 def _ends(coord: Any) -> str:

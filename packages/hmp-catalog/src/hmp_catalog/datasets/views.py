@@ -214,7 +214,23 @@ class View(ABC):
         return self.shape[0]
 
     def __bool__(self) -> bool:
-        return True
+        """Return a single value as truth; what has dimensions is there, whatever its values are."""
+        return bool(self.data) if not self.ndims else True
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same view; values are compared where they were read.
+
+        Raises
+        ------
+        TypeError
+            Something that is no view: ``view.values == other`` compares it with every value.
+        """
+        if other is None or isinstance(other, View):
+            return self is other
+        message = f"{self.name}: a view has not read its values; compare them: .values == {other!r:.40}"
+        raise TypeError(message)
+
+    __hash__ = object.__hash__
 
     def __iter__(self) -> Iterator[Self]:
         return (self[position] for position in range(len(self)))

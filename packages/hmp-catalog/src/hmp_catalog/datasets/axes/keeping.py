@@ -234,6 +234,9 @@ def checked(given: Any, of: DataType, *, name: str, packing: Packing | None = No
     if of.kind == "datetime" and not _is_masked(given):
         given = instants.in_unit(given, of.unit, of=name)
     found = ticks.checked(given, of=name)
+    if found.dtype.kind == "O" and of.kind != "string" and len(found):
+        message = f"{name}: text, as {found[0]!r}, for labels of {of.name}; turn it into these first"
+        raise InvalidInput(message)
     if not len(found):
         return found.astype(of.decoded)
     kept = packing or plan(of)

@@ -6,6 +6,7 @@ found in spite of the last bits of arithmetic, never in spite of more: `noise` s
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def locate(values: Values, key: Any, *, of: str = "coordinate", precision: int |
         descend, and a part that was taken backwards does: a slice says the smaller end first all the same.
     key : label, slice or list of labels
         Text is taken as an instant among datetimes. Both ends of a slice belong to it; a year, a month or a day as an
-        end stands for all of it. The step of a slice counts positions.
+        end stands for all of it, and so it does alone where labels are finer (days among hours): it is a slice then,
+        as in pandas. The step of a slice counts positions.
     of : str
         The coordinate, for the message of an error.
     precision : int, optional
@@ -57,6 +59,11 @@ def locate(values: Values, key: Any, *, of: str = "coordinate", precision: int |
         return span(values, key, of=of, precision=precision)
     if isinstance(key, (list, tuple, np.ndarray)) and np.ndim(key) == 1:
         return np.array([position(values, label, of=of, precision=precision) for label in key], dtype=np.intp)
+    if isinstance(key, str) and values.dtype.kind == "M" and _is_period(values, key):
+        found = span(values, slice(key, key), of=of)
+        if found.start == found.stop:
+            raise _absent(values, key, of, found.start)
+        return found
     return position(values, key, of=of, precision=precision)
 
 
@@ -204,15 +211,32 @@ def _instants_of(values: Values, ends: tuple[Any, Any], of: str, *, whole: bool)
         raise InvalidInput(message)
     first, last = (end if isinstance(end, np.datetime64) else None for end in ends)
     if first is None and ends[0] is not None:
-        first = bounds(ends[0], None)[0] if whole else instant(ends[0])
+        # a period among labels as long as itself, or in a list of labels, is its first instant
+        first = bounds(ends[0], None)[0] if whole or isinstance(ends[0], str) else instant(ends[0])
     if last is None and ends[1] is not None:
-        last = bounds(None, ends[1])[1] if whole else instant(ends[1])
+        last = bounds(None, ends[1])[1] if whole else first
     for end in (first, last):
         if end is not None and np.isnat(end):
             message = f"{of}: NaT is no label"
             raise InvalidInput(message)
     unit = np.datetime_data(values.dtype)[0]
     return _ticks(first, unit, up=True), _ticks(last, unit, up=False)
+
+
+#: A year, a month or a day, by the length of its text.
+_PERIODS = {4: "Y", 7: "M", 10: "D"}
+_PERIOD = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+
+
+def _is_period(values: Values, label: str) -> bool:
+    """Whether a text says a longer time than labels are apart at least: a month does among days, days do not."""
+    if not _PERIOD.fullmatch(label):
+        return False
+    units = ("Y", "M", "D")
+    said, kept = _PERIODS[len(label)], np.datetime_data(values.dtype)[0]
+    if kept in units:
+        return units.index(said) < units.index(kept)
+    return said != "D" or bool((values.astype("datetime64[D]") != values).any())
 
 
 def _reads_as_time(label: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Values = NDArray[Any]
+
+#: How many labels a gap may be filled with: 119 years of hours, or two of minutes.
+MOST_FILLED = 1 << 20
 
 #: How much of a step a float may be beside its place: steps of a third that are written with five decimals.
 _JITTER = 1e-4
@@ -158,13 +162,14 @@ def agreed_step(
 
     Parameters
     ----------
-    step : bool, int, float or timedelta64
-        True: that of the values, if they are regular. False: none. Else the step that they must have.
+    step : bool, int, float, timedelta or timedelta64
+        True: that of the values, if they are regular. False: none. Else the step that they must have. A number counts
+        the unit of datetimes; where less than two values say which is meant, a timedelta has to.
 
     Raises
     ------
     InvalidInput
-        Text has no steps; a step that is not positive, or not that of the values.
+        Text has no steps; a step that is not positive, or not that of the values; a number that no values bear out.
     """
     if step is None or step is False:
         return None
@@ -174,23 +179,39 @@ def agreed_step(
     if step is True:
         return step_of(values, precision=precision)
     wanted = _as_step(values, step, of)
+    if values.dtype.kind == "M" and len(values) < 2 and not isinstance(step, (timedelta, np.timedelta64)):
+        message = (
+            f"{of}: step={step!r} would be {_said(values, wanted)}, and no two labels say whether that is meant; "
+            "give a timedelta64 (np.timedelta64(1, 'h')), or leave it to the labels that come"
+        )
+        raise InvalidInput(message)
     indexes = _indexes(values, values[0], wanted, precision, len(values)) if len(values) else None
     if indexes is not None and (np.diff(indexes) != 1).any():
-        message = f"{of}: step={step!r}, but the values have {step_of(values, precision=precision) or 'no single step'}"
+        found = _said(values, step_of(values, precision=precision))
+        message = f"{of}: a step of {_said(values, wanted)} is said (step={step!r}), but the values have {found}"
         raise InvalidInput(message)
     return wanted
 
 
 def _as_step(values: Values, step: Any, of: str) -> int | float:
-    plain: Any = step
-    if values.dtype.kind == "M" and isinstance(step, np.timedelta64):
-        plain = step / np.array(1, dtype=f"timedelta64[{np.datetime_data(values.dtype)[0]}]")
+    plain: Any = np.timedelta64(step) if isinstance(step, timedelta) else step
+    if values.dtype.kind == "M" and isinstance(plain, np.timedelta64):
+        plain = plain / np.array(1, dtype=f"timedelta64[{np.datetime_data(values.dtype)[0]}]")
     plain = plain.item() if isinstance(plain, np.generic) else plain
     positive = isinstance(plain, (int, float)) and not isinstance(plain, bool) and math.isfinite(plain) and plain > 0
     if positive and (values.dtype.kind == "f" or int(plain) == plain):
         return float(plain) if values.dtype.kind == "f" else int(plain)
     message = f"{of}: step={step!r}: expected a positive number, whole for integers and datetimes of {values.dtype}"
     raise InvalidInput(message)
+
+
+def _said(values: Values, step: float | None) -> str:
+    """Return a step as an error says it: of datetimes with its unit."""
+    if step is None:
+        return "no single step"
+    if values.dtype.kind != "M":
+        return str(step)
+    return str(np.array(int(step), dtype=f"timedelta64[{np.datetime_data(values.dtype)[0]}]")[()])
 
 
 def _gaps(values: Values) -> Values:
@@ -251,6 +272,7 @@ def appended(
         return _joined(values, batch, of)
     index = _indexes(batch, values[-1], kept, precision, len(values))
     _refuse_off_grid(batch, np.append(0, index), kept, values[-1], of)
+    _refuse_many(int(index[-1]) - len(batch), batch, kept, of)
     added = _filled(values[-1], batch, index, kept)
     given = len(values) + index - 1
     return Growth(np.concatenate([values, added]), slice(0, len(values)), given.astype(np.intp))
@@ -273,6 +295,7 @@ def prepended(
         return Growth(plain, slice(len(batch), len(plain)), np.arange(len(batch)))
     after = _indexes(np.append(batch[1:], values[:1]), batch[0], kept, precision, len(values))
     _refuse_off_grid(batch, np.append(0, after), kept, values[0], of)
+    _refuse_many(int(after[-1]) - len(batch), batch, kept, of)
     added = np.append(batch[:1], _filled(batch[0], np.append(batch[1:], values[:1]), after, kept)[:-1])
     whole = np.concatenate([added, values])
     return Growth(whole, slice(len(added), len(whole)), np.append(0, after[:-1]).astype(np.intp))
@@ -317,7 +340,18 @@ def _refuse_off_grid(batch: Values, index: Values, step: float, beside: Any, of:
     if wrong.any():
         value = batch[int(wrong.argmax())]
         message = (
-            f"{of}: {value} is not a whole number of steps of {step} from {beside}; without step= any value may come"
+            f"{of}: {value} is not a whole number of steps of {_said(batch, step)} from {beside}; "
+            "update_step(None) takes the step away, then any value may come"
+        )
+        raise InvalidInput(message)
+
+
+def _refuse_many(count: int, batch: Values, step: float, of: str) -> None:
+    """Refuse a gap that nobody means: a step in another unit, or a year with a digit too many."""
+    if count > MOST_FILLED:
+        message = (
+            f"{of}: {count} labels would fill the gap in steps of {_said(batch, step)}, more than {MOST_FILLED}; "
+            "look at the step and at the labels, or append what is between yourself"
         )
         raise InvalidInput(message)
 

@@ -61,3 +61,17 @@ def _replace_by_links(layout: Layout, names: list[str]) -> None:
             layout.bury(place)
     layout.add_links([name for name in names if name != ROOT])
     layout.add_links([ROOT])
+
+
+def instead(path: Path) -> str:
+    """Return what is at a path where a data set was expected, and what makes one of it."""
+    if not os.path.lexists(path):
+        return "no data set there; open it with flag 'c' or 'n' to make one"
+    if not path.is_dir():
+        return "a file, and a data set is a folder; netcdf4_to_dataset makes one of netCDF"
+    names = sorted(name for name in os.listdir(path) if not Layout(path).is_ours(name))
+    if {".zgroup", ".zmetadata", ".zarray"} & set(names):
+        return "a store of Zarr v2, and a data set is one of v3; from_xarray(xarray.open_zarr(...), ...) makes one"
+    if names:
+        return f"a folder with something else in it ({', '.join(names[:3])}), and no data set; choose another path"
+    return "no data set there; open it with flag 'c' or 'n' to make one"

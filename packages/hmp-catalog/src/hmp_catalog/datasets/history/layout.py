@@ -88,7 +88,7 @@ class Layout:
     def _names(self, form: re.Pattern[str]) -> list[str]:
         try:
             return sorted(name for name in os.listdir(self.hidden) if form.fullmatch(name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     # ── becoming current ─────────────────────────────────────────────────────────────────────────────

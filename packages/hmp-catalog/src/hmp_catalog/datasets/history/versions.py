@@ -121,7 +121,7 @@ class Versions:
             message = f"{self.path} is a copy without the hidden folder {self._layout.hidden.name}; copy that one too"
             raise CorruptError(message, path=str(self.path))
         if found is None:
-            message = f"{self.path}: no data set there; open it with flag 'c' or 'n' to make one"
+            message = f"{self.path}: {adopting.instead(self.path)}"
             raise PathNotFound(message, path=str(self.path))
         return found
 

@@ -263,7 +263,7 @@ class GridInterp:
 def _height(fields: Fields, levels_of: str | DataVariableView, along: str) -> Callable[[dict[str, slice]], Values]:
     """Return what gives the level of each cell of fields, in a shape that stretches to theirs."""
     view, names = fields.view, (*fields.lead, *fields.roles.space)
-    if levels_of == along:
+    if isinstance(levels_of, str) and levels_of == along:
         shape = [-1 if name == along else 1 for name in ("", *names)]
         return lambda _: fields.labels(along).astype(np.float64).reshape(shape)
     other = levels_of
