@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets.cells import blocks, codecs, direct
+from hmp_catalog.datasets.cells import blocks, codecs, direct, laying
 from hmp_catalog.datasets.cells.blocks import Window
 from hmp_catalog.datasets.values import infinities, plans
 from hmp_catalog.fields.schema import SEPARATOR
@@ -211,7 +211,9 @@ class Cells:
             If a file that has other codes too cannot be read; ``path`` names it.
         """
         given = self._stretched(codes, blocks.extent(window))
-        if given.size:
+        if self._files is not None and laying.known(self._array, given):
+            laying.Laying(self._array, self._files).write(window, given)
+        elif given.size:
             with self._border(window, damage=_DAMAGE_BESIDE):
                 self._written(given)[window] = given
 
@@ -247,7 +249,7 @@ class Cells:
         return None
 
     def _stretched(self, values: Any, shape: tuple[int, ...]) -> Values:
-        given: Values = np.ma.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+        given = _as_array(values, self.packing, self.name)
         while given.ndim > len(shape) and given.shape[0] == 1:
             given = given[0]
         try:
@@ -359,6 +361,19 @@ class Cells:
             except _DAMAGE:  # the first of these is being raised: only its place is sought
                 return self._file(number)
         return self._folder
+
+
+def _as_array(values: Any, packing: Packing, name: str) -> Values:
+    if np.ma.isMaskedArray(values):
+        found: Values = np.ma.asanyarray(values)
+        return found
+    # NumPy's text of a list of str loses what ends by NUL
+    kind = object if packing.stored == "string" and isinstance(values, (str, list, tuple)) else None
+    try:
+        return np.asarray(values, dtype=kind)
+    except ValueError as error:
+        message = f"{name}: rows of different lengths are no array: {error}"
+        raise InvalidInput(message) from error
 
 
 def _positions(places: Sequence[Places]) -> Any:

@@ -6,9 +6,11 @@ asked for, into memory that is there already, and only files are opened that are
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Values = NDArray[Any]
+    Index = NDArray[np.uint64]
 
 #: Bytes of a CRC-32C, which is last, and of the offset and the length of a chunk in the index of a shard.
 _SUM, _ENTRY = 4, 16
@@ -34,7 +37,7 @@ _OURS, _INDEX = ["bytes", "blosc", "crc32c"], ["bytes", "crc32c"]
 _NBYTES = slice(4, 8)
 
 #: What the index says of a chunk that was never written (Zarr v3, "sharding-indexed").
-_NOTHING = 2**64 - 1
+NOTHING = 2**64 - 1
 
 
 class Files:
@@ -44,13 +47,13 @@ class Files:
         self._folder: Path = Path(array.store.root) / array.path
         self._key = array.metadata.encode_chunk_key
         self._fill = array.fill_value
-        self._unit = unit
-        self._chunks: Shape = tuple(array.chunks)
-        self._counts = tuple(size // chunk for size, chunk in zip(unit, self._chunks, strict=True)) if sharded else None
+        self.unit, self.sharded = unit, sharded
+        self.chunks: Shape = tuple(array.chunks)
+        self.counts: Shape = tuple(size // chunk for size, chunk in zip(unit, self.chunks, strict=True))
 
     def scratch(self, stored: Any) -> Scratch:
         """Return memory for chunks of the stored type, which one thread may use again and again."""
-        return Scratch(np.empty(self._chunks, dtype=stored))
+        return Scratch(np.empty(self.chunks, dtype=stored))
 
     def into(self, window: Window, out: Values, scratch: Scratch | None = None) -> None:
         """Put what is stored of a window in ``out``, an array of its shape and of the stored type.
@@ -61,47 +64,69 @@ class Files:
             If a file is not what was written; ``path`` names it.
         """
         scratch = scratch or self.scratch(out.dtype)
-        for number, cells in blocks.units(window, self._unit):
+        for number, cells in blocks.units(window, self.unit):
             # the Ellipsis keeps a single value an array
             at: tuple[Any, ...] = (*blocks.within(cells, window), ...)
             target = out[at]
-            path = self._folder / self._key(number)
-            try:
-                file = os.open(path, os.O_RDONLY)
-            except FileNotFoundError:
-                target[...] = self._fill
-                continue
-            try:
-                self._chunks_into(_File(path, file, scratch), blocks.inside(cells, self._unit), target)
-            finally:
-                os.close(file)
+            with self.opened(number, scratch) as file:
+                if file is None:
+                    target[...] = self._fill
+                else:
+                    self._chunks_into(file, blocks.inside(cells, self.unit), target)
 
-    def _chunks_into(self, file: _File, cells: Window, target: Values) -> None:
+    def place(self, number: Shape) -> Path:
+        """Return where a file is, or would be."""
+        return self._folder / str(self._key(number))
+
+    @contextlib.contextmanager
+    def opened(self, number: Shape, scratch: Scratch) -> Iterator[File | None]:
+        """Open a file, if it is there."""
+        path = self.place(number)
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            yield None
+            return
+        try:
+            yield File(path, file, scratch)
+        finally:
+            os.close(file)
+
+    def index(self, file: File | None) -> Index:
+        """Return the offset and the length of each chunk of a file; `NOTHING` where there is none.
+
+        Raises
+        ------
+        CorruptError
+            If it cannot be read.
+        """
+        if file is None:
+            return np.full((math.prod(self.counts), 2), NOTHING, dtype="<u8")
+        return file.index(math.prod(self.counts)) if self.sharded else np.array([[0, file.size]], dtype="<u8")
+
+    def _chunks_into(self, file: File, cells: Window, target: Values) -> None:
         """Put the cells of a file, counted from its first, in place."""
-        index = None if self._counts is None else file.index(math.prod(self._counts))
-        for place, part in blocks.units(cells, self._chunks):
+        index = self.index(file)
+        for place, part in blocks.units(cells, self.chunks):
             at: tuple[Any, ...] = (*blocks.within(part, cells), ...)
             into = target[at]
-            offset, length = 0, file.size
-            if index is not None and self._counts is not None:
-                offset, length = index[int(np.ravel_multi_index(place, self._counts))].tolist()
-            if offset == _NOTHING:
+            offset, length = index[self.inner(place)].tolist()
+            if offset == NOTHING:
                 into[...] = self._fill
             else:
-                _copy(file.chunk(offset, length)[blocks.inside(part, self._chunks)], into)
+                copy(file.chunk(offset, length)[blocks.inside(part, self.chunks)], into)
 
     def stored(self, chunk: Shape) -> bool:
         """Return whether anything was written to a chunk."""
-        counts = self._counts or (1,) * len(chunk)
-        path: Path = self._folder / self._key(tuple(n // count for n, count in zip(chunk, counts, strict=True)))
-        there = path.exists()
-        if self._counts is None or not there:
-            return there
-        with path.open("rb") as opened:
-            index = _File(path, opened.fileno(), Scratch(np.empty(0))).index(math.prod(counts))
-        place = np.ravel_multi_index([n % count for n, count in zip(chunk, counts, strict=True)], counts)
-        offset: int = index[place, 0].item()
-        return offset != _NOTHING
+        number = tuple(n // count for n, count in zip(chunk, self.counts, strict=True))
+        inside = tuple(n % count for n, count in zip(chunk, self.counts, strict=True))
+        with self.opened(number, Scratch(np.empty(0))) as file:
+            offset: int = self.index(file)[self.inner(inside), 0].item()
+        return offset != NOTHING
+
+    def inner(self, place: Shape) -> int:
+        """Return the number of a chunk of a file in its index."""
+        return int(np.ravel_multi_index(place, self.counts)) if place else 0
 
 
 class Scratch:
@@ -118,7 +143,7 @@ class Scratch:
         return self._bytes[:count]
 
 
-class _File:
+class File:
     """A file that is open, as descriptor ``number``."""
 
     def __init__(self, path: Path, number: int, scratch: Scratch) -> None:
@@ -127,11 +152,15 @@ class _File:
         self._number = number
         self._scratch = scratch
 
-    def index(self, count: int) -> NDArray[np.uint64]:
+    def index(self, count: int) -> Index:
         """Return the offset and the length of each of so many chunks."""
         length = count * _ENTRY + _SUM
         found = self._checked(self.size - length, length, "the index of its chunks")
-        return np.frombuffer(found.tobytes(), dtype="<u8").reshape(count, 2)
+        return found.view("<u8").reshape(count, 2).copy()
+
+    def kept(self, offset: int, length: int) -> Values:
+        """Return the bytes of a chunk as they are, until the next one is asked for."""
+        return self._read(offset, length, "a chunk")
 
     def chunk(self, offset: int, length: int) -> Values:
         """Return the cells of a chunk, until the next one is asked for."""
@@ -149,17 +178,19 @@ class _File:
 
     def _checked(self, offset: int, length: int, what: str) -> Values:
         """Return bytes of the file without the sum of them at their end, which was as it should be."""
-        import google_crc32c
+        room = self._read(offset, length, what)
+        found = room[:-_SUM]
+        if summed(found) != room[-_SUM:].tobytes():
+            raise self._damaged(what + " has another checksum than it was written with")
+        return found
 
+    def _read(self, offset: int, length: int, what: str) -> Values:
         if offset < 0 or length < _SUM or offset + length > self.size:
             raise self._damaged(what + " would be outside of it")
         room = self._scratch.room(length)
         if os.preadv(self._number, [room.data], offset) != length:
             raise self._damaged(what + " was cut short while it was read")
-        found = room[:-_SUM]
-        if google_crc32c.value(found) != int.from_bytes(room[-_SUM:].tobytes(), "little"):
-            raise self._damaged(what + " has another checksum than it was written with")
-        return found
+        return room
 
     def _damaged(self, why: str) -> CorruptError:
         message = f"{self.path}: cannot be read: {why}; restore it from a backup"
@@ -193,7 +224,15 @@ def _names(codecs: Any) -> list[str]:
     return [each["name"] + order.removeprefix("little") for each, order in zip(codecs, orders, strict=True)]
 
 
-def _copy(source: Values, target: Values) -> None:
+def summed(data: Any) -> bytes:
+    """Return the bytes of the CRC-32C that comes after others."""
+    import google_crc32c
+
+    total: int = google_crc32c.value(data)
+    return total.to_bytes(_SUM, "little")
+
+
+def copy(source: Values, target: Values) -> None:
     """Copy cells, a row at once where it can be: NumPy takes a third of the time for that (rows of 20 of 2 bytes)."""
     width = source.dtype.itemsize
     if source.size and source.strides[-1:] == target.strides[-1:] == (width,) and source.shape[-1] > 1:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hmp_catalog.datasets.cells import direct
+from hmp_catalog.datasets.cells.laying import Press
 from hmp_core.durable import translated
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from hmp_catalog.datasets.cells.blocks import Shape
 
     Values = NDArray[Any]
-
-#: What the index says of a chunk that has nothing in it (Zarr v3, "sharding-indexed").
-_NOTHING = 2**64 - 1
-
-_SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 
 @dataclass
@@ -56,11 +52,10 @@ class Pouring:
     def __init__(self, array: zarr.Array[Any]) -> None:
         self._folder = Path(array.store.root) / array.path
         self._key = array.metadata.encode_chunk_key
-        self._blank = np.array(array.fill_value, dtype=array.dtype)
+        self._press = Press(array)
         self._chunks: Shape = tuple(array.chunks)
         self._counts = tuple(a // b for a, b in zip(array.shards or array.chunks, array.chunks, strict=True))
         self._all = tuple(math.ceil(a / b) for a, b in zip(array.shape, array.chunks, strict=True))
-        self._how = array.metadata.to_dict()["codecs"][0]["configuration"]["codecs"][1]["configuration"]
         self._begun: dict[Shape, _Begun] = {}
 
     def put(self, number: Shape, codes: Values) -> None:
@@ -76,6 +71,7 @@ class Pouring:
         data, inside = self._packed(codes), tuple(n % count for n, count in zip(number, self._counts, strict=True))
         with translated(begun.beside):
             if data:
+                begun.beside.parent.mkdir(parents=True, exist_ok=True)  # others separate the numbers by "/"
                 with begun.beside.open("ab") as opened:
                     opened.write(data)
                 begun.index[np.ravel_multi_index(inside, self._counts)] = begun.size, len(data)
@@ -86,26 +82,19 @@ class Pouring:
 
     def _begin(self, file: Shape) -> _Begun:
         beside = self._folder / f"{self._key(file)}.{uuid.uuid4().hex}.partial"
-        index = np.full((math.prod(self._counts), 2), _NOTHING, dtype="<u8")
+        index = np.full((math.prod(self._counts), 2), direct.NOTHING, dtype="<u8")
         inside = (min(count, total - n * count) for n, count, total in zip(file, self._counts, self._all, strict=True))
         self._begun[file] = _Begun(beside, index, 0, math.prod(inside))
         return self._begun[file]
 
     def _packed(self, codes: Values) -> bytes:
-        """Return a chunk as it is stored; nothing if it has only missing cells, as zarr does."""
-        from numcodecs import blosc
-
-        blank, bits = self._blank, f"u{self._blank.itemsize}"
-        if (codes.view(bits) == blank.view(bits)).all():  # by their bits: NaN is NaN, and 0.0 is not -0.0
-            return b""
-        plain = np.ascontiguousarray(codes)
+        """Return a chunk as it is stored; nothing if it has only missing cells."""
+        plain = codes
         if codes.shape != self._chunks:
-            plain = np.full(self._chunks, blank)
+            plain = np.full(self._chunks, self._press.blank)
             plain[tuple(slice(0, size) for size in codes.shape)] = codes
-        how = self._how
-        shuffle, name = _SHUFFLES[how["shuffle"]], how["cname"].encode()
-        packed: bytes = blosc.compress(plain, name, how["clevel"], shuffle, how["blocksize"])
-        return packed + _summed(packed)
+        packed = self._press.packed(plain)
+        return packed and packed + direct.summed(packed)
 
     def _finish(self, file: Shape, begun: _Begun) -> None:
         place = self._folder / self._key(file)
@@ -114,7 +103,7 @@ class Pouring:
         else:
             index = begun.index.tobytes()
             with begun.beside.open("ab") as opened:
-                opened.write(index + _summed(index))
+                opened.write(index + direct.summed(index))
             os.replace(begun.beside, place)
         del self._begun[file]
 
@@ -129,10 +118,3 @@ class Pouring:
 def known(array: zarr.Array[Any]) -> bool:
     """Whether an array has files of many chunks, whose bytes are known exactly."""
     return array.shards is not None and direct.files(array) is not None
-
-
-def _summed(data: bytes) -> bytes:
-    import google_crc32c
-
-    total: int = google_crc32c.value(data)
-    return total.to_bytes(4, "little")
