@@ -56,6 +56,16 @@ ARROWS = {
     "hydromodpy": set(PACKAGES.values()),
 }
 
+#: Folder of data sets -> what it may stand on there, itself apart: none of it knows an open data set.
+FLOORS = {
+    "values": {"dtypes"},
+    "axes": {"dtypes", "libraries", "values"},
+    "history": {"axes", "values"},
+    "cells": {"history", "values"},
+}
+#: A tree that says that parts of it are behind a URL is read through the room that fetches.
+UPWARD = {("hmp_catalog.datasets.history.stores", "hmp_catalog.datasets.remote")}
+
 
 @dataclass(frozen=True)
 class Importers:

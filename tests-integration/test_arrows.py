@@ -9,7 +9,9 @@ import pytest
 from house import (
     ARROWS,
     ENGINES,
+    FLOORS,
     PACKAGES,
+    UPWARD,
     Import,
     Importers,
     allowed,
@@ -59,6 +61,21 @@ def test_engine_is_imported_by_its_keepers_alone(engine: str) -> None:
     assert [str(each) for each in found if not allowed(dotted(each.module), importers)] == []
     if importers.at_most is not None:
         assert len({each.module for each in found}) <= importers.at_most
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_what_data_sets_stand_on_knows_none(floor: str) -> None:
+    """Values, labels, stored arrays and versions can be read, and changed, without an open data set in mind."""
+    rooms = "hmp_catalog.datasets."
+    astray = [
+        str(each)
+        for module in modules("hmp_catalog")
+        if dotted(module).startswith(f"{rooms}{floor}.")
+        for each in imports(module)
+        if f"{each.name}.".startswith(rooms) and not each.for_types and (dotted(module), each.name) not in UPWARD
+        if each.name.removeprefix(rooms).partition(".")[0] not in FLOORS[floor] | {floor}
+    ]
+    assert astray == []
 
 
 def test_a_sideways_import_is_seen(tmp_path: Path) -> None:
