@@ -506,6 +506,26 @@ def test_netcdf3_is_read(tmp_path: Path) -> None:
         assert found["name"].data.tolist() == ["ab", "c", "", "d"]
 
 
+def test_enumerations_say_what_they_mean_lists_are_refused_and_scaled_floats_are_not_rounded(tmp_path: Path) -> None:
+    h5netcdf = pytest.importorskip("h5netcdf")
+    with h5netcdf.File(tmp_path / "d.nc", "w") as file:
+        file.dimensions = {"x": 2}
+        of = file.create_enumtype(np.dtype("int8"), "state", {"dry": 0, "wet": 1, "none": 9})
+        file.create_variable("e", ("x",), of, fillvalue=9)[:] = np.array([0, 1], dtype="int8")
+        scaled = file.create_variable("f", ("x",), "float32")
+        scaled[:] = np.array([1, 3], dtype="float32")
+        scaled.attrs["scale_factor"] = np.float64(0.1)
+        lists = file.create_vltype(np.dtype("int32"), "lists")
+        file.create_variable("l", ("x",), lists)[:] = np.array([np.array([1, 2]), np.array([3])], dtype=object)
+    with pytest.raises(InvalidInput, match=r"l: values of type .*exclude_data_vars"):
+        netcdf4_to_dataset(tmp_path / "d.nc", tmp_path / "d.zarr")
+    netcdf4_to_dataset(tmp_path / "d.nc", tmp_path / "d.zarr", exclude_data_vars=["l"])
+    with open_dataset(tmp_path / "d.zarr") as made:
+        assert made["e"].data.tolist() == [0, 1]
+        assert (made["e"].attrs["flag_values"], made["e"].attrs["flag_meanings"]) == ([0, 1, 9], "dry wet none")
+        assert made["f"].data.tolist() == [0.1, 3 * 0.1]
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [

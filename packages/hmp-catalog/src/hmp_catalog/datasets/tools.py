@@ -212,14 +212,31 @@ def opened(path: Path, group: str | None = None) -> xr.Dataset:
         found.close()
         message = f"{path} has the groups {', '.join(groups)}; import each by group=, '/' is the root"
         raise InvalidInput(message)
+    for name, names in _enumerations(path, group).items():
+        found[name].attrs |= {"flag_values": list(names.values()), "flag_meanings": " ".join(names)}
     return found
+
+
+def _is_netcdf3(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(3) == b"CDF"
+
+
+def _enumerations(path: Path, group: str | None) -> dict[str, dict[str, int]]:
+    """Return what the integers of enumerations are called, which xarray does not pass on: CF has words for it (3.5)."""
+    if _is_netcdf3(path):
+        return {}
+    h5netcdf = library("h5netcdf", "netCDF-4 files are read with")
+    with h5netcdf.File(os.fspath(path), "r") as file:
+        there = (file if group in {None, "/"} else file[group]).variables
+        kinds = {name: getattr(variable.datatype, "enum_dict", None) for name, variable in there.items()}
+    return {name: dict(names) for name, names in kinds.items() if names}
 
 
 def _groups(path: Path) -> list[str]:
     """Return the groups of a file that have variables; netCDF-3 has none."""
-    with path.open("rb") as file:
-        if file.read(3) == b"CDF":
-            return []
+    if _is_netcdf3(path):
+        return []
     h5netcdf = library("h5netcdf", "netCDF-4 files are read with")
     with h5netcdf.File(os.fspath(path), "r") as file:
         return [name for name, group in file.groups.items() if group.variables or group.groups]

@@ -126,7 +126,7 @@ class Block:
         """
         for piece in self._pieces:
             # NumPy gives a single value, not a view of it, for an index without "..."
-            inside = (*blocks.within(piece, self.region), ...)
+            inside: Any = (*blocks.within(piece, self.region), ...)
             for window, places in layer.windows(piece):
                 self._lay(layer, window, (self.codes[inside], self._there[inside], _index(places)), overlap)
 

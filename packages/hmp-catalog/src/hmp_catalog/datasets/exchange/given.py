@@ -65,6 +65,9 @@ class Given:
     def block(self, window: Window) -> Values:
         """Return the values of a window; the codes if it is ``coded``."""
         found = np.asarray(self.variable[window].values)
+        if found.dtype == object and self.variable.dtype.kind in "iufb":
+            # xarray takes lists of any length for single numbers
+            raise refused(self.name, f"{self.variable.dtype}, lists of any length")
         return found if self.turn is None else self.turn(found)
 
     def whole(self) -> Values:
@@ -260,13 +263,16 @@ def _floats(name: str, variable: xr.Variable, said: dict[str, Any]) -> Given:
         own = {DECLARED, "least_significant_digit"} if packing.dtype.precision is not None else set[str]()
         return Given(name, variable, packing.dtype, _without(said, *own), coded=True)
     absent = np.asarray(fills, dtype=stored)
+    kinds = [np.asarray(variable.attrs[key]).dtype for key in ("scale_factor", "add_offset") if key in variable.attrs]
+    # floats that are scaled are of the wider type of the two, as CF 8.1 has it: they were rounded to the narrower one
+    wide = stored if scale == 1.0 and offset == 0.0 else str(np.result_type(stored, *kinds))
 
     def turn(found: Values) -> Values:
         missing = np.isin(found, absent)
-        values = found if scale == 1.0 and offset == 0.0 else (found.astype(np.float64) * scale + offset).astype(stored)
+        values = found if scale == 1.0 and offset == 0.0 else (found.astype(np.float64) * scale + offset).astype(wide)
         return np.where(missing, values.dtype.type(np.nan), values)
 
-    return Given(name, variable, dtype(stored), _unpacked(said), turn)
+    return Given(name, variable, dtype(wide), _unpacked(said), turn)
 
 
 # ── times ────────────────────────────────────────────────────────────────────────────────────────────
