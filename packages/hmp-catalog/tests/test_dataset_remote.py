@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -100,7 +102,7 @@ def test_another_machine_edits_and_pushes_and_the_first_pulls(tmp_path, any_url)
     first = make(tmp_path / "first.zarr", any_url)
     with other(tmp_path, any_url) as second:
         second["rain"][3] = 7
-        assert second.push() == 2
+        assert second.push().number == 2
     assert not (first["rain"][3].data == 7).any()
     before = inodes(tmp_path / "first.zarr")
     assert first.pull() == 2
@@ -126,7 +128,7 @@ def test_another_process_attaches_edits_and_pushes(tmp_path, python):
         from hmp_catalog.datasets.remote.edataset import open_edataset
         with open_edataset(sys.argv[1], sys.argv[2], "w") as ds:
             ds["rain"][0, 0] = 5
-            print(ds.push())
+            print(ds.push().number)
     """
     assert python(code, url, tmp_path / "second.zarr").split() == ["2"]
     assert first.pull() == 2
@@ -162,18 +164,44 @@ def test_nothing_is_sent_twice(tmp_path, place):
     first = make(tmp_path / "first.zarr", place.as_uri())
     before = {each: each.stat().st_mtime_ns for each in place.rglob("*") if each.is_file()}
     first["rain"][0, 0, 0] = 7
-    assert [(each.variable, each.kind, each.files) for each in first.changes()] == []
-    first.commit()
     assert [(each.variable, each.kind, each.files) for each in first.changes()] == [
         ("rain", "changed", ("rain/c.0.0.0",))
     ]
-    assert first.push() == 2
-    assert first.push() == 2
+    pushed = first.push()
+    assert (pushed.number, pushed.files, bool(pushed)) == (2, 1, True)
+    again = first.push()
+    assert (again.number, again.files, again.nbytes, bool(again)) == (2, 0, 0, False)
+    assert pushed.nbytes == sum(
+        each.stat().st_size for each in place.rglob("*/*") if each.is_file() and each not in before
+    )
     new = {each.relative_to(place).parts[0] for each in place.rglob("*") if each.is_file() and each not in before}
     assert new == {"objects", "manifests"}
     assert len([each for each in place.rglob("objects/*/*") if each not in before]) == 2  # a shard and its table
     assert all(each.stat().st_mtime_ns == moment for each, moment in before.items() if each.name != "HEAD")
     first.close()
+
+
+def test_what_was_written_is_a_change_before_it_is_committed_and_no_commit_comes_of_looking(tmp_path, url):
+    with open_edataset(url, tmp_path / "first.zarr", "c") as ds:
+        ds.create.coord.lat(np.arange(3.0))
+        assert [(each.variable, each.kind) for each in ds.changes()] == [("", "added"), ("latitude", "added")]
+        assert not Versions(tmp_path / "first.zarr").exists
+        assert ds.changes().push().files == 3
+        assert not ds.changes()
+        ds.attrs["title"] = "new"
+        assert [(each.variable, each.kind) for each in ds.changes()] == [("", "changed")]
+        ds.rollback()
+        assert not ds.changes()
+
+
+def test_what_was_written_is_told_where_somebody_else_pushed_from_the_same_folder(tmp_path, url):
+    with make(tmp_path / "first.zarr", url) as ds, open_edataset(url, tmp_path / "first.zarr", "w") as same:
+        ds["rain"][0] = 7
+        same["rain"][30] = 8
+        same.push()
+        assert [each.files for each in ds.changes()] == [("rain/c.0.0.0",)]
+        assert ds.push().number == 3
+        assert (ds["rain"][[0, 30], 0, 0].data == [7, 8]).all()
 
 
 def test_a_variable_that_was_added_removed_and_discarded(tmp_path, url):
@@ -207,7 +235,7 @@ def test_labels_that_grow_on_one_side_and_data_that_change_on_the_other(tmp_path
     assert first["rain"].shape == (HOURS + 5, ROWS, COLUMNS)
     assert (first["rain"][HOURS:].data == 1).all()
     assert (first["rain"][0].data == 2).all()
-    assert first.push() == 3
+    assert first.push().number == 3
     first.close()
 
 
@@ -227,7 +255,7 @@ def test_a_data_set_that_was_here_before_is_pushed(tmp_path, url):
     xr.Dataset({"rain": (("time", "x"), values()[:, 0])}).to_zarr(tmp_path / "plain.zarr", consolidated=False)
     with open_edataset(url, tmp_path / "plain.zarr", "w") as ds:
         assert ds.remote_number == 0
-        assert ds.push() == 1
+        assert ds.push().number == 1
     with other(tmp_path, url, flag="r") as second:
         assert np.array_equal(second["rain"].data, values()[:, 0])
 
@@ -236,7 +264,7 @@ def test_beginning_anew_replaces_what_is_there_by_the_next_push(tmp_path, url):
     make(tmp_path / "first.zarr", url).close()
     with other(tmp_path, url, flag="n") as second:
         second.create.coord.lat(np.arange(3.0))
-        assert second.push() == 2
+        assert second.push().number == 2
     with open_edataset(url, tmp_path / "first.zarr") as first:
         assert first.var_names == ("latitude",)
 
@@ -353,7 +381,7 @@ def test_any_cut_gives_the_bytes_asked_for(seed, tmp_path):
     ends = sorted({*map(int, chance.integers(1, len(data) + 1, 6)), len(data)})
     found = [pieces.Piece(a, b, sha(data[a:b])) for a, b in itertools.pairwise([0, *ends])]
     table = pieces.table(found)
-    assert pieces.read(table) == found
+    assert pieces.read(table, len(data)) == found
     entry = manifests.Entry(sha(data), len(data), "0" * 16, sha(table))
     remote = Remote(tmp_path / "store")
     remote.put(entry.keys[0], data)
@@ -378,12 +406,12 @@ def test_of_two_who_push_one_gets_a_conflict_pulls_and_pushes(tmp_path, url):
     second = other(tmp_path, url)
     first["rain"][0, 0, 0] = 7
     second["rain"][0, 0, 1] = 8  # the same chunk
-    assert first.push() == 2
+    assert first.push().number == 2
     with pytest.raises(RemoteConflict, match=r"pushed version 2 since 1 was pulled; pull") as caught:
         second.push()
     assert (caught.value.base, caught.value.found) == (1, 2)
     assert second.pull() == 2
-    assert second.push() == 3
+    assert second.push().number == 3
     assert first.pull() == 3
     expected = values()
     expected[0, 0, :2] = 7, 8
@@ -416,7 +444,7 @@ def test_force_puts_ours_in_the_place_of_theirs(tmp_path, url):
     first["rain"][0] = 7
     first.push()
     second["rain"][1] = 8
-    assert second.push(force_push=True) == 3
+    assert second.push(force_push=True).number == 3
     assert first.pull() == 3
     expected = values()
     expected[1] = 8
@@ -433,7 +461,7 @@ def test_a_push_that_is_overtaken_while_it_sends_gets_a_conflict(tmp_path, any_u
     with pytest.raises(RemoteConflict):
         second.push()
     second.pull()
-    assert second.push() == 3
+    assert second.push().number == 3
     assert (second["rain"][0].data == 7).all()
     first.close()
     second.close()
@@ -466,6 +494,43 @@ def test_a_data_set_of_another_kind_is_not_mixed_in(tmp_path, url):
     assert os.listdir(tmp_path / "mine") == ["notes.txt"]
 
 
+def test_a_folder_that_was_opened_with_the_wrong_url_still_knows_its_own(tmp_path, url):
+    make(tmp_path / "first.zarr", url).close()
+    other(tmp_path, url).close()
+    make(tmp_path / "stranger.zarr", tmp_path / "another").close()
+    with pytest.raises(RemoteConflict, match="is no copy"):
+        other(tmp_path, str(tmp_path / "another"))
+    with other(tmp_path, str(tmp_path / "empty")) as ds, pytest.raises(RemoteMissing):
+        ds.push()
+    with open_dataset(tmp_path / "second.zarr") as ds:
+        assert np.array_equal(ds["rain"].data, values())
+
+
+def test_what_was_not_fetched_is_pushed_to_another_url_all_the_same(tmp_path, url):
+    make(tmp_path / "first.zarr", url).close()
+    other(tmp_path, url).close()
+    with other(tmp_path, str(tmp_path / "empty")) as ds:
+        assert ds.push(force_push=True).number == 1
+    with other(tmp_path, str(tmp_path / "empty"), "third") as third:
+        assert np.array_equal(third["rain"].data, values())
+
+
+def test_a_folder_that_was_copied_goes_on_with_its_own_changes(tmp_path, url):
+    """The links between its trees are gone: every file looks as if it were another."""
+    make(tmp_path / "first.zarr", url).close()
+    with other(tmp_path, url) as ds:
+        ds["rain"][0] = 1
+    shutil.copytree(tmp_path / "second.zarr", tmp_path / "copy.zarr", symlinks=True)
+    with other(tmp_path, url, "third") as third:
+        third["rain"][30] = 2
+        third.push()
+    with other(tmp_path, url, "copy") as copy:
+        assert copy.pull() == 2
+        assert copy.push().number == 3
+        assert (copy["rain"][[0, 30], 0, 0].data == [1, 2]).all()
+        assert np.array_equal(copy["rain"][31:].data, values()[31:])
+
+
 def test_a_remote_that_was_made_anew_is_another_data_set(tmp_path, place):
     first = make(tmp_path / "first.zarr", place.as_uri())
     place.rename(tmp_path / "old")
@@ -475,7 +540,7 @@ def test_a_remote_that_was_made_anew_is_another_data_set(tmp_path, place):
         first.push()
     with pytest.raises(RemoteConflict, match="is no copy"):
         first.pull()
-    assert first.push(force_push=True) == 2
+    assert first.push(force_push=True).number == 2
     first.close()
 
 
@@ -498,11 +563,7 @@ def at_once(remote: Remote, key: str) -> list[bool]:
         start.wait()
         done.append(remote.create(key, b"%d" % k))
 
-    threads = [threading.Thread(target=create, args=(k,)) for k in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    in_threads(create, 8)
     return done
 
 
@@ -523,6 +584,41 @@ PUSHER = """
 """
 
 
+def test_threads_that_push_at_the_same_time_lose_nothing(tmp_path, any_url):
+    make(tmp_path / "first.zarr", any_url).close()
+    machines = [other(tmp_path, any_url, f"machine{row}") for row in range(2)]
+    refused: list[int] = []
+    start = threading.Barrier(2)
+
+    def push(row: int) -> None:
+        machines[row]["rain"][:, row] = row
+        machines[row].commit()
+        start.wait()
+        while True:
+            try:
+                machines[row].push()
+                break
+            except RemoteConflict:
+                refused.append(row)
+                machines[row].pull()
+
+    in_threads(push)
+    assert len(refused) == 1
+    for each in machines:
+        assert each.pull() == 3
+        assert all((each["rain"].data[:, row] == row).all() for row in range(2))
+        each.close()
+
+
+def in_threads(function: Any, count: int = 2) -> None:
+    threads = [threading.Thread(target=function, args=(k,)) for k in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+@pytest.mark.soak
 def test_processes_that_push_at_the_same_time_lose_nothing(tmp_path, spawn):
     url = (tmp_path / "store").as_uri()
     first = make(tmp_path / "first.zarr", url)
@@ -579,6 +675,64 @@ def test_a_manifest_names_no_file_outside_of_the_data_set(name):
     evil = manifests.Manifest("0" * 32, 1, "0" * 16, held={name: b"x"})
     with pytest.raises(CorruptError, match="cannot be understood"):
         manifests.loads(evil.dumps(), "there")
+
+
+@pytest.mark.parametrize(
+    "name", ["../mine", "objects/../../mine", "/etc/passwd", "objects", "manifests/1", "objects//x"]
+)
+def test_a_manifest_dooms_no_file_outside_of_the_objects(name):
+    """Whoever deletes a data set removes what its last manifest dooms."""
+    evil = manifests.Manifest("0" * 32, 1, "0" * 16, doomed=frozenset([name]), deleted=True)
+    with pytest.raises(CorruptError, match="is no object of a data set"):
+        manifests.loads(evil.dumps(), "there")
+
+
+EVIL = {
+    "a file in a file": {"held": {"rain": b"x", "rain/zarr.json": b"{}"}},
+    "too long": {"held": {"x" * 256: b"x"}},
+    "no text": {"held": {"\ud800": b"x"}},
+    "number": {"number": "1"},
+    "push": {"push": "../../x"},
+    "deleted": {"deleted": "no"},
+    "when": {"when": "2001-01-01T00:00:00"},
+}
+
+
+@pytest.mark.parametrize("what", EVIL)
+def test_a_manifest_that_nobody_wrote_is_refused(what):
+    said: dict[str, Any] = {"dataset": "0" * 32, "number": 1, "push": "0" * 16}
+    good = manifests.Manifest(**said)
+    assert manifests.loads(good.dumps(), "there") == good
+    with pytest.raises(CorruptError, match="cannot be understood"):
+        manifests.loads(manifests.Manifest(**(said | EVIL[what])).dumps(), "there")
+
+
+def test_a_manifest_that_is_nested_or_grows_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(manifests, "_LARGEST", 10**6)
+    for said, why in ((b"[" * 200_000, "recursion"), (b" " * (10**6 + 1), "larger than 1,000,000 bytes")):
+        body = gzip.compress(said)
+        with pytest.raises(CorruptError, match=why):
+            manifests.loads(b"hmp data set, manifest 1, %s\n" % sha(body).encode() + body, "there")
+
+
+def test_a_table_that_does_not_make_up_its_file_is_refused(tmp_path):
+    remote, data = Remote(tmp_path / "store"), b"x" * 100
+    rows = [pieces.Piece(0, 60, sha(data[:60])), pieces.Piece(60, 100, sha(data[60:]))]
+    bad = (b"", b"abc", pieces.table(rows[:1]), pieces.table(rows[::-1]), pieces.table([*rows, rows[1]]))
+    for table in bad:
+        entry = manifests.Entry(sha(data), 100, "0" * 16, sha(table))
+        remote.put(entry.keys[0], data)
+        remote.put(entry.keys[1], table)
+        with pytest.raises(CorruptError, match="is no table of"):
+            Fetcher(tmp_path / "home", remote).read(entry)
+
+
+def test_a_size_that_no_memory_has_is_refused(tmp_path):
+    remote = Remote(tmp_path / "store")
+    entry = manifests.Entry(sha(b"x"), 2**62, "0" * 16)
+    remote.put(entry.key, b"x")
+    with pytest.raises(RemoteUnreachable):
+        Fetcher(tmp_path / "home", remote).read(entry)
 
 
 def test_a_stub_is_smaller_than_any_file_it_stands_for():
@@ -638,6 +792,16 @@ def test_paths_and_upaths_are_urls(tmp_path):
     assert Remote(upath("memory://x/y")).url == "memory://x/y"
 
 
+def test_the_url_of_a_path_with_spaces_is_that_path(tmp_path):
+    there = tmp_path / "a b é%20#x"
+    for said in (there, str(there), there.as_uri()):
+        remote = Remote(said)
+        remote.put("x", b"1")
+        assert (there / "x").read_bytes() == b"1"
+        (there / "x").unlink()
+        assert Remote(remote.url).url == remote.url == there.as_uri()
+
+
 def test_who_only_reads_does_not_push_nor_discard(tmp_path, url):
     make(tmp_path / "first.zarr", url).close()
     with other(tmp_path, url, flag="r") as ds:
@@ -664,9 +828,9 @@ def test_what_no_version_needs_is_cleared_and_the_newest_stays(tmp_path, any_url
         second["rain"].data  # noqa: B018 - it was cleared
     assert second.pull() == 3
     assert np.array_equal(second["rain"].data, values(1))
-    assert second.push() == 3
+    assert second.push().number == 3
     first["rain"][0] = 1
-    assert first.push() == 4
+    assert first.push().number == 4
     first.close()
     second.close()
 
@@ -685,7 +849,7 @@ def test_a_push_goes_on_when_somebody_clears_what_it_sent(tmp_path, any_url):
     slow = Slow(any_url)
     second = other(tmp_path, Meddled(any_url, lambda: clearing.clear(slow, NOW)))
     second["rain"][...] = values(2)
-    assert second.push() == 3
+    assert second.push().number == 3
     second.close()
     slow.really()
     with other(tmp_path, any_url, "third", "r") as third:
@@ -704,7 +868,7 @@ def test_a_deleted_data_set_is_gone_and_whoever_pushes_meanwhile_is_told(tmp_pat
     with pytest.raises(RemoteMissing):
         first.delete_remote()
     assert Remote(any_url).listing("objects") == {}
-    assert first.push(force_push=True) == 3
+    assert first.push(force_push=True).number == 3
     with other(tmp_path, any_url, "third", "r") as third:
         assert np.array_equal(third["rain"].data, values())
     first.close()
@@ -737,15 +901,22 @@ def test_a_reader_whose_version_was_replaced_reads_on(tmp_path, url):
 # ── the hint ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("said", [None, b"1\n", b"3\n"])
-def test_a_hint_that_lags_behind_or_is_lost_does_not_matter(said, tmp_path, place):
+def test_a_hint_that_lags_behind_or_is_lost_does_not_matter(tmp_path, place):
     first = make(tmp_path / "first.zarr", place.as_uri())
     for k in range(2):
         first["rain"][k] = k
         first.push()
     first.close()
-    (place / "HEAD").unlink() if said is None else (place / "HEAD").write_bytes(said)
-    assert pulling.live(Remote(place)).number == 3
+    for said in (None, b"1\n", b"3\n", b"0"):
+        (place / "HEAD").unlink() if said is None else (place / "HEAD").write_bytes(said)
+        assert pulling.live(Remote(place)).number == 3
+
+
+@pytest.mark.parametrize("said", [b"9" * 5000, b"-1", b"", "²".encode()], ids=len)
+def test_a_hint_that_is_no_number_is_refused(said, tmp_path):
+    (tmp_path / "HEAD").write_bytes(said)
+    with pytest.raises(CorruptError, match="holds no number"):
+        manifests.newest(Remote(tmp_path))
 
 
 def test_a_hint_to_what_was_cleared_is_mended_by_a_listing(tmp_path, place):
@@ -802,7 +973,7 @@ def test_what_is_written_after_a_push_stands_on_it(tmp_path, url):
         ds["rain"][1] = 2
         ds.commit()
         assert [each.files for each in ds.changes()] == [("rain/c.0.0.0",)]
-        assert ds.push() == 3
+        assert ds.push().number == 3
     with other(tmp_path, url, flag="r") as second:
         assert (second["rain"][:2, 0, 0].data == [1, 2]).all()
 

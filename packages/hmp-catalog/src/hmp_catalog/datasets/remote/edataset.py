@@ -7,35 +7,33 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from hmp_catalog.datasets import opening
 from hmp_catalog.datasets.dataset import Dataset
 from hmp_catalog.datasets.handle import Handle
 from hmp_catalog.datasets.history.versions import Versions
-from hmp_catalog.datasets.remote import clearing, differing, pulling, pushing, remotes, standing
+from hmp_catalog.datasets.remote import clearing, differing, pulling, pushing, remotes
 from hmp_catalog.datasets.remote.differing import Changed
 from hmp_catalog.datasets.remote.fetching import Fetcher
+from hmp_catalog.datasets.remote.pushing import Pushed
 from hmp_catalog.datasets.remote.remotes import Remote
 from hmp_catalog.datasets.remote.standing import Home
 from hmp_catalog.errors import RemoteMissing, RemoteUnreachable
-from hmp_core.errors import BusyError, InvalidInput, NotWritable
+from hmp_core.errors import BusyError, CorruptError, InvalidInput, NotWritable
 
 
 class Change:
-    """What was committed here since the last push or pull; `EDataset.changes` gives it.
+    """What changed here since the last push or pull, committed or not; `EDataset.changes` gives it.
 
-    Iterating gives a `Changed` for each variable; it is true if there is any.
+    Iterating looks anew each time, and gives a `Changed` for each variable; it is true if there is any.
     """
 
     def __init__(self, dataset: EDataset) -> None:
         self._dataset = dataset
 
     def __iter__(self) -> Iterator[Changed]:
-        versions = self._dataset.handle.versions
-        with versions.snapshot() as snapshot:
-            on = standing.standing(snapshot.folder)
-            base = None if on is None else Home(versions.path).tree(on)
-            yield from differing.changes(base, snapshot.folder)
+        yield from self._dataset._differing()
 
     def __bool__(self) -> bool:
         return next(iter(self), None) is not None
@@ -44,7 +42,7 @@ class Change:
         return f"Change({', '.join(f'{each.variable or chr(46)} {each.kind}' for each in self)})"
 
     def discard(self) -> None:
-        """Go back to what was pushed or pulled last, and commit that.
+        """Go back to what was pushed or pulled last, and commit that. Before the first push nothing happens.
 
         Raises
         ------
@@ -57,7 +55,7 @@ class Change:
         """Pull; see `EDataset.pull`."""
         return self._dataset.pull()
 
-    def push(self, force_push: bool = False) -> int:  # noqa: FBT001, FBT002 - as cfdb has it
+    def push(self, force_push: bool = False) -> Pushed:  # noqa: FBT001, FBT002 - as cfdb has it
         """Push; see `EDataset.push`."""
         return self._dataset.push(force_push)
 
@@ -80,14 +78,14 @@ class EDataset(Dataset):
         return 0 if on is None else on.number
 
     def changes(self) -> Change:
-        """Return what was committed here since the last push or pull."""
+        """Return what changed here since the last push or pull, committed or not; nothing is committed by that."""
         return Change(self)
 
-    def push(self, force_push: bool = False) -> int:  # noqa: FBT001, FBT002 - as cfdb has it
-        """Commit, and make this the newest version behind the URL; return its number there.
+    def push(self, force_push: bool = False) -> Pushed:  # noqa: FBT001, FBT002 - as cfdb has it
+        """Commit, and make this the newest version behind the URL; return its number there, and what was sent.
 
-        Only what changed is sent. Others see the version before or this one, also if the process dies on the way; then
-        the next push goes on with what was sent.
+        Where nothing changed nothing is pushed, and the answer is false. Only what changed is sent. Others see the
+        version before or this one, also if the process dies on the way; then the next push goes on with what was sent.
 
         Parameters
         ----------
@@ -109,11 +107,11 @@ class EDataset(Dataset):
         """
         self._require_writable()
         self.commit()
-        number = pushing.push(self.handle.versions, self.remote, force=force_push)
+        pushed = pushing.push(self.handle.versions, self.remote, force=force_push)
         with self.handle.gate.alone():
             if not self.handle.changed:  # another thread may write again already
                 self._move_on()
-        return number
+        return pushed
 
     def pull(self) -> int:
         """Commit what was written, and bring what others pushed; return the number of the version behind the URL.
@@ -184,6 +182,24 @@ class EDataset(Dataset):
         """
         fetcher = Fetcher(Home(self.handle.versions.path).path, self.remote)
         return clearing.copy(self.remote, _remote(remote_conn), fetcher)
+
+    def _differing(self) -> list[Changed]:
+        """Return what is other here than in what it stands on: in the session, else in the current version."""
+        handle, versions = self.handle, self.handle.versions
+        with handle.gate.alone():
+            if not handle.changed:
+                with versions.snapshot() as snapshot:
+                    return differing.changes(Home(versions.path).base(snapshot.folder), snapshot.folder)
+            folder = _folder(handle.group())
+            if not versions.exists:
+                return differing.changes(None, folder)
+            try:
+                return differing.changes(Home(versions.path).base(folder), folder)
+            except (
+                CorruptError
+            ):  # another process pushed or pulled in this folder: the session stands on what was before
+                with versions.snapshot(handle.number) as before:
+                    return differing.changes(before.folder, folder)
 
     def _discard(self) -> None:
         self._require_writable()
@@ -274,8 +290,12 @@ def open_edataset(
     handle = opening.opened(file_path, flag, new, keep=keep_versions, timeout=timeout)
     if flag == "n" and on is not None:
         with handle.writing() as group:
-            on.write(Path(getattr(group.store, "root")))  # noqa: B009 - of all stores, this one has it
+            on.write(_folder(group))
     return EDataset(handle, remote)
+
+
+def _folder(group: Any) -> Path:
+    return Path(getattr(group.store, "root"))  # noqa: B009 - of all stores, this one has it
 
 
 def _remote(said: str | os.PathLike[str] | Remote) -> Remote:

@@ -86,7 +86,7 @@ class Fetcher:
     def forget(self, entry: Entry) -> None:
         """Let go of what is kept of a file."""
         table = self._look(entry.pieces) if entry.pieces is not None else None
-        names = [entry.sha256] if table is None else [each.sha256 for each in pieces.read(table)]
+        names = [entry.sha256] if table is None else [each.sha256 for each in pieces.read(table, entry.size)]
         for name in (*names, *([entry.pieces] if entry.pieces else [])):
             self._place(name).unlink(missing_ok=True)
 
@@ -107,11 +107,16 @@ class Fetcher:
     def _pieces(self, entry: Entry) -> list[Piece]:
         if entry.pieces is None:
             return [Piece(0, entry.size, entry.sha256)]
+        key = f"{manifests.OBJECTS}/{entry.push}/{entry.pieces}"
         table = self._look(entry.pieces)
         if table is None:
-            key = f"{manifests.OBJECTS}/{entry.push}/{entry.pieces}"
             table = self._fetch(key, [Piece(0, -1, entry.pieces)])[0]
-        return pieces.read(table)
+        try:
+            return pieces.read(table, entry.size)
+        except ValueError as error:
+            where = f"{self._remote.url}/{key}"
+            message = f"{where} is no table of {entry.key} ({error}); push that file again from a folder that has it"
+            raise CorruptError(message, path=where) from error
 
     def _fetch(self, key: str, run: list[Piece]) -> dict[int, bytes]:
         """Fetch pieces that follow each other, by one request, verify and keep each."""

@@ -26,9 +26,18 @@ if TYPE_CHECKING:
 HEAD, FOLDER, OBJECTS = "HEAD", "manifests", "objects"
 
 _FORM = 1
+
+#: What a manifest may become by decompression, in bytes: some millions of files.
+_LARGEST = 2**30
 _BEGIN = re.compile(rb"hmp data set, manifest (\d+), ([0-9a-f]{64})\n")
 _SHA256, _PUSH = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(rf"{FOLDER}/(\d{{8,}})\.hmp")
+
+#: How long a hint may be.
+_DIGITS = 20
+
+#: Bytes of a part of a path; file systems take no more.
+_LONGEST = 255
 
 #: How often one looks for the newest again, where others replace and clear at the same time.
 _TRIES = 20
@@ -153,25 +162,59 @@ def loads(data: bytes, where: str) -> Manifest:
         message = f"{where} was written by a newer hmp (form {begin[1].decode()}, expected {_FORM}); upgrade this one"
         raise CorruptError(message, path=where)
     try:
-        return _loaded(json.loads(gzip.decompress(body)))
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error, OSError) as error:
+        return _loaded(json.loads(_decompressed(body)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         message = f"{where} cannot be understood ({type(error).__name__}: {error}); restore it"
         raise CorruptError(message, path=where) from error
+
+
+def _decompressed(body: bytes) -> bytes:
+    work = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip
+    found = work.decompress(body, _LARGEST)
+    if not work.eof:
+        message = f"it ends early, or is larger than {_LARGEST:,} bytes"
+        raise ValueError(message)
+    return found
 
 
 def _loaded(said: dict[str, Any]) -> Manifest:
     files = {_safe(name): Entry.heard(each) for name, each in said["files"].items()}
     held = {_safe(name): base64.b64decode(each, validate=True) for name, each in said["held"].items()}
-    doomed = frozenset(map(str, said["doomed"]))
+    doomed = frozenset(_doomed(name) for name in said["doomed"])
     plain = {name: said[name] for name in ("dataset", "number", "push", "when", "deleted")}
-    datetime.fromisoformat(plain["when"])
+    kinds = {"dataset": str, "number": int, "push": str, "when": str, "deleted": bool}
+    wrong = [name for name, kind in kinds.items() if type(plain[name]) is not kind]
+    if wrong or not _PUSH.fullmatch(plain["push"]) or datetime.fromisoformat(plain["when"]).tzinfo is None:
+        message = f"{plain!r} says nothing of a version"
+        raise ValueError(message)
+    _refuse_both({*files, *held})
     return Manifest(files=files, held=held, doomed=doomed, **plain)
 
 
 def _safe(name: str) -> str:
     """Return a path that stays in the data set, and is none of its hidden files."""
-    if any(not part or part.startswith(".") or "\0" in part for part in name.split("/")):
+    if any(
+        not part or part.startswith(".") or "\0" in part or len(part.encode()) > _LONGEST for part in name.split("/")
+    ):
         message = f"{name!r} is no path in a data set"
+        raise ValueError(message)
+    return name
+
+
+def _refuse_both(names: set[str]) -> None:
+    """Refuse a name that would be a file and a folder."""
+    for name in names:
+        parts = name.split("/")
+        if any("/".join(parts[:count]) in names for count in range(1, len(parts))):
+            message = f"{name!r} lies in a file"
+            raise ValueError(message)
+
+
+def _doomed(name: str) -> str:
+    """Return the key of an object; whoever deletes believes what a manifest says."""
+    parts = name.split("/")
+    if parts[0] != OBJECTS or len(parts) < 2 or {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name:
+        message = f"{name!r} is no object of a data set"
         raise ValueError(message)
     return name
 
@@ -240,7 +283,7 @@ def _hint(remote: Remote) -> int:
         said = remote.read(HEAD)
     except RemoteMissing:
         return 0
-    if not said.strip().isdigit():
+    if not said.strip().isdigit() or len(said) > _DIGITS:
         message = f"{remote.url}/{HEAD} holds no number; restore it, or remove it where the store lists its objects"
         raise CorruptError(message, path=f"{remote.url}/{HEAD}")
     return int(said)

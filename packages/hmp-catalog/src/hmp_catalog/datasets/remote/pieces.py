@@ -47,12 +47,27 @@ def table(pieces: list[Piece]) -> bytes:
     return b"".join(_ROW.pack(each.stop, bytes.fromhex(each.sha256)) for each in pieces)
 
 
-def read(said: bytes) -> list[Piece]:
-    """Return the pieces of a table, whose digest was verified."""
+def read(said: bytes, size: int) -> list[Piece]:
+    """Return the pieces of a file of that size by its table, whose digest was verified.
+
+    Raises
+    ------
+    ValueError
+        If they do not make up the file.
+    """
+    if len(said) % _ROW.size:
+        message = f"{len(said)} bytes are no rows of {_ROW.size}"
+        raise ValueError(message)
     start, found = 0, []
     for stop, digest in _ROW.iter_unpack(said):
+        if stop <= start:
+            message = f"a piece from {start} to {stop}"
+            raise ValueError(message)
         found.append(Piece(start, stop, digest.hex()))
         start = stop
+    if start != size:
+        message = f"the pieces end at {start}, the file at {size}"
+        raise ValueError(message)
     return found
 
 

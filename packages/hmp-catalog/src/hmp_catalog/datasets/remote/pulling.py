@@ -55,12 +55,13 @@ def pull(versions: Versions, remote: Remote, *, only_even: bool = False, timeout
     newest = live(remote)
     versions.session(create=True).close()  # refuses what is in the way, before anything is made
     home = Home(versions.path)
-    home.attach(remote.url)
+    home.make()
     with home.turn(versions.timeout if timeout is None else timeout):
         recover(versions, home, remote)
         with versions.session(create=True) as session:
             on = standing.standing(session.folder) if versions.exists else None
             refuse_others(versions, remote, on, newest)
+            home.attach(remote.url)
             if on is not None and home.manifest(on).number == newest.number:
                 return newest.number
             if on is not None and only_even and differing.names(home.tree(on), session.folder):

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from hmp_catalog.datasets.history import adopting, documents, trees
@@ -27,8 +28,30 @@ _AT_ONCE = 4
 _TRIES = 20
 
 
-def push(versions: Versions, remote: Remote, *, force: bool = False) -> int:
-    """Make the current local version the newest behind the URL; return its number there.
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did; it is true if it made a version, and false if there was nothing to push.
+
+    Attributes
+    ----------
+    number : int
+        The newest version behind the URL.
+    files : int
+        How many files changed here since the last push or pull, as `EDataset.changes` lists them.
+    nbytes : int
+        What was sent, the manifest among it. Bytes that were there already are not sent again.
+    """
+
+    number: int
+    files: int = 0
+    nbytes: int = 0
+
+    def __bool__(self) -> bool:
+        return self.nbytes > 0
+
+
+def push(versions: Versions, remote: Remote, *, force: bool = False) -> Pushed:
+    """Make the current local version the newest behind the URL; return its number there, and what was sent.
 
     What is committed is pushed, and only what is not there yet is sent. A push whose process died is gone on with.
 
@@ -51,37 +74,39 @@ def push(versions: Versions, remote: Remote, *, force: bool = False) -> int:
     remote.require_writable()
     home = Home(versions.path)
     versions.snapshot().close()  # refuses a folder with nothing in it
-    home.attach(remote.url)
+    home.make()
     with home.turn(versions.timeout):
         recover(versions, home, remote)
         for _ in range(_TRIES):
-            number = _push(versions, home, remote, force=force)
-            if number:
+            pushed = _push(versions, home, remote, force=force)
+            if pushed is not None:
+                home.attach(remote.url)
                 home.clear(current(versions))
-                return number
+                return pushed
     message = f"{remote.url}: somebody clears it again and again; try later"
     raise BusyError(message, path=remote.url, holder="somebody else", waited=0.0)
 
 
-def _push(versions: Versions, home: Home, remote: Remote, *, force: bool) -> int:
-    """Push once; 0 if somebody else made the next version meanwhile, which is to be looked at."""
+def _push(versions: Versions, home: Home, remote: Remote, *, force: bool) -> Pushed | None:
+    """Push once; None if somebody else made the next version meanwhile, which is to be looked at."""
     with versions.snapshot() as snapshot:
         on = standing.standing(snapshot.folder)
         newest = manifests.newest(remote)
+        names = differing.names(home.base(snapshot.folder), snapshot.folder)
         if not force:
             _refuse(versions, home, remote, on, newest)
-            if on is not None and newest is not None and not differing.names(home.tree(on), snapshot.folder):
-                return newest.number
+            if on is not None and newest is not None and not names:
+                return Pushed(newest.number)
         tree = _linked(snapshot, home)
         sending = Sending(home, remote, newest, _begun(home, remote, newest))
         manifest = sending.manifest(tree, on)
         after = home.keep(manifest, remote.url, tree, whole=not missing(tree))
         home.note(sending.begun, after)
         if not manifests.publish(remote, manifest):
-            return 0
+            return None
     stand(versions, after)
     home.done()
-    return manifest.number
+    return Pushed(manifest.number, len(names), sum(sending.sizes) + len(manifest.dumps()))
 
 
 def _linked(snapshot: Snapshot, home: Home) -> Path:
@@ -136,10 +161,12 @@ class Sending:
 
     def __init__(self, home: Home, remote: Remote, newest: Manifest | None, begun: Begun) -> None:
         self.begun = begun
+        #: The bytes of each object that was sent; threads append.
+        self.sizes: list[int] = []
         self._home, self._remote, self._newest = home, remote, newest
         self._there = {} if newest is None or newest.deleted else newest.by_content()
         self._sent = set(remote.listing(f"{manifests.OBJECTS}/{begun.push}")) if remote.lists else set()
-        self._fetcher = Fetcher(home.path, remote)
+        self._fetcher = Fetcher(home.path, remote if home.url in (None, remote.url) else None)
 
     def manifest(self, folder: Path, on: Standing | None) -> Manifest:
         """Send what is not there, and return the manifest of a version that stands on another."""
@@ -188,6 +215,7 @@ class Sending:
         for key, each in zip(made.keys, (data, table or b""), strict=False):
             if key not in self._sent:
                 self._remote.put(key, each)
+                self.sizes.append(len(each))
         return made
 
 

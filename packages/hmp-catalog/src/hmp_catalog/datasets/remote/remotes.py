@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from hmp_catalog.datasets.libraries import library
 from hmp_catalog.errors import RemoteMissing, RemoteUnreachable
@@ -86,12 +87,14 @@ class Remote:
         said = str(url) if isinstance(url, str) or hasattr(url, "storage_options") else os.fspath(url)
         scheme, mark, rest = said.partition("://")
         if not mark:
-            scheme, rest = "file", os.path.abspath(os.path.expanduser(said))
+            scheme, rest = "file", quote(os.path.abspath(os.path.expanduser(said)))
         if "::" in said or (scheme.startswith("http") and ("?" in rest or "#" in rest)) or not rest.strip("/"):
             message = f"{_public(scheme, rest)}: expected the URL of a folder, as 's3://bucket/forcing'"
             raise InvalidInput(message)
         self.scheme = scheme.lower()
-        self._url = f"{self.scheme}://{rest}".rstrip("/")
+        local = self.scheme in _LOCAL  # fsspec takes the name as it is, and URLs have spaces as %20
+        rest = quote(unquote(rest)) if local else rest
+        self._url = f"{self.scheme}://{unquote(rest) if local else rest}".rstrip("/")
         #: The URL without the name and password of a user.
         self.url = _public(self.scheme, rest).rstrip("/")
         self._system: Any = None
@@ -289,7 +292,7 @@ def _foreign() -> tuple[type[Exception], ...]:
     """Return what file systems of the kinds that are in use may raise."""
     modules = ((sys.modules.get(module), names) for module, names in _ERRORS.items())
     own = [getattr(module, name) for module, names in modules for name in names if hasattr(module, name)]
-    return (OSError, ValueError, RuntimeError, LookupError, TypeError, *own)
+    return (OSError, ValueError, RuntimeError, LookupError, TypeError, MemoryError, OverflowError, *own)
 
 
 def _public(scheme: str, rest: str) -> str:

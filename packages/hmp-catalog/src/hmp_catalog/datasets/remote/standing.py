@@ -105,9 +105,20 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path / HIDDEN / HOME
 
-    def attach(self, url: str) -> None:
-        """Make the folder, and say where things come from."""
+    def make(self) -> None:
+        """Make the folder."""
         make_folder(self.path)
+
+    @property
+    def url(self) -> str | None:
+        """Where things come from; None if nobody said so."""
+        try:
+            return url_of(self.path)
+        except PathNotFound:
+            return None
+
+    def attach(self, url: str) -> None:
+        """Say where things come from."""
         write_atomic(self.path / "url", url.encode())
 
     @contextlib.contextmanager
@@ -153,6 +164,17 @@ class Home:
             message = f"{place} is missing; attach the data set anew, in another folder"
             raise CorruptError(message, path=str(place))
         return place
+
+    def base(self, folder: Path) -> Path | None:
+        """Return the tree that a version stands on; None if it was never pushed or pulled.
+
+        Raises
+        ------
+        CorruptError
+            If it is not there, or the mark of the version cannot be read.
+        """
+        on = standing(folder)
+        return None if on is None else self.tree(on)
 
     def keep(self, manifest: Manifest, url: str, tree: Path, *, whole: bool = False) -> Standing:
         """Keep a manifest and its finished tree, and return what a version says that stands on it."""
