@@ -25,7 +25,7 @@ import hmp_core.durable
 from hmp_catalog.datasets import Versions
 
 LOCAL_STORE = sys.modules[zarr.storage.LocalStore.__module__].__file__
-ROOMS = {str(each) for each in Path(hmp_catalog.datasets.__file__).parent.glob("*.py")}
+ROOMS = {str(each) for each in Path(hmp_catalog.datasets.__file__).parent.rglob("*.py")}
 ROOMS |= {hmp_core.durable.__file__, str(LOCAL_STORE)}
 
 Numbers = np.ndarray[Any, Any]

@@ -28,11 +28,9 @@ import hmp_core.durable
 from hmp_catalog.datasets import open_dataset
 from hmp_catalog.datasets.remote.edataset import open_edataset
 
-HERE = Path(hmp_catalog.datasets.__file__).parent
-ROOMS = {
-    str(HERE / f"{name}.py")
-    for name in ("edataset", "pushing", "pulling", "manifests", "standing", "remotes", "differing", "fetching", "stubs")
-}
+HERE = Path(hmp_catalog.datasets.__file__).parent / "remote"
+_NAMES = ("edataset", "pushing", "pulling", "manifests", "standing", "remotes", "differing", "fetching", "stubs")
+ROOMS = {str((HERE / f"{name}.py").resolve(strict=True)) for name in _NAMES}
 ROOMS |= {str(hmp_core.durable.__file__), str(fsspec.implementations.local.__file__)}
 
 SHAPE = (4, 20, 20)
