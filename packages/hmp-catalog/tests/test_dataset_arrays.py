@@ -147,6 +147,15 @@ def test_warning_of_infinities_that_is_an_error_leaves_everything_as_it_was(tmp_
     assert np.isinf(plain.read(whole(plain))).all()
 
 
+def test_text_of_a_list_keeps_what_numpy_cuts_off_and_ragged_lists_are_refused(tmp_path) -> None:
+    array, given = cells(tmp_path, dtype("string"), (2, 2), (2, 2)), [["a\0", "\0"], ["é\0\0b\0", "x" * 100_000]]
+    array.write(whole(array), given)
+    assert again(tmp_path).read(whole(array)).tolist() == given
+    numbers = cells(tmp_path / "numbers", PACKED, (2, 2), (2, 2))
+    with pytest.raises(InvalidInput, match="v: rows of different lengths"):
+        numbers.write(whole(numbers), [[1], [2, 3]])
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (5, 3), (1, 3, 4, 1), (12,)])
 def test_values_of_another_shape_are_refused(shape, tmp_path) -> None:
     array = cells(tmp_path, PACKED, (3, 4), (2, 2))

@@ -19,7 +19,7 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "packed": (dtype("float32", precision=2, min_value=-50, max_value=60), 1.25, np.nan),
     "float": ("float64", 0.1, np.nan),
     "integer": ("int32", 7, 0),
-    "datetime": ("datetime64[s]", np.datetime64("2001-01-01", "s"), np.datetime64("NaT")),
+    "datetime": ("datetime64[s]", np.datetime64("2001-01-01", "s"), np.datetime64("NaT", "s")),
     "bool": ("bool", True, False),
     "string": ("string", "a", ""),
 }

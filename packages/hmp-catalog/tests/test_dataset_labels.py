@@ -105,7 +105,7 @@ def test_an_instant_finer_than_the_coordinate_is_not_there() -> None:
 def test_instants_of_other_units_are_never_wrapped(unit, other, years, shift) -> None:
     values = (np.array("1970").astype("datetime64[D]") + np.arange(0, 20_000, 500)).astype(f"datetime64[{unit}]")
     other = "us" if abs(years) > 200 and other == "ns" else other
-    day = np.array(years, dtype="datetime64[Y]").astype("datetime64[D]") + shift
+    day = np.array(years, dtype="datetime64[Y]").astype("datetime64[D]") + np.timedelta64(shift, "D")
     label = day.astype(f"datetime64[{other}]")
     expected = int((values.astype("datetime64[D]") < day).sum())
     assert locate(values, slice(label, None)).start == expected
@@ -128,7 +128,7 @@ def test_text_is_found_in_the_order_it_came() -> None:
         (np.arange(3), True),
         (np.arange(3.0), float("nan")),
         (HOURS, 3),
-        (HOURS, np.datetime64("NaT")),
+        (HOURS, np.datetime64("NaT", "h")),
         (HOURS, "yesterday"),
         (np.array(["a"], dtype=object), 1),
         (np.arange(3), slice(2, 0)),

@@ -411,6 +411,18 @@ def test_single_precision_gives_the_float_next_to_the_decimal(precision, first, 
     assert (packing.encode(found[1:]) == codes).all() or count + abs(first) > 2**23
 
 
+def test_range_beyond_the_type_is_refused() -> None:
+    """Ends of 1e6 came back infinite from float16."""
+    with pytest.raises(InvalidInput, match="more than it reaches"):
+        plan(dtype("float16", precision=0, min_value=-1e6, max_value=1e6))
+    assert plan(dtype("float16", precision=0, min_value=-65504, max_value=65504)).high == 131009
+
+
+def test_half_a_character_is_no_text() -> None:
+    with pytest.raises(InvalidInput, match=r"v: .*udc80.* is no text"):
+        plan(dtype("string")).encode(np.array(["a", "\udc80"], dtype=object), of="v")
+
+
 def test_a_zero_is_zero() -> None:
     packing = plan(dtype("float32", precision=3, min_value=-1, max_value=50))
     assert packing.decode(packing.encode([0.0])).tolist() == [0.0]

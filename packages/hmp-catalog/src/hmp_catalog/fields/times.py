@@ -93,13 +93,26 @@ def in_unit(times: Instants, unit: str, *, of: str) -> Instants:
     """
     import numpy as np
 
-    kept: Instants = times.astype(f"datetime64[{unit}]")
-    lost = (kept.astype(times.dtype) != times) & ~np.isnat(times)
+    try:
+        kept: Instants = times.astype(f"datetime64[{unit}]")
+        lost = (kept.astype(times.dtype) != times) & ~np.isnat(times)
+    except OverflowError as error:  # NumPy from 2.5 says it; older ones give another instant
+        at = next(each for each in np.ndindex(times.shape) if _overflows(times[each], unit))
+        message = f"{of}: {times[at]} at {at} is finer than datetime64[{unit}], or out of its reach; round it first"
+        raise InvalidInput(message) from error
     if lost.any():
         at = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
         message = f"{of}: {times[at]} at {at} is finer than datetime64[{unit}], or out of its reach; round it first"
         raise InvalidInput(message)
     return kept
+
+
+def _overflows(time: Any, unit: str) -> bool:
+    try:
+        time.astype(f"datetime64[{unit}]").astype(time.dtype)
+    except OverflowError:
+        return True
+    return False
 
 
 def bounds(start: Any, stop: Any) -> tuple[np.datetime64 | None, np.datetime64 | None]:

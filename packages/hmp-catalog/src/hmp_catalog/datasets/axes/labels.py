@@ -247,15 +247,19 @@ def _ticks(moment: Any, unit: str, *, up: bool) -> int | None:
     """Return an instant in a unit, rounded; beyond what the unit reaches the end of what it reaches."""
     if moment is None:
         return None
-    floor = moment.astype(f"datetime64[{unit}]")
-    back = floor.astype(moment.dtype)
+    beyond = 2**63 - 1 if moment.astype(np.int64) > 0 else -(2**63) + 1
+    try:
+        floor = moment.astype(f"datetime64[{unit}]")
+        back = floor.astype(moment.dtype)
+    except OverflowError:  # NumPy from 2.5 says it
+        return beyond
     ticks = int(floor.astype(np.int64))
     if back == moment:
         return ticks
     fine = np.datetime_data(moment.dtype)[0]
     if abs(back.astype(np.int64) - moment.astype(np.int64)) > _PER[fine]:
         # NumPy wrapped around: only units finer than seconds end within the years anybody counts
-        return 2**63 - 1 if moment.astype(np.int64) > 0 else -(2**63) + 1
+        return beyond
     return ticks + 1 if up else ticks
 
 

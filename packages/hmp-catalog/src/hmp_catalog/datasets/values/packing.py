@@ -296,8 +296,19 @@ class Texts(Packing):
             if not absent and not isinstance(value, str):
                 message = f"{of}: {value!r} is not text"
                 raise InvalidInput(message)
+            if not absent and not value.isascii():
+                _refuse_surrogates(value, of)
             codes.flat[position] = "" if absent else str(value)
         return None
+
+
+def _refuse_surrogates(value: str, of: str) -> None:
+    """Refuse half a character, which UTF-8 and so the store does not have."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        message = f"{of}: {value!r:.80} is no text that can be stored: {error.reason}; mend or mask it first"
+        raise InvalidInput(message) from error
 
 
 # ── pieces and kinds ─────────────────────────────────────────────────────────────────────────────────

@@ -53,6 +53,7 @@ def _floats(of: DataType) -> Packing:
         return Floats(of, of.dtype_encoded, fill, least, greatest, float(of.offset or 0), scale)
     if of.min_value is None or of.precision is None:
         return Floats(of, of.name, math.nan) if of.fillvalue is None else Marked(of, of.name, of.fillvalue)
+    _refuse_beyond(of)
     unit = Decimal(1).scaleb(-of.precision)
     low = int((_exact(of, of.min_value) / unit).to_integral_value(ROUND_FLOOR))
     high = int((_exact(of, of.max_value) / unit).to_integral_value(ROUND_CEILING))
@@ -118,6 +119,16 @@ def _by_hand(of: DataType) -> tuple[int, int, int]:
     if max(abs(low), high) > _EXACT and of.kind == "float":
         low, high = max(low, -_EXACT), _EXACT
     return fill, low + (fill == low), high - (fill == high)
+
+
+def _refuse_beyond(of: DataType) -> None:
+    """Refuse a range whose ends would come back infinite: float16 ends at 65504."""
+    import numpy as np
+
+    room = float(np.finfo(of.name).max)
+    if max(abs(_exact(of, of.min_value)), abs(_exact(of, of.max_value))) > room:
+        message = f"{of.name}: {of.min_value} to {of.max_value} is more than it reaches: {-room} to {room}"
+        raise InvalidInput(message)
 
 
 def _step(precision: int) -> float:
