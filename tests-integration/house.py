@@ -61,7 +61,7 @@ FLOORS = {
     "values": {"dtypes"},
     "axes": {"dtypes", "libraries", "values"},
     "history": {"axes", "values"},
-    "cells": {"history", "values"},
+    "cells": {"history", "libraries", "values"},
 }
 #: A tree that says that parts of it are behind a URL is read through the room that fetches.
 UPWARD = {("hmp_catalog.datasets.history.stores", "hmp_catalog.datasets.remote")}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_core.errors import InvalidInput, MissingPart
+from hmp_catalog.datasets.libraries import library
+from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -152,12 +153,8 @@ def rechunkit() -> ModuleType:
     MissingPart
         It is not installed.
     """
-    try:
-        import rechunkit as found
-    except ImportError as error:
-        message = "rechunking needs rechunkit: pip install 'hmp-catalog[datasets]'"
-        raise MissingPart(message, install="hmp-catalog[datasets]") from error
-    return found  # type: ignore[no-any-return]
+    found: ModuleType = library("rechunkit", "rechunking needs")
+    return found
 
 
 def _dividing(length: int, wanted: float) -> int:
