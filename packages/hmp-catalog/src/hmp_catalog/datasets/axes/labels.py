@@ -7,6 +7,7 @@ found in spite of the last bits of arithmetic, never in spite of more: `noise` s
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +99,9 @@ def position(values: Values, label: Any, *, of: str = "coordinate", precision: i
     """
     if values.dtype.kind not in "iufM":
         return _of_text(values, label, of)
+    if label is None:
+        message = f"{of}: None is no label; leave the coordinate out, or take slice(None)"
+        raise InvalidInput(message)
     first, after = _between(values, (label, label), of, precision, whole=False)
     if after > first:
         return first if after == first + 1 else _nearest(values, label, first, after)
@@ -188,7 +192,7 @@ def _number(label: Any, of: str) -> int | float:
     plain = (
         label.item() if isinstance(label, np.generic) or (isinstance(label, np.ndarray) and not label.ndim) else label
     )
-    if isinstance(plain, (int, float)) and not isinstance(plain, bool) and np.isfinite(plain):
+    if isinstance(plain, (int, float)) and not isinstance(plain, bool) and abs(plain) <= sys.float_info.max:
         return plain
     message = f"{of}: label {label!r}; expected a finite number"
     raise InvalidInput(message)
