@@ -1,6 +1,6 @@
 """Codes laid straight into the files of arrays whose bytes are known exactly: the other way of `direct`.
 
-Zarr writes the same and takes twice the processor time, most of it for copies (3.1.6, shards of 25 chunks of 0.6 MB).
+Zarr writes the same; with it a write of packed values takes 1.5 times the processor time (3.1.6, 25 chunks a file).
 A file is made beside, chunk by chunk, and takes the place of the old one: other versions may have that too. Chunks that
 nothing is written to are taken over as they are, also damaged ones.
 """
