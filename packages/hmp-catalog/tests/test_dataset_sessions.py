@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import shutil
 import threading
 import time
 import weakref
@@ -391,6 +392,26 @@ def test_versions_that_are_kept(path):
         open_dataset(path, "w", version=1)
 
 
+@pytest.mark.parametrize("how", ["moved", "removed"])
+def test_what_was_taken_away_while_it_was_open_is_not_empty(how, path):
+    """For Zarr a cell without its file is missing: all of it would be, and nobody would know."""
+    with open_dataset(path) as reader, open_dataset(path, "w") as fresh, open_dataset(path, "w") as begun:
+        begun["v"][0, 0] = 7
+        os.rename(path, path.with_name("aside.zarr")) if how == "moved" else shutil.rmtree(path)
+        for verb in (
+            lambda: reader["v"].data,
+            lambda: begun["v"].data,
+            lambda: begun["v"].set((0, 0), 8),
+            begun.commit,
+            lambda: fresh["v"].set((0, 0), 8),
+            lambda: begun["time"].append([np.datetime64("2001-02-01T00")]),
+        ):
+            with pytest.raises(PathNotFound, match="moved or removed"):
+                verb()
+        begun.handle.close()
+    assert not path.exists()
+
+
 def test_closed_means_closed(ds, path):
     v, attrs, part, creator = ds["v"], ds.attrs, ds.select({"time": 0}), ds.create.coord
     v[0] = 9
@@ -412,6 +433,7 @@ def test_closed_means_closed(ds, path):
     assert (open_dataset(path)["v"][0].data == 9).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*never committed:ResourceWarning")
 def test_whoever_forgets_to_close_forgets_what_was_written(path):
     """And keeps no lock: neither a view nor what creates holds a cycle of references."""
     ds = open_dataset(path, "w")
@@ -433,7 +455,6 @@ def test_the_end_of_the_interpreter_forgets_what_was_written(path, python):
         import sys
         from hmp_catalog.datasets import open_dataset
         ds = open_dataset(sys.argv[1], "w")
-@pytest.mark.filterwarnings("ignore:.*never committed:ResourceWarning")
         ds["v"][:] = -1
     """
     python(code, path)
@@ -705,6 +726,7 @@ def test_two_sessions_that_append_other_labels_are_in_conflict(path):
         one.commit()
         with pytest.raises(DatasetConflict):
             two.commit()
+        two.rollback()
     assert open_dataset(path)["v"].shape == (13, 10)
 
 
@@ -726,7 +748,6 @@ def test_views_are_sent_to_other_processes(how, path):
     assert [each[0] for each in found] == [*values[:, ::2].sum(axis=1), values[[0, 3]].sum()]
     assert os.getpid() not in {each[1] for each in found}
     assert not any(each[2] for each in found)
-        two.rollback()
 
 
 def test_what_is_pickled_is_what_was_committed(ds):

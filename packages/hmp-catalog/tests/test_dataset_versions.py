@@ -992,6 +992,43 @@ def test_a_copy_without_hidden_files_says_so(versions, tmp_path):
     assert len(list(copy.path.iterdir())) == 4
 
 
+@pytest.mark.parametrize("how", ["zip", "no links", "no version"])
+def test_a_copy_that_lost_what_holds_it_together_says_so(how, versions, tmp_path):
+    """Arrays whose files did not come along are not empty, and what came along is not cleared away."""
+    copy = tmp_path / "copy.zarr"
+    if how == "zip":  # the links to folders become empty folders, that to zarr.json a file
+        shutil.make_archive(str(tmp_path / "archive"), "zip", versions.path)
+        shutil.unpack_archive(tmp_path / "archive.zip", copy)
+    else:
+        shutil.copytree(versions.path, copy, symlinks=True)
+        if how == "no version":
+            shutil.rmtree(copy / ".versions" / os.readlink(copy / ".versions" / "current"))
+        for each in [*copy.iterdir(), copy / ".versions" / "current"] if how == "no links" else []:
+            if each.is_symlink():
+                each.unlink()
+    before = sorted(copy.rglob("*"))
+    verbs = Versions(copy)
+    for verb in (verbs.snapshot, verbs.session, lambda: verbs.session(create=True), lambda: verbs.session(empty=True)):
+        with pytest.raises(CorruptError, match=r"copy it again|restore it"):
+            verb()
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_a_reader_that_comes_while_its_version_is_cleared_finds_the_next(versions, monkeypatch):
+    said, real = [], os.readlink
+
+    def readlink(place: Any) -> str:
+        found = real(place)
+        if not said:  # between the name and the look at its folder: another commits and clears
+            said.append(found)
+            with Versions(versions.path).session() as session:
+                write(session, "rain", 0, 1)
+        return found
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert (versions._layout.switched(), said) == (2, ["00000001"])
+
+
 def test_a_copy_that_keeps_everything(versions, tmp_path):
     with versions.session() as session:
         write(session, "rain", 0, 1)

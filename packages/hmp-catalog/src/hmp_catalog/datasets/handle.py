@@ -19,8 +19,9 @@ from hmp_catalog.datasets.axes import keeping
 from hmp_catalog.datasets.cells.arrays import Cells, open_cells
 from hmp_catalog.datasets.contents import Contents, contents, dims
 from hmp_catalog.datasets.gates import Gate
+from hmp_catalog.datasets.history.layout import ROOT
 from hmp_catalog.datasets.history.versions import Session, Snapshot, Versions
-from hmp_core.errors import InvalidInput, NotFound
+from hmp_core.errors import InvalidInput, NotFound, PathNotFound
 
 if TYPE_CHECKING:
     import zarr
@@ -116,7 +117,10 @@ class Handle:
         """Keep away what would change shapes, or take the files away, while something is read."""
         with self.gate.together():
             self._refuse_closed()
-            yield
+            try:
+                yield
+            finally:
+                self._refuse_gone()
 
     def group(self) -> zarr.Group:
         """Return the group to read from; its metadata are consolidated where it is a version.
@@ -143,6 +147,7 @@ class Handle:
         with self._mutex:
             group = self.group()
             if self._arrays is None:
+                self._refuse_gone()
                 self._arrays = dict(sorted(group.arrays()))
             return self._arrays
 
@@ -202,6 +207,12 @@ class Handle:
             message = f"{self.path} is closed; open it again"
             raise InvalidInput(message)
 
+    def _refuse_gone(self) -> None:
+        """Refuse what was moved or removed: for Zarr cells without a file are empty, and a folder is made anew."""
+        if not os.path.exists(os.path.join(self._held.folder, ROOT)):
+            message = f"{self.path} was moved or removed while it was open; open it where it is now"
+            raise PathNotFound(message, path=str(self.path))
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
@@ -215,6 +226,7 @@ class Handle:
         """
         with self.gate.together():
             session = self._session()
+            self._refuse_gone()
             with session.writing():
                 yield self.group()
 
@@ -226,6 +238,7 @@ class Handle:
         """
         with self.gate.alone():
             session = self._session()
+            self._refuse_gone()
             with session.writing():
                 begun: list[zarr.Group] = []
 
@@ -274,6 +287,7 @@ class Handle:
             if self._damaged is not None:
                 message = f"{self.path}: a change failed half-way ({self._damaged}); roll back"
                 raise InvalidInput(message)
+            self._refuse_gone()
             before, old = session.number, self._all_labels() if session.changed else {}
             after = session.commit()
             if after > before + 1:
@@ -332,6 +346,15 @@ class Handle:
                 return
 
 
+def _forgotten(held: Snapshot | Session, path: Path) -> None:
+    """Let go of what nobody closed; what was not committed is gone then, and that is told."""
+    changed = isinstance(held, Session) and held.changed
+    held.close()
+    if changed and not (isinstance(held, Session) and held.changed):  # in the child of a fork all is its parent's still
+        message = f"{path}: changes were never committed and are forgotten; use 'with open_dataset(...)', or close() it"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
+
+
 def _begins(now: Values, before: Values) -> bool:
     return len(now) >= len(before) and bool((now[: len(before)] == before).all())
 
@@ -344,15 +367,6 @@ _handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 #: What views that came from other processes are read from, by process, path and version.
 _elsewhere: weakref.WeakValueDictionary[tuple[int, str, int], Handle] = weakref.WeakValueDictionary()
 _turn = threading.Lock()
-
-
-def _forgotten(held: Snapshot | Session, path: Path) -> None:
-    """Let go of what nobody closed; what was not committed is gone then, and that is told."""
-    changed = isinstance(held, Session) and held.changed
-    held.close()
-    if changed and not (isinstance(held, Session) and held.changed):  # in the child of a fork all is its parent's still
-        message = f"{path}: changes were never committed and are forgotten; use 'with open_dataset(...)', or close() it"
-        warnings.warn(message, ResourceWarning, stacklevel=2)
 
 
 def pinned(handle: Handle) -> tuple[str, int]:

@@ -57,6 +57,14 @@ def _read(path: Path) -> Document | None:
     return found
 
 
+def listed(folder: Path) -> list[str]:
+    """Return the names of the groups and arrays below ``folder`` of which its document has copies."""
+    found = _read(folder / NAME) or {}
+    said = found.get(_CONSOLIDATED)
+    named = said.get("metadata") if isinstance(said, dict) else None
+    return sorted(named) if isinstance(named, dict) else []
+
+
 def nodes(folder: Path) -> dict[str, Document]:
     """Return every group and array of a tree by its path in it; the root is the empty one."""
     found: dict[str, Document] = {}

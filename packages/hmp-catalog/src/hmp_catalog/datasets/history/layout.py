@@ -50,11 +50,17 @@ class Layout:
 
     def switched(self) -> int | None:
         """Return the number of the version that the links lead to; None if they lead nowhere."""
-        try:
-            said = os.readlink(self.hidden / CURRENT)
-        except OSError:  # nothing there, or a copy that followed the link
-            return None
-        return int(said) if _NUMBER.fullmatch(said) and (self.hidden / said).is_dir() else None
+        before = None
+        while True:
+            try:
+                said = os.readlink(self.hidden / CURRENT)
+            except OSError:  # nothing there, or a copy that followed the link
+                return None
+            if said == before or not _NUMBER.fullmatch(said):
+                return None
+            if (self.hidden / said).is_dir():
+                return int(said)
+            before = said  # cleared since by a commit, which switched before, or not there at all
 
     def numbers(self) -> list[int]:
         """Return the number of every version whose folder is there, also of one that never became current."""
@@ -80,10 +86,6 @@ class Layout:
     def is_ours(self, name: str) -> bool:
         """Whether something in the folder of the data set is there because of its versions."""
         return self.hidden.is_dir() and (name == HIDDEN or points_here(self.root / name, name))
-
-    def lost(self) -> bool:
-        """Whether there are links into versions that are not there: a copy without hidden files."""
-        return points_here(self.root / ROOT, ROOT) and not self.hidden.is_dir()
 
     def _names(self, form: re.Pattern[str]) -> list[str]:
         try:

@@ -29,14 +29,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hmp_catalog.datasets.history import adopting
+from hmp_catalog.datasets.history import adopting, copies
 from hmp_catalog.datasets.history.holding import Hold, hold
 from hmp_catalog.datasets.history.layout import Layout
 from hmp_catalog.datasets.history.work import Work
 from hmp_core.durable import refusal, right_to_write, translated
 from hmp_core.errors import (
     BusyError,
-    CorruptError,
     HmpError,
     InvalidInput,
     NotFound,
@@ -99,7 +98,7 @@ class Versions:
         PathNotFound
             If there is no data set.
         CorruptError
-            If its versions were left behind when it was copied.
+            If its versions, or its links, were left behind when it was copied.
         NotFound
             If that version is not kept any more.
         NotWritable
@@ -117,9 +116,7 @@ class Versions:
 
     def _current(self) -> int:
         found = self._layout.current()
-        if self._layout.lost():
-            message = f"{self.path} is a copy without the hidden folder {self._layout.hidden.name}; copy that one too"
-            raise CorruptError(message, path=str(self.path))
+        copies.refuse_broken(self._layout)
         if found is None:
             message = f"{self.path}: {adopting.instead(self.path)}"
             raise PathNotFound(message, path=str(self.path))
@@ -166,6 +163,8 @@ class Versions:
             If there is no data set and ``create`` is off, or no folder to make it in.
         PathTaken
             If there is something else at the path.
+        CorruptError
+            If its versions, or its links, were left behind when it was copied.
         NotWritable
             If the folder may not be written.
         """
@@ -194,6 +193,7 @@ class Versions:
         if taken:
             message = f"{self.path} is there already and is no data set; choose another path"
             raise PathTaken(message, path=str(self.path))
+        copies.refuse_broken(self._layout)
 
     def clear(self, before: float | None = None) -> int:
         """Remove old versions that nobody reads and the trees of sessions whose process died; return how many.
