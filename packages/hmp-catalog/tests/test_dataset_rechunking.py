@@ -30,7 +30,14 @@ KINDS = {
     "text": dtype("string"),
 }
 #: What reads as missing, by kind.
-MISSING = {"packed": np.nan, "plain": np.nan, "counted": 0, "instant": np.datetime64("NaT"), "truth": False, "text": ""}
+MISSING = {
+    "packed": np.nan,
+    "plain": np.nan,
+    "counted": 0,
+    "instant": np.datetime64("NaT", "h"),
+    "truth": False,
+    "text": "",
+}
 SHAPE, CHUNKS = (50, 13, 11), (12, 4, 3)
 PARTS: dict[str, Any] = {
     "whole": (),
@@ -392,6 +399,37 @@ def test_what_python_holds_keeps_to_the_budget(large: Path, megabytes: int) -> N
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak <= 1.2 * budget
+
+
+@pytest.mark.parametrize("chunk", [(480, 5, 5)])
+def test_rows_of_blocks_do_not_wait_where_there_is_no_room(large: Path, tmp_path: Path, chunk: tuple[int, ...]) -> None:
+    """A row of chunks across the array is more than the budget: 286 MB for 128 of ten years of hours."""
+    budget = 5 << 17
+    with open_dataset(large) as ds, open_dataset(tmp_path / "new.zarr", "n") as out:
+        for coord in ds.coords:
+            out.create.coord.like(coord.name, coord, copy_data=True)
+        new = out.create.data_var.generic("v", tuple("tyx"), dtype=ds["v"].dtype, chunk_shape=chunk)
+        of = ds["v"].rechunker()
+        given = [place for place, _ in of.rechunk(chunk, budget)]
+        assert given == list(ds["v"].iter_chunks(dict(zip("tyx", chunk, strict=True)), include_data=False))
+        tracemalloc.start()
+        of.into(new, budget)
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        for place, codes in of.rechunk(chunk, budget, decoded=False):
+            assert codes.shape == new[place].shape
+        held = max(held, tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert held <= 1.5 * budget
+        assert np.array_equal(new.codes(), ds["v"].codes())
+
+
+def test_parts_of_a_view_are_its_values(large: Path) -> None:
+    with open_dataset(large) as ds:
+        view = ds["v"][7:471, 13:88, 5:99]
+        whole = view.data
+        for place, values in view.rechunker().rechunk((464, 4, 5), 1 << 19):
+            assert np.array_equal(values, whole[place])
 
 
 def test_many_chunks_are_asked_for_at_a_time(large: Path) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hmp_catalog.datasets.blockwise import iterating, rechunking
-from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, checked_mem, source
+from hmp_catalog.datasets.blockwise.planning import source
+from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, checked_mem
 from hmp_catalog.datasets.cells import blocks
 from hmp_core.errors import InvalidInput, NotFound
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hmp_catalog.datasets.blockwise.iterating import Blocks
-    from hmp_catalog.datasets.blockwise.rechunking import Block
+    from hmp_catalog.datasets.blockwise.planning import Block
     from hmp_catalog.datasets.coordinates import CoordinateView
     from hmp_catalog.datasets.dataset import DatasetView
     from hmp_catalog.datasets.variables import DataVariableView

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.datasets.blockwise import rechunking
-from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, Source, checked_mem, source
+from hmp_catalog.datasets.blockwise import planning, rechunking
+from hmp_catalog.datasets.blockwise.planning import Source, source
+from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, checked_mem
 from hmp_catalog.datasets.cells import blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hmp_catalog.datasets.blockwise.rechunking import Block
+    from hmp_catalog.datasets.blockwise.planning import Block
     from hmp_catalog.datasets.cells.blocks import Shape, Window
     from hmp_catalog.datasets.dataset import DatasetView
     from hmp_catalog.datasets.variables import DataVariableView
@@ -50,7 +51,7 @@ def iter_chunks(
     if chunk_shape is None:
         sides = of.grid(of.chunks)
         return itertools.product(*sides) if not include_data else _chunks(of, room, decoded=decoded)
-    sides = cut(of.shape, rechunking.lengths_of(view.coord_names, of.shape, chunk_shape, what=view.name))
+    sides = cut(of.shape, planning.lengths_of(view.coord_names, of.shape, chunk_shape, what=view.name))
     return pieces(of, sides, room, decoded=decoded) if include_data else itertools.product(*sides)
 
 
@@ -66,7 +67,7 @@ def iter_dataset(
     """Yield the blocks of several variables together; `DatasetView.iter_chunks` says how."""
     views = named(dataset, data_vars)
     names, shape = rechunking.together(views), tuple(views[0].shape)
-    sides = cut(shape, rechunking.lengths_of(names, shape, chunk_shape, what=str(dataset.file_path)))
+    sides = cut(shape, planning.lengths_of(names, shape, chunk_shape, what=str(dataset.file_path)))
     if not include_data:
         return (dict(zip(names, place, strict=True)) for place in itertools.product(*sides))
     return pieces_together(views, sides, max_mem, decoded=decoded)
@@ -106,7 +107,7 @@ def pieces(of: Source, sides: Sides, max_mem: int, *, decoded: bool = True) -> I
     if not sides or spare >= row * chunk or (spare >= row and not planned):
         yield from _streamed(of, sides, axis, max(1, spare // row), decoded=decoded)
     elif lengths is not None and planned:
-        for place, codes in rechunking.carried_out(of, rechunking.plan(of, lengths, max_mem)):
+        for place, codes in planning.carried_out(of, planning.plan(of, lengths, max_mem)):
             yield place, of.given(codes, decoded=decoded)
     else:
         for place in itertools.product(*sides):

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.blockwise import iterating
-from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, source, together
+from hmp_catalog.datasets.blockwise.planning import source
+from hmp_catalog.datasets.blockwise.rechunking import MAX_MEM, together
 from hmp_catalog.datasets.cells.chunking import checked_chunk_shape
 from hmp_catalog.errors import WorkerLost
 from hmp_core.errors import InvalidInput

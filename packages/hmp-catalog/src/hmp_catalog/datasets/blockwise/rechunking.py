@@ -8,219 +8,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hmp_catalog.datasets.cells import blocks, pouring
+from hmp_catalog.datasets.blockwise.planning import Plan, Source, bytes_of, carried_out, lengths_of, plan, source
+from hmp_catalog.datasets.cells import pouring
 from hmp_catalog.datasets.cells.chunking import checked_chunk_shape, guess_chunk_shape, rechunkit
 from hmp_catalog.datasets.values import infinities
-from hmp_core.errors import InvalidInput, NotFound
+from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hmp_catalog.datasets.cells.blocks import Shape, Window
-    from hmp_catalog.datasets.values.packing import Packing
+    from hmp_catalog.datasets.blockwise.planning import Block
+    from hmp_catalog.datasets.cells.blocks import Shape
     from hmp_catalog.datasets.variables import DataVariableView
 
     Values = NDArray[Any]
-    Block = tuple[Window, Values]
 
 #: The budget of everything that is done by blocks, in bytes.
 MAX_MEM = 2**29
-
-#: As many bytes of codes are decoded in the time that a request takes (measured: 0.3 ms, 60 requests or 300).
-_REQUEST = 1 << 18
-
-#: With more blocks than these, plans are not compared: each takes seconds.
-_MOST_COMPARED = 20_000
-
-#: How many bytes an element of text is taken for.
-_TEXT = 64
-
-
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Source:
-    """A view of a variable as something that blocks are read from.
-
-    Attributes
-    ----------
-    view : DataVariableView
-        What is read; windows are counted from where it begins.
-    shape, chunks, unit : tuple of int
-        Its extent, and that of a chunk and of a file along its dimensions.
-    starts : tuple of int
-        How far behind the beginning of a file the view begins.
-    """
-
-    view: DataVariableView
-    shape: Shape
-    chunks: Shape
-    unit: Shape
-    starts: Shape
-
-    @property
-    def packing(self) -> Packing:
-        """How codes become values."""
-        return self.view.packing
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of a code."""
-        return _TEXT if self.packing.stored == "string" else np.dtype(self.packing.stored).itemsize
-
-    @property
-    def decoded_itemsize(self) -> int:
-        """Bytes of a value."""
-        return max(self.itemsize, self.packing.decoded.itemsize)
-
-    def codes(self, window: Window) -> Values:
-        """Return what is stored of a window."""
-        return self.view.codes(window)
-
-    def given(self, codes: Values, *, decoded: bool) -> Values:
-        """Return an array of its own, of values or of codes."""
-        return self.packing.decode(codes) if decoded else codes.copy()
-
-    def grid(self, unit: Shape) -> tuple[tuple[slice, ...], ...]:
-        """Return the pieces of each dimension that ``unit`` cuts, where files begin and the view does."""
-        sides = []
-        for start, length, size in zip(self.starts, self.shape, unit, strict=True):
-            pieces = blocks.pieces(slice(start, start + length), size)
-            sides.append(tuple(slice(piece.start - start, piece.stop - start) for piece in pieces))
-        return tuple(sides)
-
-
-def source(view: DataVariableView) -> Source:
-    """Return a view as something to read from; one by steps, lists or masks has no files that it lies in."""
-    selection, chunks = view.selection, tuple(view.chunk_shape)
-    shape, dims = tuple(view.shape), selection.dims
-    if dims is None:
-        message = f"{view.name}: a mask of several dimensions leaves no coordinates to go along; take its .data"
-        raise InvalidInput(message)
-    if not selection.is_block:
-        return Source(view, shape, chunks, chunks, (0,) * len(shape))
-    unit, window = view.handle.cells(view.name).unit, selection.window
-    along = tuple(unit[axis] for axis in dims)
-    return Source(view, shape, chunks, along, tuple(window[d].start % unit[d] for d in dims))
-
-
-def lengths_of(names: Sequence[str], shape: Shape, spec: Any, *, what: str) -> Shape:
-    """Return block lengths along each dimension; coordinates that are not named are not cut.
-
-    Raises
-    ------
-    NotFound
-        A name that is no coordinate. It is a `KeyError`.
-    InvalidInput
-        Lengths that are no positive integers.
-    """
-    if isinstance(spec, Mapping):
-        for name in spec:
-            if name not in names:
-                message = f"{what}: no coordinate {name!r}; there are {', '.join(names)}"
-                raise NotFound(message, reference=str(name), candidates=list(names))
-        spec = tuple(spec.get(name, max(1, size)) for name, size in zip(names, shape, strict=True))
-    found = checked_chunk_shape(spec, len(shape), what=f"{what}: chunk_shape")
-    return tuple(max(1, min(length, size)) for length, size in zip(found, shape, strict=True))
-
-
-# ── plans ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which blocks are read for which, within a budget.
-
-    Attributes
-    ----------
-    unit : tuple of int
-        What is read at a time.
-    target : tuple of int
-        What is given at a time.
-    budget : int
-        Bytes for what waits.
-    reads, writes : int
-        How often something is read, and given.
-    held : int
-        The bytes that it takes, where that is more than was allowed too: a block of each kind at least.
-    """
-
-    unit: Shape
-    target: Shape
-    budget: int
-    reads: int
-    writes: int
-    held: int
-
-
-def plan(of: Source, target: Shape, max_mem: int) -> Plan:
-    """Return the plan that takes least time: few requests, and no chunk read twice where the budget allows."""
-    room = max(max_mem // 2, max_mem - math.prod(target) * of.decoded_itemsize)
-    found = [_counted(of, of.chunks, target, room)]
-    if found[0].writes <= _MOST_COMPARED:
-        found += [_counted(of, unit, target, room) for unit in _units(of, room // 4)]
-    fit = [each for each in found if each.held <= room] or [min(found, key=lambda each: each.held)]
-    return min(fit, key=lambda each: each.reads * (_bytes(of, each.unit) + _REQUEST))
-
-
-def _units(of: Source, most: int) -> Iterator[Shape]:
-    """Yield what may be read at a time: whole chunks of a file, more of them along the last dimensions first."""
-    unit = list(of.chunks)
-    for axis in reversed(range(len(unit))):
-        unit[axis] = of.unit[axis]
-        if tuple(unit) != of.chunks and _bytes(of, tuple(unit)) <= most:
-            yield tuple(unit)
-
-
-def _bytes(of: Source, unit: Shape) -> int:
-    return of.itemsize * math.prod(min(a, max(1, b)) for a, b in zip(unit, of.shape, strict=True))
-
-
-def _counted(of: Source, unit: Shape, target: Shape, room: int) -> Plan:
-    library, (stops, within) = rechunkit(), _placed(of, unit)
-    starts = tuple(side.start for side in within)
-    reads, writes = library.calc_n_reads_rechunker(stops, of.itemsize, unit, target, room, within)
-    read = library.calc_source_read_chunk_shape(unit, target, of.itemsize, room, of.shape, starts)
-    held = _bytes(of, unit) + _bytes(of, target)
-    if read == library.calc_ideal_read_chunk_shape(unit, target, of.shape):
-        # this block is gathered whole, whatever the budget (rechunkit 0.6.0: 175 MB for 64)
-        whole = zip(read, starts, target, strict=True)
-        held = max(held, of.itemsize * math.prod(max(r + start, t) for r, start, t in whole))
-    return Plan(unit, target, room, reads, writes, held)
-
-
-def _placed(of: Source, unit: Shape) -> tuple[Shape, Window]:
-    """Return the array as it is planned with: it ends where the view ends, and begins where a unit does."""
-    starts = tuple(start % size for start, size in zip(of.starts, unit, strict=True))
-    stops = tuple(start + length for start, length in zip(starts, of.shape, strict=True))
-    return stops, tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
-
-
-def carried_out(of: Source, how: Plan) -> Iterator[Block]:
-    """Yield the blocks of a plan in C order, as codes; an array is good until the next one is asked for."""
-    stops, within = _placed(of, how.unit)
-    starts = tuple(side.start for side in within)
-
-    def read(window: Window) -> Values:
-        inside = tuple(slice(max(0, a.start - b), a.stop - b) for a, b in zip(window, starts, strict=True))
-        found = of.codes(inside)
-        if found.shape == blocks.extent(window):
-            return found
-        # what a unit has before the view begins is read into its place by rechunkit and never given
-        whole = np.empty(blocks.extent(window), dtype=found.dtype)
-        whole[tuple(slice(size - length, size) for size, length in zip(whole.shape, found.shape, strict=True))] = found
-        return whole
-
-    kind = of.packing.blank((0,)).dtype
-    sizes = {"max_mem": how.budget, "sel": within, "itemsize": of.itemsize}
-    yield from rechunkit().rechunker(read, stops, kind, how.unit, how.target, **sizes)
 
 
 # ── one variable ─────────────────────────────────────────────────────────────────────────────────────
@@ -372,9 +179,9 @@ def _refuse_unlike(of: Source, target: Source) -> None:
 
 
 def _recoded(of: Source, target: Source, shape: Shape, max_mem: int) -> Iterator[Block]:
-    """Yield blocks as the codes of another variable."""
+    """Yield blocks as the codes of another variable, in the order that takes least."""
     alike = of.packing == target.packing
-    for place, codes in carried_out(of, plan(of, shape, max_mem)):
+    for place, codes in carried_out(of, plan(of, shape, max_mem, ordered=False)):
         if alike:
             yield place, codes
         else:
@@ -388,9 +195,9 @@ def _file_within(target: Source, max_mem: int) -> Shape:
     """Return what is written at a time: a file, or as many of its chunks as there is room for."""
     block, room = list(target.unit), max_mem // 2
     for axis in range(len(block)):
-        if _bytes(target, tuple(block)) > room:
+        if bytes_of(target, tuple(block)) > room:
             chunk = target.chunks[axis]
-            fit = room * block[axis] // max(1, _bytes(target, tuple(block))) // chunk
+            fit = room * block[axis] // max(1, bytes_of(target, tuple(block))) // chunk
             block[axis] = max(1, fit) * chunk
     return tuple(block)
 
