@@ -61,9 +61,7 @@ class Floats(Packing):
             return None
         self._without_infinities(wide, values, of)
         slack = self._slack()
-        bad = (wide < low - slack) | (wide > high + slack)
-        if hole:
-            bad |= wide == self.fill
+        bad = (wide < low - slack) | (wide > high + slack) | (hole & (wide == self.fill))
         nothing = np.isnan(wide)
         if self.fill is None and nothing.any():
             raise self.without_missing(of)
