@@ -15,6 +15,9 @@ from hmp_core.errors import InvalidInput, NotFound
 pyproj = pytest.importorskip("pyproj", reason="the extra [datasets] is not installed")
 shapely = pytest.importorskip("shapely", reason="the extra [datasets] is not installed")
 
+#: What tests write after the commit is left to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:.*never committed:ResourceWarning")
+
 RNG = np.random.default_rng(22)
 HOURS = np.arange("2021-01-01T00", "2021-01-01T05", dtype="datetime64[h]")
 
