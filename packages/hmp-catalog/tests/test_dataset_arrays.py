@@ -21,7 +21,8 @@ from hmp_catalog.datasets.cells.arrays import Cells, create, open_cells
 from hmp_catalog.datasets.cells.blocks import shards, slabs
 from hmp_catalog.datasets.cells.selecting import resolve
 from hmp_catalog.datasets.history.stores import TreeStore
-from hmp_catalog.errors import InfinityWarning, OutOfRange
+from hmp_catalog.datasets.values.infinities import InfinityWarning
+from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import CorruptError, InvalidInput
 
 PACKED = dtype("float32", precision=2, min_value=-50, max_value=60)

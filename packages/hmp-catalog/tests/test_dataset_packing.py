@@ -14,10 +14,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hmp_catalog.datasets.dtypes import dtype
+from hmp_catalog.datasets.values.infinities import InfinityWarning
 from hmp_catalog.datasets.values.instants import cf_units, in_unit, of_cf
 from hmp_catalog.datasets.values.packing import PIECE
 from hmp_catalog.datasets.values.plans import plan, read
-from hmp_catalog.errors import InfinityWarning, OutOfRange
+from hmp_catalog.errors import OutOfRange
 from hmp_core.errors import InvalidInput
 
 TEMPERATURE = dtype("float32", precision=2, min_value=-50, max_value=60)

@@ -81,10 +81,6 @@ class NoSuchCell(InvalidInput, IndexError):
     size: int
 
 
-class InfinityWarning(UserWarning):
-    """Infinite values were written to packed floats, which have no code for them: they read as missing (NaN)."""
-
-
 class OutOfRange(InvalidInput):
     """A value that the data type of its variable cannot keep; nothing was written.
 

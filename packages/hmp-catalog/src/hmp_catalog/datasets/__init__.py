@@ -25,6 +25,7 @@ from hmp_catalog.datasets.history.versions import Session, Snapshot, Versions
 from hmp_catalog.datasets.remote.edataset import Change, EDataset, open_edataset
 from hmp_catalog.datasets.remote.remotes import Remote
 from hmp_catalog.datasets.tools import dataset_to_netcdf4, from_xarray, netcdf4_to_dataset
+from hmp_catalog.datasets.values.infinities import InfinityWarning
 from hmp_catalog.datasets.values.scaling import compute_scale_and_offset
 from hmp_catalog.datasets.variables import DataVariable, DataVariableView
 from hmp_catalog.datasets.views import LocationIndexer
@@ -42,6 +43,7 @@ __all__ = [
     "DatasetRechunker",
     "DatasetView",
     "EDataset",
+    "InfinityWarning",
     "LocationIndexer",
     "Rechunker",
     "Remote",

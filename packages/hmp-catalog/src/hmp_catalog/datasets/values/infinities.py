@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from hmp_catalog.errors import InfinityWarning
-
 #: How many were met in each variable by what gathers them now; None where nobody does.
 _met: ContextVar[Counter[str] | None] = ContextVar("infinities", default=None)
 
 #: Packages whose lines a warning is not for.
 _OURS = {"hmp_catalog", "hmp_core", "contextlib"}
+
+
+class InfinityWarning(UserWarning):
+    """Infinite values were written to packed floats, which have no code for them: they read as missing (NaN)."""
 
 
 def note(of: str, count: int) -> None:
