@@ -992,7 +992,7 @@ def test_a_copy_without_hidden_files_says_so(versions, tmp_path):
     assert len(list(copy.path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("how", ["zip", "no links", "no version"])
+@pytest.mark.parametrize("how", ["zip", "no links", "no version", "no current"])
 def test_a_copy_that_lost_what_holds_it_together_says_so(how, versions, tmp_path):
     """Arrays whose files did not come along are not empty, and what came along is not cleared away."""
     copy = tmp_path / "copy.zarr"
@@ -1003,15 +1003,40 @@ def test_a_copy_that_lost_what_holds_it_together_says_so(how, versions, tmp_path
         shutil.copytree(versions.path, copy, symlinks=True)
         if how == "no version":
             shutil.rmtree(copy / ".versions" / os.readlink(copy / ".versions" / "current"))
-        for each in [*copy.iterdir(), copy / ".versions" / "current"] if how == "no links" else []:
-            if each.is_symlink():
+        for each in [*(copy.iterdir() if how == "no links" else ()), copy / ".versions" / "current"]:
+            if each.is_symlink() and how != "no version":
                 each.unlink()
     before = sorted(copy.rglob("*"))
     verbs = Versions(copy)
-    for verb in (verbs.snapshot, verbs.session, lambda: verbs.session(create=True), lambda: verbs.session(empty=True)):
+    for verb in (
+        verbs.snapshot,
+        verbs.session,
+        lambda: verbs.session(create=True),
+        lambda: verbs.session(create=True, empty=True),
+        lambda: verbs.session(empty=True),
+        *([verbs.clear] if how != "zip" else []),  # its folder of versions is a part like others, and there is no lock
+    ):
         with pytest.raises(CorruptError, match=r"copy it again|restore it"):
             verb()
     assert sorted(copy.rglob("*")) == before
+
+
+def test_a_version_of_a_first_commit_that_died_is_not_taken_for_one_whose_link_was_lost(tmp_path, monkeypatch):
+    path, real = tmp_path / "new.zarr", os.replace
+
+    def dies(source: Any, target: Any) -> None:
+        if Path(target) == path / ".versions" / "current":
+            shutil.copytree(path, tmp_path / "died.zarr", symlinks=True)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", dies)
+    with Versions(path).session(create=True) as session, session.writing():
+        fill_in(group(session))
+    died = Versions(tmp_path / "died.zarr")
+    assert (died._layout.numbers(), died.exists) == ([1], False)
+    with died.session(create=True) as session, session.writing():
+        fill_in(group(session))
+    assert died.numbers() == [2]
 
 
 def test_a_reader_that_comes_while_its_version_is_cleared_finds_the_next(versions, monkeypatch):

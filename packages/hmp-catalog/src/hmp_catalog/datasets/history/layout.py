@@ -17,6 +17,10 @@ ROOT = "zarr.json"
 
 HIDDEN, CURRENT = ".versions", "current"
 
+#: Where ``current`` leads before the first commit became one: a version there is that of a commit that died. Where
+#: there is no ``current`` at all beside a version, it was lost.
+_NEVER = "nothing"
+
 #: The folder beside the versions with what was fetched from behind a URL.
 HOME = "remote"
 
@@ -61,6 +65,13 @@ class Layout:
             if (self.hidden / said).is_dir():
                 return int(said)
             before = said  # cleared since by a commit, which switched before, or not there at all
+
+    def never_committed(self) -> bool:
+        """Whether it is said that no version became current yet."""
+        try:
+            return os.readlink(self.hidden / CURRENT) == _NEVER
+        except OSError:
+            return False
 
     def numbers(self) -> list[int]:
         """Return the number of every version whose folder is there, also of one that never became current."""
@@ -107,6 +118,9 @@ class Layout:
         """
         switch, place = switch_to(number, work), self.version(number)
         self.add_links(os.listdir(tree))
+        if not os.path.lexists(self.hidden / CURRENT):
+            symlink(_NEVER, self.hidden / CURRENT)
+            fsync_folder(self.hidden)
         os.rename(tree, place)
         try:
             fsync_folder(self.hidden)

@@ -209,10 +209,13 @@ class Versions:
             If a commit took longer than the timeout.
         NotWritable
             If the folder may not be written.
+        CorruptError
+            If it is not known which version is the current one: its links were left behind when it was copied.
         """
         if not self._layout.hidden.is_dir():
             return 0
         with translated(self.path), self._alone():
+            copies.refuse_broken(self._layout)
             count = self._layout.clear_versions(self.keep if before is None else 0, before)
         return count + self._layout.clear_dead()
 
