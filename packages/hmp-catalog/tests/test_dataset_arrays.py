@@ -51,7 +51,7 @@ def cells(folder: Path, kind: Any, shape: tuple[int, ...], chunks: tuple[int, ..
 
 
 def again(folder: Path) -> Cells:
-    return open_cells(zarr.open_group(TreeStore(folder, read_only=True), mode="r"), "v")
+    return open_cells(zarr.open_group(TreeStore(folder, read_only=True), mode="r")["v"], "v")
 
 
 def whole(of: Cells) -> tuple[slice, ...]:

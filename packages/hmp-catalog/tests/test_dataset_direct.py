@@ -74,7 +74,7 @@ def test_a_byte_that_changes_is_an_error_that_names_the_file(tmp_path, shards) -
     array = made(tmp_path, "uint16", (8, 8), (4, 4), shards)
     values = np.random.default_rng(0).integers(0, 500, (8, 8))
     array[...] = values
-    cells = open_cells(zarr.open_group(TreeStore(tmp_path), mode="r"), "v")
+    cells = open_cells(zarr.open_group(TreeStore(tmp_path), mode="r")["v"], "v")
     file = next(path for path in sorted((tmp_path / "v").rglob("*")) if path.is_file() and path.name != "zarr.json")
     before = file.read_bytes()
     for at in range(len(before)):

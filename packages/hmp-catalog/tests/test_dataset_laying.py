@@ -84,7 +84,7 @@ def test_minus_zero_is_written_where_zero_is_missing(tmp_path) -> None:
 
 def test_a_file_of_other_trees_is_left_as_it_is(tmp_path) -> None:
     array = made(tmp_path, "uint16", (8, 8), (4, 4), shards=(8, 8), chunk_key_encoding=DOTS)
-    cells = open_cells(zarr.open_group(TreeStore(tmp_path)), "v")
+    cells = open_cells(zarr.open_group(TreeStore(tmp_path))["v"], "v")
     whole = (slice(0, 8), slice(0, 8))
     cells.write_codes(whole, np.arange(64, dtype="u2").reshape(8, 8))
     os.link(tmp_path / "v" / "c.0.0", tmp_path / "other")
@@ -98,7 +98,7 @@ def test_a_file_of_other_trees_is_left_as_it_is(tmp_path) -> None:
 
 def test_a_damaged_chunk_is_an_error_where_it_is_needed_and_mended_where_not(tmp_path) -> None:
     made(tmp_path, "uint16", (8,), (4,), shards=(8,), chunk_key_encoding=DOTS)
-    cells = open_cells(zarr.open_group(TreeStore(tmp_path)), "v")
+    cells = open_cells(zarr.open_group(TreeStore(tmp_path))["v"], "v")
     cells.write_codes((slice(0, 8),), np.arange(8, dtype="u2"))
     file = tmp_path / "v" / "c.0"
     good = file.read_bytes()
@@ -122,7 +122,7 @@ def test_a_damaged_chunk_is_an_error_where_it_is_needed_and_mended_where_not(tmp
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path) -> None:
     resource = pytest.importorskip("resource")
     made(tmp_path, "uint64", (4096,), (512,), shards=(4096,), chunk_key_encoding=DOTS)
-    cells = open_cells(zarr.open_group(TreeStore(tmp_path)), "v")
+    cells = open_cells(zarr.open_group(TreeStore(tmp_path))["v"], "v")
     whole = (slice(0, 4096),)
     cells.write_codes(whole, np.zeros(4096, dtype="u8"))
     before = (tmp_path / "v" / "c.0").read_bytes()
@@ -144,6 +144,6 @@ def test_what_is_not_of_the_stored_type_is_left_to_zarr(tmp_path) -> None:
     assert not laying.known(array, np.zeros(4))
     assert not laying.known(array, np.ma.zeros(4, dtype="u2"))
     assert not laying.known(zarr.open_group(TreeStore(tmp_path), mode="r")["v"], np.zeros(4, dtype="u2"))
-    cells = open_cells(zarr.open_group(TreeStore(tmp_path)), "v")
+    cells = open_cells(zarr.open_group(TreeStore(tmp_path))["v"], "v")
     cells.write_codes((slice(0, 4),), [1, 2, 3, 4])
     assert array[...].tolist() == [1, 2, 3, 4]

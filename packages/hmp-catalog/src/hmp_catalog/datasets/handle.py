@@ -137,7 +137,7 @@ class Handle:
             if self._group is None or self._held.folder != self._folder:
                 self._forget_all()
                 self._folder = self._held.folder
-                plain = False if self.writable else None
+                plain = False if self.changed or (self.writable and not self.number) else None
                 mode: Any = "r+" if self.changed else "r"
                 self._group = zarr.open_group(self._held.store, mode=mode, use_consolidated=plain)
             return self._group
@@ -168,11 +168,11 @@ class Handle:
             If there is none of that name.
         """
         with self._mutex:
-            group = self.group()
+            arrays = self.arrays()
             if name not in self._cells:
-                if name not in self.arrays():
+                if name not in arrays:
                     raise self.missing(name)
-                self._cells[name] = open_cells(group, name)
+                self._cells[name] = open_cells(arrays[name], name)
             return self._cells[name]
 
     def labels(self, name: str) -> Values:

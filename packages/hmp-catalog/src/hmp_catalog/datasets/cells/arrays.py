@@ -444,17 +444,14 @@ def create(
     return Cells(array, name, packing)
 
 
-def open_cells(group: zarr.Group, name: str) -> Cells:
-    """Return the cells of an array, whoever wrote it.
+def open_cells(array: zarr.Array[Any], name: str) -> Cells:
+    """Return the cells of an array, whoever wrote it; what changes its extent changes that of ``array`` too.
 
     Raises
     ------
-    KeyError
-        If the group has no array of that name.
     InvalidInput
         A type or times that are not understood here.
     """
-    array = group[name]
     stored = "string" if array.dtype.kind in "OT" else str(array.dtype)
     return Cells(array, name, plans.read(stored, dict(array.attrs), of=name))
 
