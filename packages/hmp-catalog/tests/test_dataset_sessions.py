@@ -486,6 +486,44 @@ def test_what_failed_half_way_cannot_be_committed(path, monkeypatch):
             part.data  # noqa: B018
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("how", ["values", "rechunked"])
+def test_what_was_written_in_half_cannot_be_committed(how, error, path, monkeypatch):
+    """After one of six files, outside of a ``with`` statement: neither by `commit` nor by `close`."""
+    ds, written, real = open_dataset(path, "w"), [], os.replace
+    if how == "rechunked":
+        ds.create.data_var.generic("other", ("time", "place"), "float64", (6, 2))
+        ds.commit()
+    view = ds["v"][1:3]
+    with pytest.raises(InvalidInput):
+        ds["v"][:] = np.zeros((5, 5))  # nothing is written
+    ds.attrs["title"] = "another"
+    ds.commit()
+
+    def fails(source: Any, target: Any) -> None:
+        written.append(target)
+        if len(written) > 1:
+            raise error
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        ds["v"].rechunker().into(ds["other"]) if how == "rechunked" else ds["v"].set(..., -1)
+    monkeypatch.undo()
+    assert len(written) == 2
+    for verb in (ds.commit, ds.close, ds.commit):
+        with pytest.raises(InvalidInput, match=r"a change failed half-way .* roll back"):
+            verb()
+    assert open_dataset(path)["v"][0, 1].data == 1
+    ds.rollback()
+    assert (ds["v"].data == np.arange(120).reshape(12, 10)).all()
+    assert view.data[0, 0] == 10  # labels are where they were
+    ds["v"][:] = 2
+    ds.close()
+    with open_dataset(path) as found:
+        assert (found["v"].data == 2).all()
+
+
 def test_on_a_full_disk_nothing_is_lost():
     require_root("mount a small disk")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.axes import keeping
-from hmp_catalog.datasets.cells.arrays import Cells, open_cells
+from hmp_catalog.datasets.cells.arrays import Cells, Writes, open_cells
 from hmp_catalog.datasets.contents import Contents, contents, dims
 from hmp_catalog.datasets.gates import Gate
 from hmp_catalog.datasets.history.layout import ROOT
@@ -52,11 +52,14 @@ class Handle:
         self.gate = Gate()
         #: Counts the times that positions changed their meaning: a view of before is good for nothing then.
         self.generation = 0
+        #: Counts writes of cells as they begin.
+        self.writes = Writes()
         self._held = held
         self._begin = begin
         self._mutex = threading.RLock()
         self._open = True
         self._damaged: str | None = None
+        self._half: str | None = None
         self._folder: Path | None = None
         self._group: zarr.Group | None = None
         self._arrays: dict[str, zarr.Array[Any]] | None = None
@@ -173,6 +176,7 @@ class Handle:
                 if name not in arrays:
                     raise self.missing(name)
                 self._cells[name] = open_cells(arrays[name], name)
+            self._cells[name].writes = self.writes
             return self._cells[name]
 
     def labels(self, name: str) -> Values:
@@ -219,6 +223,8 @@ class Handle:
     def writing(self) -> Iterator[zarr.Group]:
         """Give the group to write to, and keep other threads that write out.
 
+        If it fails after cells began to be written, nothing can be committed until `rollback`.
+
         Raises
         ------
         InvalidInput
@@ -228,7 +234,13 @@ class Handle:
             session = self._session()
             self._refuse_gone()
             with session.writing():
-                yield self.group()
+                before = self.writes.begun
+                try:
+                    yield self.group()
+                except BaseException as error:
+                    if self.writes.begun > before:
+                        self._half = f"{type(error).__name__}: {error}"
+                    raise
 
     @contextlib.contextmanager
     def reshaping(self) -> Iterator[Callable[[], zarr.Group]]:
@@ -284,8 +296,9 @@ class Handle:
         """Make what was written the current version; return its number."""
         with self.gate.alone():
             session = self._session()
-            if self._damaged is not None:
-                message = f"{self.path}: a change failed half-way ({self._damaged}); roll back"
+            half = self._half if self._damaged is None else self._damaged
+            if half is not None:
+                message = f"{self.path}: a change failed half-way ({half}); roll back"
                 raise InvalidInput(message)
             self._refuse_gone()
             before, old = session.number, self._all_labels() if session.changed else {}
@@ -300,6 +313,7 @@ class Handle:
             session = self._session()
             old = self._all_labels() if session.changed and self._damaged is None else {}
             session.rollback()
+            self._half = None
             if self._damaged is not None:
                 self._damaged, self.generation = None, self.generation + 1
             if self._begin is not None and not session.folder.is_dir():

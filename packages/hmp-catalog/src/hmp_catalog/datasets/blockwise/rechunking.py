@@ -144,6 +144,7 @@ class Rechunker:
             if whole and pouring.known(array):
                 with pouring.Pouring(array) as files:
                     for place, codes in _recoded(of, target, target.chunks, room):
+                        variable.handle.writes.begun += 1
                         number = (side.start // size for side, size in zip(place, target.chunks, strict=True))
                         files.put(tuple(number), codes)
             else:

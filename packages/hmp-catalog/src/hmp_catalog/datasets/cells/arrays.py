@@ -48,6 +48,13 @@ _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSE
 _DAMAGE_BESIDE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError)
 
 
+class Writes:
+    """Counts how often files of cells were begun to be written, for who must know whether a failure left half of it."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+
 class Cells:
     """The cells of an array in an open store.
 
@@ -63,12 +70,15 @@ class Cells:
         How codes become values.
     dims : tuple of str
         The names of the dimensions.
+    writes : Writes
+        What counts them; the arrays of a data set share one.
     """
 
     def __init__(self, array: zarr.Array[Any], name: str, packing: Packing) -> None:
         self._array = array
         self._files = direct.files(array)
         self.name = name
+        self.writes = Writes()
         self.packing = packing
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.chunks: tuple[int, ...] = tuple(array.chunks)
@@ -211,6 +221,7 @@ class Cells:
             If a file that has other codes too cannot be read; ``path`` names it.
         """
         given = self._stretched(codes, blocks.extent(window))
+        self.writes.begun += 1
         if self._files is not None and laying.known(self._array, given):
             laying.Laying(self._array, self._files).write(window, given)
         elif given.size:
