@@ -146,7 +146,7 @@ class CoordCreator:
 
     def _make(self, made: Template, data: Any, chunk_shape: Any, *, step: Any, axis: str | None) -> Coordinate:
         name, of = made.name, made.dtype
-        with self._handle.reshaping() as begin:
+        with self._handle.reshaping(*(() if of.kind == "geometry" else (name,))) as begin:
             _check_name(self._handle, name, containers.members(name, of) if of.kind == "geometry" else (name,))
             found = checked_axis(self._handle, name, of, axis)
             labels = np.empty(0, dtype=of.decoded) if data is None else keeping.checked(data, of, name=name)
@@ -289,7 +289,7 @@ class DataVarCreator:
 
     def _make(self, made: Template, coords: Sequence[str], chunk_shape: Any) -> DataVariable:
         name, of, handle = made.name, made.dtype, self._handle
-        with handle.reshaping() as begin:
+        with handle.reshaping(name) as begin:
             _check_name(handle, name, (name,))
             along = self._along(name, coords)
             shape = tuple(len(handle.labels(each)) for each in along)

@@ -243,9 +243,10 @@ class Handle:
                     raise
 
     @contextlib.contextmanager
-    def reshaping(self) -> Iterator[Callable[[], zarr.Group]]:
+    def reshaping(self, *names: str) -> Iterator[Callable[[], zarr.Group]]:
         """Keep everybody else out for what takes several steps; gives what begins it and returns the group.
 
+        ``names`` are the arrays that are made, if nothing else is changed: all others are known as before.
         If it fails after it began, nothing can be committed until `rollback`.
         """
         with self.gate.alone():
@@ -261,11 +262,11 @@ class Handle:
                 try:
                     yield begin
                 except BaseException as error:
+                    self.forget()
                     if begun:
                         self._damaged = f"{type(error).__name__}: {error}"
                     raise
-                finally:
-                    self.forget()
+                self.forget(*names)
 
     def _session(self) -> Session:
         self._refuse_closed()
@@ -282,9 +283,10 @@ class Handle:
                 self._cells, self._labels = {}, {}
                 return
             again = {name: self.group()[name] for name in names}
-            self._arrays = {name: again.get(name, array) for name, array in self._arrays.items()}
+            self._arrays = dict(sorted({**self._arrays, **again}.items()))
             self._contents = None
             self._cells = {name: cells for name, cells in self._cells.items() if name not in again}
+            self._labels = {name: labels for name, labels in self._labels.items() if name not in again}
 
     def _forget_all(self) -> None:
         self._group = None
