@@ -163,6 +163,43 @@ def test_several_commits_of_one_session(versions):
     assert versions.numbers() == [4]
 
 
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "put together"])
+def test_all_that_is_new_is_on_disk_before_the_switch(versions, monkeypatch, others):
+    flushed: dict[int, tuple[int, int]] = {}
+    missing: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flush(descriptor: int) -> None:
+        fsync(descriptor)
+        told = os.fstat(descriptor)
+        flushed[told.st_ino] = (told.st_size, told.st_mtime_ns)
+
+    def switch(source: Any, target: Any) -> None:
+        if Path(target).name == "current":
+            new = Path(target).parent / os.readlink(source)
+            for place in (new, *new.rglob("*")):
+                told = place.stat()
+                if told.st_ino not in known and flushed.get(told.st_ino) != (told.st_size, told.st_mtime_ns):
+                    missing.append(str(place))
+            seen.append(new)
+        replace(source, target)
+
+    seen: list[Path] = []
+    with versions.session() as session:
+        write(session, "rain", slice(0, 4), 7)
+        if others:
+            with versions.session() as other:
+                write(other, "rain", slice(4, 8), 3)
+        with versions.snapshot() as before:
+            known = {place.stat().st_ino for place in before.folder.rglob("*") if place.is_file()}
+            monkeypatch.setattr(os, "fsync", flush)
+            monkeypatch.setattr(os, "replace", switch)
+            with session.writing():
+                group(session).attrs["title"] = "new"
+            session.commit()
+    assert (len(seen), missing) == (1, [])
+
+
 def test_an_empty_session_replaces_everything(versions):
     with versions.session(empty=True) as session:
         assert not session.folder.exists()

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hmp_core.durable import write_atomic
 from hmp_core.errors import CorruptError
 
 Document = dict[str, Any]
@@ -86,7 +85,7 @@ def _walk(folder: Path, path: str, found: dict[str, Document]) -> None:
 
 
 def consolidate(folder: Path) -> None:
-    """Give the root of a tree a copy of all metadata below it, unless it has that already."""
+    """Give the root of a tree that is nobody else's a copy of all metadata below it, unless it has that already."""
     documents = nodes(folder)
     root = documents.pop("", None)
     if root is None:
@@ -104,7 +103,17 @@ def scatter(folder: Path) -> None:
 
 def _replace(folder: Path, document: Document) -> None:
     if _read(folder / NAME) != document:
-        write_atomic(folder / NAME, json.dumps(document, indent=2).encode())
+        _put(folder / NAME, json.dumps(document, indent=2).encode())
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Put a file in the place of another one, of which other trees may have a link; it is flushed with its tree."""
+    beside = path.with_name(f".{NAME}.new")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def same(one: Path, other: Path) -> bool:
