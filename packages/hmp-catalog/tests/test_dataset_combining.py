@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hmp_catalog.datasets import dtype, open_dataset
+from hmp_catalog.datasets.combined import copying
 from hmp_catalog.datasets.combined.combining import combine, merge_into
 from hmp_catalog.datasets.history.trees import inventory
 from hmp_catalog.errors import DatasetConflict, OutOfRange, OverlapRefused
@@ -500,9 +501,9 @@ merge_into([sys.argv[1]], sys.argv[2], max_mem=1).close()
 
 
 def test_a_merge_that_is_killed_has_happened_or_not(tmp_path) -> None:
-    new = make(tmp_path / "new.zarr", range(300, 600), 2)
-    old = make(tmp_path / "old.zarr", range(400), 1)
-    before, after = [1] * 400, [1] * 300 + [2] * 300
+    new = make(tmp_path / "new.zarr", range(150, 300), 2)
+    old = make(tmp_path / "old.zarr", range(200), 1)
+    before, after = [1] * 200, [1] * 150 + [2] * 150
     victims = []
     for number, wait in enumerate((0.05, 0.3)):
         target = shutil.copytree(old, tmp_path / f"{number}.zarr", symlinks=True)
@@ -543,9 +544,9 @@ def test_who_committed_the_same_meanwhile_is_a_conflict(tmp_path, twenty) -> Non
 
 def test_one_more_day_costs_a_day(tmp_path) -> None:
     rng = np.random.default_rng(1)
-    year, day = tmp_path / "year.zarr", tmp_path / "day.zarr"
+    weeks, day = tmp_path / "weeks.zarr", tmp_path / "day.zarr"
     field = np.round(rng.gamma(1, 5, (24, 40, 40)).clip(0, 100), 1)
-    for path, start, days in ((year, 0, 365), (day, 365, 1)):
+    for path, start, days in ((weeks, 0, 60), (day, 60, 1)):
         with open_dataset(path, "n") as made:
             made.create.coord.time(START + np.arange(24 * start, 24 * (start + days)), dtype="datetime64[h]")
             for name in ("y", "x"):
@@ -553,11 +554,50 @@ def test_one_more_day_costs_a_day(tmp_path) -> None:
             rain = made.create.data_var.generic("rain", ("time", "y", "x"), RAIN, chunk_shape=(24, 20, 20))
             for number in range(days):
                 rain[24 * number : 24 * (number + 1)] = np.roll(field, number, axis=1)
-    before = set(inventory(year / ".versions" / "current").values())
-    merge_into([day], year).close()
-    now = year / ".versions" / "current"
+    before = set(inventory(weeks / ".versions" / "current").values())
+    merge_into([day], weeks).close()
+    now = weeks / ".versions" / "current"
     new = [name for name, inode in inventory(now).items() if inode not in before]
     of_day = sum(file.stat().st_size for file in (day / ".versions" / "current").rglob("c*") if file.is_file())
     assert sum((now / name).stat().st_size for name in new) <= 2 * of_day
-    assert [name for name in new if name.startswith("rain/c")] == ["rain/c.365.0.0"]
-    assert np.allclose(read(year)[-24:], np.roll(field, 0, axis=1), atol=0.06)
+    assert [name for name in new if name.startswith("rain/c")] == ["rain/c.60.0.0"]
+    assert np.allclose(read(weeks)[-24:], np.roll(field, 0, axis=1), atol=0.06)
+
+
+@pytest.mark.parametrize("many", [list, iter, lambda each: dict.fromkeys(each).keys()])
+def test_inputs_and_names_come_as_lists_or_one_by_one(tmp_path, twenty, many) -> None:
+    with combine(many(twenty), tmp_path / "both.zarr", include_data_vars=many(["rain"])) as both:
+        assert both.data_var_names == ("rain",)
+        assert len(both["time"]) == 30
+    with combine(twenty, tmp_path / "none.zarr", exclude_data_vars=many(["rain"])) as none:
+        assert none.data_var_names == ()
+    merge_into(many(twenty[1:]), twenty[0], allow_expansion=many(["time"])).close()
+    assert len(read(twenty[0], "time")) == 30
+
+
+def test_one_name_is_that_name(tmp_path, twenty) -> None:
+    combine(twenty, tmp_path / "both.zarr", include_data_vars="rain").close()
+    for named in ("tim", "times", ""):
+        with pytest.raises(InvalidInput, match="labels of time are not there"):
+            merge_into(twenty[1:], twenty[0], named)
+    merge_into(twenty[1:], twenty[0], "time").close()
+    assert len(read(twenty[0], "time")) == 30
+
+
+@pytest.mark.parametrize("given", [None, 5, b"a.zarr", [None], []])
+def test_what_is_no_list_of_data_sets_is_refused(tmp_path, twenty, given) -> None:
+    with pytest.raises(InvalidInput, match="expected a list of paths"):
+        combine(given, tmp_path / "out.zarr")
+    with open_dataset(twenty[1]) as alone, pytest.raises(InvalidInput, match="expected a list of paths"):
+        merge_into(alone, twenty[0])
+
+
+@pytest.mark.parametrize("room", [0, -1, "1", 1.5])
+def test_a_budget_that_is_none_is_refused(tmp_path, twenty, room) -> None:
+    with pytest.raises(InvalidInput, match="max_mem"):
+        combine(twenty, tmp_path / "out.zarr", max_mem=room)
+    with pytest.raises(InvalidInput, match="max_mem"):
+        merge_into(twenty[1:], twenty[0], max_mem=room)
+    with open_dataset(twenty[0]) as ds, pytest.raises(InvalidInput, match="max_mem"):
+        copying.copy(ds, tmp_path / "out.zarr", max_mem=room)
+    assert not (tmp_path / "out.zarr").exists()

@@ -161,7 +161,7 @@ def test_stored_chunks_are_cut_where_they_lie(ds: Dataset) -> None:
 def test_a_data_set_gives_its_variables_together(ds: Dataset) -> None:
     part = ds.select({"t": slice(3, 44)})
     names = ["packed", "instant"]
-    found = list(part.iter_chunks({"t": 10, "x": 4}, data_vars=names))
+    found = list(part.iter_chunks({"t": 10, "x": 4}, data_vars=iter(names)))
     again = list(part.rechunker(names).rechunk({"t": 10, "x": 4}))
     assert [place for place, _ in found] == list(part.iter_chunks({"t": 10, "x": 4}, names, include_data=False))
     for (place, values), (_, others) in zip(found, again, strict=True):

@@ -81,7 +81,8 @@ def named(dataset: DatasetView, data_vars: Iterable[str] | None) -> list[DataVar
     NotFound
         A name that is no data variable. It is a `KeyError`.
     """
-    names = dataset.data_var_names if data_vars is None else (data_vars,) if isinstance(data_vars, str) else data_vars
+    given = dataset.data_var_names if data_vars is None else (data_vars,) if isinstance(data_vars, str) else data_vars
+    names = tuple(given)
     for name in names:
         if name not in dataset.data_var_names:
             raise dataset.handle.missing(name)

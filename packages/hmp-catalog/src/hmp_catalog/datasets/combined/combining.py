@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from hmp_catalog.datasets.blockwise.rechunking import checked_mem
 from hmp_catalog.datasets.combined.filling import all_or_nothing, attributes, create, fill, new
-from hmp_catalog.datasets.combined.inputs import Input, agree, names, opened, united
+from hmp_catalog.datasets.combined.inputs import Input, agree, names, names_of, opened, united
 from hmp_catalog.datasets.combined.overlaying import MAX_MEM, Overlap
 from hmp_catalog.datasets.dataset import open_dataset
 from hmp_core.errors import InvalidInput
@@ -66,7 +67,7 @@ def combine(
     PathTaken
         If the output is there already.
     """
-    _check(overlap)
+    _check(overlap, max_mem)
     path = Path(output_path)
     with opened(datasets, sel, include_data_vars, exclude_data_vars) as inputs:
         agree(inputs, packing=True)
@@ -121,13 +122,14 @@ def merge_into(
     DatasetConflict
         If somebody else changed the same meanwhile.
     """
-    _check(overlap)
+    _check(overlap, max_mem)
+    allowed = allow_expansion if isinstance(allow_expansion, bool) else names_of(allow_expansion)
     with opened(datasets) as inputs:
         target = open_dataset(Path(target_path), "w")
         with all_or_nothing(target):
             own = Input(os.fspath(target_path), target, tuple(target.data_var_names))
             agree([own, *inputs], packing=False)
-            middle = _refuse_growth(own, inputs, allow_expansion)
+            middle = _refuse_growth(own, inputs, allowed)
             if not middle:
                 _merge(target, own, inputs, overlap, max_mem)
         if middle:
@@ -136,7 +138,8 @@ def merge_into(
     return target
 
 
-def _check(overlap: str) -> None:
+def _check(overlap: str, max_mem: int) -> None:
+    checked_mem(max_mem)
     if overlap not in get_args(Overlap):
         message = f"overlap={overlap!r}; expected one of {', '.join(get_args(Overlap))}"
         raise InvalidInput(message)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hmp_catalog.datasets.axes import keeping
+from hmp_catalog.datasets.blockwise.rechunking import checked_mem
 from hmp_catalog.datasets.combined.filling import all_or_nothing, attributes, create, fill, new
 from hmp_catalog.datasets.combined.inputs import Input, opened
 from hmp_catalog.datasets.combined.overlaying import MAX_MEM
@@ -58,6 +59,7 @@ def copy(
     PathTaken
         If there is something at the path.
     """
+    checked_mem(max_mem)
     with opened([source], None, include_data_vars, exclude_data_vars) as (taken,):
         target = new(Path(path), source)
         with all_or_nothing(target):

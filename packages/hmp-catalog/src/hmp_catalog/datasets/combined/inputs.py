@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.datasets.axes.joining import Joined, joined
-from hmp_catalog.datasets.dataset import open_dataset
+from hmp_catalog.datasets.dataset import DatasetView, open_dataset
 from hmp_catalog.datasets.dtypes import DataType, dtype
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from hmp_catalog.datasets.dataset import Dataset, DatasetView
+    from hmp_catalog.datasets.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,10 @@ def opened(
     InvalidInput
         If there is none, or a variable is named that none of them has.
     """
-    if isinstance(datasets, (str, os.PathLike)) or not len(datasets):
-        message = f"datasets={datasets!r}: expected a list of paths or open data sets, at least one"
-        raise InvalidInput(message)
+    listed = _listed(datasets)
     with contextlib.ExitStack() as stack:
         found = []
-        for number, given in enumerate(datasets):
+        for number, given in enumerate(listed):
             path = isinstance(given, (str, os.PathLike))
             whole = stack.enter_context(open_dataset(given)) if path else given
             part = whole.select_loc(dict(sel)) if sel else whole
@@ -72,16 +70,32 @@ def opened(
         yield [Input(name, part, tuple(v for v in part.data_var_names if v in wanted)) for name, part in found]
 
 
+def _listed(datasets: Any) -> list[Any]:
+    """Return what is combined as a list; a data set alone is none, though it can be iterated over, as its names."""
+    alone = isinstance(datasets, (str, bytes, os.PathLike, DatasetView))
+    found = list(datasets) if isinstance(datasets, Iterable) and not alone else []
+    if not found or not all(isinstance(each, (str, os.PathLike, DatasetView)) for each in found):
+        message = f"datasets={datasets!r}: expected a list of paths or open data sets, at least one"
+        raise InvalidInput(message)
+    return found
+
+
 def _wanted(there: Sequence[Sequence[str]], include: Sequence[str] | None, exclude: Sequence[str] | None) -> set[str]:
     known = {name for names in there for name in names}
     if include is not None and exclude is not None:
         message = "include_data_vars and exclude_data_vars: say one of them"
         raise InvalidInput(message)
-    for name in (*(include or ()), *(exclude or ())):
+    taken, left = names_of(include), names_of(exclude)
+    for name in (*taken, *left):
         if name not in known:
             message = f"{name!r} is no data variable of the inputs; there are {', '.join(sorted(known)) or 'none'}"
             raise InvalidInput(message)
-    return known - set(exclude or ()) if include is None else set(include)
+    return known - set(left) if include is None else set(taken)
+
+
+def names_of(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return names that are given, of which one may come alone and many from a generator."""
+    return (given,) if isinstance(given, str) else tuple(given or ())
 
 
 # ── held against one another ─────────────────────────────────────────────────────────────────────────
