@@ -52,6 +52,13 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Result:
+    """What a function returned in another process, pickled."""
+
+    sent: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Work:
     """What is done with every block.
 
@@ -65,14 +72,27 @@ class Work:
     def __call__(self, place: Any, *codes: Values) -> Any:
         """Return what the function makes of a block."""
         values = [packing.decode(each) for packing, each in zip(self.packings, codes, strict=True)]
-        call = _loaded(self.call) if isinstance(self.call, bytes) else self.call
-        return call(place, values[0] if self.names is None else dict(zip(self.names, values, strict=True)))
+        given = values[0] if self.names is None else dict(zip(self.names, values, strict=True))
+        return _sent(self.call, place, given) if isinstance(self.call, bytes) else self.call(place, given)
 
 
 @functools.lru_cache(maxsize=4)
 def _loaded(call: bytes) -> Callable[..., Any]:
     found: Callable[..., Any] = pickle.loads(call)
     return found
+
+
+def _sent(call: bytes, place: Any, given: Any) -> Result:
+    """Return what a function makes of a block as bytes: what cannot be read back breaks a pool without a word."""
+    try:
+        return Result(_pickler().dumps(_loaded(call)(place, given)))
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception as lost:  # noqa: BLE001 - reading back runs the code of others, which may raise anything
+            message = f"map: the function raised {error!r}, which cannot be sent to another process: {lost}"
+            raise InvalidInput(message) from error
+        raise
 
 
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────────
@@ -134,17 +154,21 @@ def _mapped(
 
 
 def _pickled(func: Callable[..., Any]) -> bytes:
-    """Return a function as another process understands it; cloudpickle sends also those of a script or notebook."""
+    """Return a function as another process understands it."""
     try:
-        pickler: Any = importlib.import_module("cloudpickle")
-    except ImportError:
-        pickler = pickle
-    try:
-        sent: bytes = pickler.dumps(func)
+        sent: bytes = _pickler().dumps(func)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
         message = f"map: {func!r} cannot be sent to another process: {error}; say workers='threads'"
         raise InvalidInput(message) from error
     return sent
+
+
+def _pickler() -> Any:
+    """Return what pickles; cloudpickle sends also what a script or notebook defines."""
+    try:
+        return importlib.import_module("cloudpickle")
+    except ImportError:
+        return pickle
 
 
 # ── workers ──────────────────────────────────────────────────────────────────────────────────────────
@@ -222,12 +246,21 @@ def _finished(under_way: dict[Future[Any], Any], *, ordered: bool) -> Results:
 def _result(future: Future[Any], place: Any) -> Any:
     error = future.exception()
     if error is None:
-        return future.result()
+        found = future.result()
+        return _read(found, place) if isinstance(found, Result) else found
     if isinstance(error, BrokenExecutor):
         raise _lost(place) from error
     error.add_note(f"in block {place}")
     error.block = place  # type: ignore[attr-defined]
     raise error
+
+
+def _read(found: Result, place: Any) -> Any:
+    try:
+        return pickle.loads(found.sent)
+    except Exception as error:
+        message = f"map: what the function returned for block {place} cannot be read back from its process: {error}"
+        raise InvalidInput(message) from error
 
 
 def _lost(place: Any) -> WorkerLost:
