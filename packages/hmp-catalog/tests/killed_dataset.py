@@ -3,7 +3,8 @@
 Each line on standard input is ``FOLDER STEP``: a child is forked, which makes or changes the data set ``forcing.zarr``
 in it for two rounds, and sends itself SIGKILL before the line of that number is run (0: never, -1: never, and the lines
 are counted); lines are those of the rooms between a session and the disk. It prints ``did N`` for each commit that
-returned (see `state`), ``place FUNCTION:LINE STEP...`` for every line that was counted, then ``end <signal or 0>``.
+returned (see `state`), ``place FUNCTION:LINE STEP...`` for every line that was counted and ``room MODULE STEP`` for
+every room of them, then ``end <signal or 0>``.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ def work(path: Path) -> None:
 
 def child(project: Path, fatal: int) -> None:
     passed: dict[str, list[int]] = {}
+    rooms: dict[str, list[int]] = {}
     steps = 0
 
     def step(frame: FrameType, event: str, _: object) -> Any:
@@ -110,6 +112,7 @@ def child(project: Path, fatal: int) -> None:
             return None
         if event == "line":
             steps += 1
+            rooms.setdefault(Path(frame.f_code.co_filename).stem, []).append(steps)
             passed.setdefault(f"{frame.f_code.co_name}:{frame.f_lineno}", []).append(steps)
             if steps == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -123,6 +126,8 @@ def child(project: Path, fatal: int) -> None:
     threading.settrace(None)  # type: ignore[arg-type]
     for place, numbers in passed.items():
         say("place", place, *numbers[:: max(1, len(numbers) // 8)], numbers[-1])
+    for room, numbers in rooms.items():
+        say("room", room, numbers[len(numbers) // 2])
     say("steps", steps)
 
 

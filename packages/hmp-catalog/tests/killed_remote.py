@@ -3,8 +3,8 @@
 Each line on standard input is ``FOLDER STEP``: a child is forked, which pulls the data set of the store in ``FOLDER``
 into its own folder, writes the next number into all of it and pushes, twice, and sends itself SIGKILL before the line
 of that number is run (0: never, -1: never, and the lines are counted); lines are those of the rooms between a push and
-the disk. It prints ``did N`` for each push that returned, ``place FUNCTION:LINE STEP...`` for every line, then
-``end <signal or 0>``.
+the disk. It prints ``did N`` for each push that returned, ``place FUNCTION:LINE STEP...`` for every line, ``room MODULE
+STEP`` for every room, then ``end <signal or 0>``.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def work(folder: Path) -> None:
 
 def child(folder: Path, fatal: int) -> None:
     passed: dict[str, list[int]] = {}
+    rooms: dict[str, list[int]] = {}
     steps = 0
 
     def step(frame: FrameType, event: str, _: object) -> Any:
@@ -92,6 +93,7 @@ def child(folder: Path, fatal: int) -> None:
             return None
         if event == "line":
             steps += 1
+            rooms.setdefault(Path(frame.f_code.co_filename).stem, []).append(steps)
             passed.setdefault(f"{frame.f_code.co_name}:{frame.f_lineno}", []).append(steps)
             if steps == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -105,6 +107,8 @@ def child(folder: Path, fatal: int) -> None:
     threading.settrace(None)  # type: ignore[arg-type]
     for place, numbers in passed.items():
         say("place", place, *numbers[:: max(1, len(numbers) // 8)], numbers[-1])
+    for room, numbers in rooms.items():
+        say("room", room, numbers[len(numbers) // 2])
     say("steps", steps)
 
 

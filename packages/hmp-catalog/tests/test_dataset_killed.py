@@ -26,6 +26,9 @@ SEEDS, MANY, EACH = range(2), range(2, 200), 2
 #: Where a commit, or a taking over, becomes one.
 SWITCHES = {"new": ("put:",), "plain": ("take_over:", "_replace_by_links:")}
 
+#: The rooms of a commit, and of a taking over; where none of them is traced any more, nobody is killed.
+ROOMS = {"versions", "layout", "work", "trees", "documents", "merging", "holding", "adopting", "durable", "_local"}
+
 Places = dict[str, dict[str, list[int]]]
 
 
@@ -35,16 +38,25 @@ def victims(make_victims: Callable[[str, int], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def places(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """Where one can die: each line, with steps at which it runs, where a data set is made, and where taken over."""
+def counted(victims: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]]:
+    """Return what was said of all lines where a data set is made, and where taken over."""
     found = {}
     for kind in ("new", "plain"):
         folder = tmp_path_factory.mktemp(kind)
         prepare(folder, kind)
         said = victims.work(folder, -1)
         assert said[-1] == ["end", "0"], said
-        found[kind] = {words[1]: list(map(int, words[2:])) for words in said if words[0] == "place"}
+        found[kind] = said
     return found
+
+
+@pytest.fixture(scope="module")
+def places(counted: dict[str, list[list[str]]]) -> Places:
+    """Where one can die: each line, with steps at which it runs."""
+    return {
+        kind: {words[1]: list(map(int, words[2:])) for words in said if words[0] == "place"}
+        for kind, said in counted.items()
+    }
 
 
 def prepare(folder: Path, kind: str) -> None:
@@ -135,6 +147,14 @@ def test_killed_at_each_line_of_the_switch(kind, tmp_path, victims, places):
         steps = places[kind][place]
         for step in {steps[-1]} if kind == "new" else {*steps}:
             kill_once(step, kind, tmp_path / f"{place}:{step}", victims)
+
+
+@pytest.mark.parametrize("rooms", [{"layout"}, pytest.param(ROOMS, marks=pytest.mark.soak)], ids=["one", "all"])
+def test_killed_in_each_room(rooms, tmp_path, victims, counted):
+    steps = {words[1]: int(words[2]) for words in counted["plain"] if words[0] == "room"}
+    assert steps.keys() >= ROOMS
+    for room in sorted(rooms):
+        kill_once(steps[room], "plain", tmp_path / room, victims)
 
 
 @pytest.mark.soak
