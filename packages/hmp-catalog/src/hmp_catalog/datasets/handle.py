@@ -303,9 +303,9 @@ class Handle:
                 message = f"{self.path}: a change failed half-way ({half}); roll back"
                 raise InvalidInput(message)
             self._refuse_gone()
-            before, old = session.number, self._all_labels() if session.changed else {}
-            after = session.commit()
-            if after > before + 1:
+            old: dict[str, Values] = {}
+            after = session.commit(lambda: old.update(self._all_labels()))
+            if old:
                 self._moved_on(old)
             return after
 

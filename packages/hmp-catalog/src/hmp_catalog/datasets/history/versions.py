@@ -24,7 +24,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -351,11 +351,16 @@ class Session:
                 self._work = Work.begin(self._layout, number, empty=self._empty)
             yield self._work.tree
 
-    def commit(self) -> int:
+    def commit(self, before_others: Callable[[], object] | None = None) -> int:
         """Make everything that was written the current version and return its number; the session goes on from there.
 
         If others committed meanwhile, both are put together: what one of them changed is taken from that one; what
         both changed is compared cell by cell. Metadata are consolidated here. Nothing written: nothing happens.
+
+        Parameters
+        ----------
+        before_others
+            Called if others committed meanwhile, while this session still sees its own changes alone.
 
         Raises
         ------
@@ -372,10 +377,10 @@ class Session:
         with self._mutex, translated(self._versions.path):
             self._refuse_strangers()
             if self._work is not None:
-                self._commit(self._work)
+                self._commit(self._work, before_others)
             return self.number
 
-    def _commit(self, work: Work) -> None:
+    def _commit(self, work: Work, before_others: Callable[[], object] | None) -> None:
         if not work.finish():
             self._leave()
             return
@@ -384,6 +389,8 @@ class Session:
             adopting.mend(layout)
             if layout.current() == 0:
                 adopting.take_over(layout, work.folder)
+            if before_others is not None and layout.current() != self.number:
+                before_others()
             tree, number = work.on(layout.current()), layout.next()
             held = hold(layout.lock(number), alone=False)
             try:
