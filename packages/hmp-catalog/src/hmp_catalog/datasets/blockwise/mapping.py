@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 PROCESSES, THREADS = "processes", "threads"
 
+#: What classes raise that pickle makes again with other arguments than they want, or does not find.
+_UNREAD = (
+    pickle.PickleError, TypeError, ValueError, AttributeError, LookupError, ImportError, EOFError, RuntimeError,
+)  # fmt: skip
+
 #: Blocks under way for each worker: one that it works on, and one that waits for it.
 _AHEAD = 2
 
@@ -84,15 +89,21 @@ def _loaded(call: bytes) -> Callable[..., Any]:
 
 def _sent(call: bytes, place: Any, given: Any) -> Result:
     """Return what a function makes of a block as bytes: what cannot be read back breaks a pool without a word."""
-    try:
+    with _Readable():
         return Result(_pickler().dumps(_loaded(call)(place, given)))
-    except Exception as error:
+
+
+class _Readable(contextlib.AbstractContextManager[None]):
+    """Turns an exception that could not be read back in another process into one that can."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            return
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception as lost:  # noqa: BLE001 - reading back runs the code of others, which may raise anything
+        except _UNREAD as lost:
             message = f"map: the function raised {error!r}, which cannot be sent to another process: {lost}"
             raise InvalidInput(message) from error
-        raise
 
 
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────────
@@ -258,7 +269,7 @@ def _result(future: Future[Any], place: Any) -> Any:
 def _read(found: Result, place: Any) -> Any:
     try:
         return pickle.loads(found.sent)
-    except Exception as error:
+    except _UNREAD as error:
         message = f"map: what the function returned for block {place} cannot be read back from its process: {error}"
         raise InvalidInput(message) from error
 
