@@ -124,6 +124,46 @@ def test_longitudes_go_round() -> None:
     assert np.isfinite(sampled([y, x], [np.full(6, 20.0), wanted], 1, field, b=360.0)).all()
 
 
+@pytest.mark.parametrize("ring", [True, False], ids=["globe", "region"])
+def test_irregular_regions_have_no_value_beyond_and_irregular_globes_no_seam(ring: bool) -> None:
+    """A region with one wide gap was taken for a globe: it gave values where SciPy has none."""
+    interpolate = pytest.importorskip("scipy.interpolate")
+    random = np.random.default_rng(11)
+    for _ in range(25):
+        if ring:
+            gaps = random.uniform(1.0, 1.4, random.integers(12, 40))
+            x = -180 + np.cumsum(gaps * 360 / gaps.sum())
+        else:
+            gaps = random.uniform(8.0, 14.0, random.integers(12, 15))
+            gaps[5] = random.uniform(0.7, 0.95) * (360 - gaps.sum()) / 1.7
+            x = random.uniform(-180, 0) + np.concatenate([[0], np.cumsum(gaps)])
+        y, field = np.array([0.0, 1.0]), random.normal(size=(2, len(x)))
+        places = [random.uniform(0, 1, 200), x[0] + random.uniform(0, 360, 200)]
+        wide = np.append(x, x[0] + 360) if ring else x
+        theirs = interpolate.interpn(
+            (y, wide), field[:, np.arange(len(wide)) % len(x)], np.stack(places, -1), bounds_error=False
+        )
+        sampler = Sampler([Axis("y", y), Axis("x", x, 360.0)], places, 1)
+        found = Edges().applied(sampler.values(field[:, sampler.window[1]]), sampler.outside, sampler.nowhere)
+        np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-9)
+        assert np.isnan(theirs).any() != ring
+
+
+@pytest.mark.parametrize(
+    ("labels", "ring"),
+    [
+        ([0.0, 150.0], False),
+        ([0.0, 120.0, 240.0], True),
+        (np.round(np.arange(256) * 1.406, 3), True),
+        (np.concatenate([np.arange(-180, -20, 20.0), np.arange(-20, 20, 1.0), np.arange(20, 180, 20.0)]), True),
+        (np.arange(0.0, 359.0), False),
+    ],
+    ids=["two", "three", "rounded", "fine in one part", "one lacks"],
+)
+def test_what_goes_all_round_is_told_by_the_gap_that_is_left(labels: list, ring: bool) -> None:
+    assert Axis("x", np.asarray(labels), 360.0).closes is ring
+
+
 def test_longitudes_of_a_region_are_found_from_either_side() -> None:
     x, y = np.array([170.0, 180.0, 190.0]), np.array([0.0, 1.0])
     sampler = Sampler([Axis("y", y), Axis("x", x, 360.0)], [np.zeros(5), [-175.0, 185.0, 169.0, -160.0, -190.0]], 1)

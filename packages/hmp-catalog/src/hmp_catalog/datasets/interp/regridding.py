@@ -76,13 +76,18 @@ class Axis:
 
     @property
     def closes(self) -> bool:
-        """Whether the labels go all round, so that the first is beside the last."""
+        """Whether the labels go all round, so that the first is beside the last.
+
+        The gap that is left is then one like the others: no wider than the widest, and than what is usual along the
+        axis or beside it, for grids that are fine in one part alone. A wide gap inside of a region says nothing.
+        """
         if self.period is None or len(self.labels) < 2:
             return False
         labels = self.ascending
-        rest = self.period - float(labels[-1] - labels[0])
-        widest = float(np.diff(labels).max())
-        return self._noise() < rest <= 1.5 * widest
+        rest, gaps = self.period - float(labels[-1] - labels[0]), np.diff(labels)
+        usual = max(float(np.median(gaps)), float(min(gaps[0], gaps[-1])))
+        # steps that were rounded leave a little more: 1.406 for 360/256 leaves 1.47
+        return self._noise() < rest <= min(1.1 * float(gaps.max()), 1.5 * usual)
 
     def found(self, wanted: Values) -> tuple[Values, Values]:
         """Return places within the labels, and which of the wanted were outside.
