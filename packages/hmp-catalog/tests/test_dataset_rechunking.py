@@ -337,6 +337,9 @@ def test_a_value_that_does_not_fit_leaves_whole_files(ds: Dataset, tmp_path: Pat
         np.testing.assert_array_equal(new[:30].data, 3.0)
         np.testing.assert_array_equal(new[30:].data, 7.0)
         assert not list(tmp_path.rglob("*.partial"))
+        with pytest.raises(InvalidInput, match="half-way"):
+            made.commit()
+        made.rollback()
 
 
 def test_a_variable_goes_into_another_of_its_shape_only(path: Path) -> None:
