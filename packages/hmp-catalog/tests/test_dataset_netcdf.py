@@ -491,6 +491,40 @@ def test_text_single_values_groups_and_grid_mappings_of_others_are_taken(tmp_pat
         assert found["a"].shape == (2, 2)
 
 
+@pytest.mark.parametrize("named", [{}, {"axis": "X"}], ids=["by units", "by axis"])
+@pytest.mark.parametrize("mapping", ["rotated_latitude_longitude", "lambert_conformal_conic", "latitude_longitude"])
+def test_longitudes_beside_a_grid_of_others_are_not_its_axis_and_keep_their_words(
+    tmp_path: Path, mapping: str, named: dict[str, str]
+) -> None:
+    """A grid mapping that other variables mention made degrees_east a projected x in metres."""
+    import pyproj
+
+    systems: dict[str, Any] = {
+        "rotated_latitude_longitude": {
+            "grid_mapping_name": mapping, "grid_north_pole_latitude": 39.25, "grid_north_pole_longitude": -162.0,
+        },
+        "lambert_conformal_conic": pyproj.CRS(2154).to_cf(),
+        "latitude_longitude": pyproj.CRS(4326).to_cf(),
+    }  # fmt: skip
+    said = {"units": "degrees_east", "long_name": "where we look", **named}
+    given = xr.Dataset(
+        {
+            "a": (("rlat", "rlon"), np.ones((2, 2)), {"grid_mapping": "m"}),
+            "profile": ("lon", np.ones(3)),
+            "m": ((), 0, systems[mapping]),
+        },
+        {"rlat": [1.0, 2.0], "rlon": [3.0, 4.0], "lon": ("lon", [5.0, 6.0, 7.0], said)},
+    )
+    with taken(tmp_path, given) as found:
+        geographic = mapping == "latitude_longitude"
+        place = geographic or bool(named)
+        assert found["lon"].axis == ("x" if place else None)
+        # in degrees the system adds what the file left out
+        added = {"axis": "X", "standard_name": "longitude"} if geographic else {}
+        assert found["lon"].attrs.data == said | added
+        assert ("grid_mapping" in found.handle.arrays()["profile"].attrs) == place
+
+
 def test_netcdf3_is_read(tmp_path: Path) -> None:
     pytest.importorskip("scipy")
     said = {"_Unsigned": "true", "_FillValue": np.int8(-1), "scale_factor": 0.5}

@@ -95,5 +95,10 @@ def same(one: CRS | None, other: CRS | None) -> bool:
     return bool(one.equals(other, ignore_axis_order=True))
 
 
+def in_degrees(crs: CRS) -> bool:
+    """Return whether the axes of a system are longitude and latitude themselves, not those of a moved pole."""
+    return bool(crs.is_geographic) and not crs.is_derived
+
+
 def _pyproj() -> Any:
     return library("pyproj", "coordinate reference systems need")

@@ -24,6 +24,7 @@ from hmp_core.errors import InvalidInput, NotFound, PathTaken
 
 if TYPE_CHECKING:
     import xarray as xr
+    from pyproj import CRS
 
     from hmp_catalog.datasets.dataset import Dataset
 
@@ -34,6 +35,9 @@ _RAW = ("valid_range", "least_significant_digit", "dtype", "calendar")
 
 #: Units by which CF knows longitudes and latitudes (CF 4.1, 4.2).
 _DEGREES = {"degrees_east": "x", "degree_east": "x", "degrees_north": "y", "degree_north": "y"}
+
+#: Attributes that hmp gives the axes of a reference system, where a file has none of its own.
+_OF_AXES = ("units", "standard_name", "long_name")
 
 _KINDS = {
     "Point": "point", "LineString": "linestring", "MultiLineString": "linestring", "Polygon": "polygon",
@@ -210,9 +214,10 @@ class Intake:
         found = {name: self._plan(name, self._source.variables[name].to_base_variable()) for name in self.names}
         self._attributes(target)
         taken: set[str] = set()
+        system = self._system()
         for name, each in self.coords.items():
-            self._make(target, name, each, taken)
-        self._refer(target)
+            self._make(target, name, each, taken, degrees=system is None or crs.in_degrees(system))
+        self._refer(target, system)
         for name, each in found.items():
             _variable(target, each)
             self._mention(target, name)
@@ -229,9 +234,9 @@ class Intake:
             given["Conventions"] = " ".join([str(target.attrs["Conventions"]), *words])
         target.attrs.update(given)
 
-    def _make(self, target: Dataset, name: str, found: Given, taken: set[str]) -> None:
+    def _make(self, target: Dataset, name: str, found: Given, taken: set[str], *, degrees: bool) -> None:
         said = dict(found.attributes)
-        axis = _axis(said)
+        axis = _axis(said, degrees=degrees)
         axis = None if axis in taken else axis
         taken |= {axis} if axis else set()
         steps = found.dtype.kind in {"float", "integer", "datetime"} and said.pop(STEP, None) is not None
@@ -241,17 +246,26 @@ class Intake:
             made.attrs["axis"] = said["axis"]
         _say(target, keeping.keeper(target.handle, name).holder, {key: said[key] for key in _RAW if key in said})
 
-    def _refer(self, target: Dataset) -> None:
+    def _system(self) -> CRS | None:
+        """Return the reference system of the grid mappings, of which there is one."""
         systems = {name: crs.of_attributes(self._said[name], of=name) for name in self._mappings}
+        first = next(iter(systems.values()), None)
         for name, system in systems.items():
-            first = next(iter(systems.values()))
             if not crs.same(system, first):
                 message = (
                     f"{name}: another grid mapping than {next(iter(systems))!r}; a data set has one. Leave one out"
                 )
                 raise InvalidInput(message)
-        if systems:
-            target.create.crs.from_user_input(next(iter(systems.values())))
+        return first
+
+    def _refer(self, target: Dataset, system: CRS | None) -> None:
+        if system is None:
+            return
+        target.create.crs.from_user_input(system)
+        # what the axes of a system are called is a guess beside what a file says of them
+        for name, each in self.coords.items():
+            if each.dtype.kind != "geometry":
+                _restore(target, keeping.keeper(target.handle, name).holder, each.attributes)
 
     def _mention(self, target: Dataset, name: str) -> None:
         """Let a variable mention what it did: its auxiliary coordinates, its grid mapping."""
@@ -284,12 +298,15 @@ def _said(variable: xr.Variable) -> dict[str, Any]:
     return away | plain(variable.attrs)
 
 
-def _axis(said: Mapping[str, Any]) -> str | None:
-    """Return which axis a coordinate is: as it says, or as CF tells it by units."""
+def _axis(said: Mapping[str, Any], *, degrees: bool) -> str | None:
+    """Return which axis a coordinate is: as it says, or as CF tells it by units.
+
+    True longitudes and latitudes are no axes of a plane, nor of a pole that was moved: ``degrees`` is false there.
+    """
     named = str(said.get(AXIS) or said.get("axis") or "").lower()
     if named in AXES:
         return named
-    return _DEGREES.get(str(said.get("units", "")))
+    return _DEGREES.get(str(said.get("units", ""))) if degrees else None
 
 
 def _variable(target: Dataset, found: Given) -> None:
@@ -308,6 +325,17 @@ def _say(target: Dataset, holder: str, said: Mapping[str, Any]) -> None:
             array = group[holder]
             array.attrs.put(array.attrs.asdict() | dict(said))
             target.handle.forget()
+
+
+def _restore(target: Dataset, holder: str, said: Mapping[str, Any]) -> None:
+    """Give an axis back the words of its file; where that counts in another unit, the system has none to add."""
+    with target.handle.writing() as group:
+        array = group[holder]
+        now = array.attrs.asdict()
+        other = "units" in said and said["units"] != now.get("units")
+        kept = {key: value for key, value in now.items() if not (other and key in _OF_AXES)}
+        array.attrs.put(kept | {key: said[key] for key in _OF_AXES if key in said})
+        target.handle.forget()
 
 
 def _fill(target: Dataset, name: str, found: Given, max_mem: int) -> None:
