@@ -371,6 +371,23 @@ def test_packing_of_others_is_kept_code_for_code(tmp_path: Path, scale: float, f
         assert found.handle.arrays()["a"].attrs["valid_range"] == [-100, 100]
 
 
+@pytest.mark.parametrize(("scale", "wide"), [(0.25, "float32"), (0.1, "float64")])
+def test_scales_that_are_exact_as_float32_are_written_so_and_xarray_reads_float32(
+    tmp_path: Path, scale: float, wide: str
+) -> None:
+    with open_dataset(tmp_path / "d.zarr", "n") as made:
+        made.create.coord.x(np.arange(3.0))
+        of = dtype("float32", dtype_encoded="int16", offset=0.0, fillvalue=-32768, scale_factor=scale)
+        made.create.data_var.generic("v", ("x",), of)[:] = np.array([1.0, np.nan, 7.5], "f4")
+        made.to_netcdf4(tmp_path / "v.nc")
+        with xr.open_dataset(tmp_path / "v.nc", engine="h5netcdf") as read:
+            assert read["v"].dtype == wide
+            np.testing.assert_array_equal(read["v"].values.astype("f4"), made["v"].data)
+    netcdf4_to_dataset(tmp_path / "v.nc", tmp_path / "again.zarr")
+    with open_dataset(tmp_path / "again.zarr") as found:
+        assert found["v"].dtype == of
+
+
 def test_codes_that_leave_none_for_missing_become_floats(tmp_path: Path) -> None:
     codes = np.arange(256).astype("uint8").reshape(16, 16)
     with taken(tmp_path, xr.Dataset({"a": (("y", "x"), codes, {"scale_factor": 0.5, "valid_max": 100})})) as found:

@@ -209,6 +209,7 @@ class Writer:
             max(1, min(chunk, size or chunk)) for chunk, size in zip(view.chunk_shape, view.shape, strict=True)
         )
         said = said if labels or not stored.startswith("float") else {"_FillValue": float("nan"), **said}
+        said = dict(said) | _narrow(view.packing, said)
         made = self._array(name, view.coord_names, view.shape, stored, said, **({"chunks": chunks} if chunks else {}))
         window = tuple(slice(0, size) for size in view.shape)
         width = np.dtype(object if stored == "string" else stored).itemsize
@@ -254,6 +255,23 @@ class Writer:
             bearer.attrs[JSON] = json.dumps(as_json)
 
 
+def _narrow(packing: Any, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scale and offset as float32, if all codes are the same values then: their type tells that of values."""
+    keys = [key for key in ("scale_factor", "add_offset") if key in said]
+    stored = np.dtype(object if packing.stored == "string" else packing.stored)
+    if not keys or packing.decoded != np.float32 or stored.kind not in "iu" or stored.itemsize > 2:
+        return {}
+    found = {key: np.float32(said[key]) for key in keys}
+    room = np.iinfo(stored)
+    codes = np.arange(room.min, room.max + 1).astype(stored)
+    theirs = codes.astype(np.float32) * found.get("scale_factor", np.float32(1)) + found.get(
+        "add_offset", np.float32(0)
+    )
+    same = (theirs == packing.decode(codes)) | packing.missing(codes)
+    kept = all(float(found[key]) == said[key] for key in keys)
+    return found if kept and bool(same.all()) else {}
+
+
 def _step(view: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the step of labels that were cut, which may be another one."""
     if STEP not in said or view.size < 2:
@@ -271,6 +289,8 @@ def _attribute(key: str, value: Any, stored: str | None) -> Any:
     """Return an attribute as netCDF has it; None if it does not."""
     if stored is not None and key in _OF_CODES:
         return np.asarray(value, dtype=stored)
+    if isinstance(value, np.floating):
+        return value
     if isinstance(value, str):
         return value if value and "\0" not in value else None
     # a list of one item, and one of text, would come back as the item, as text
