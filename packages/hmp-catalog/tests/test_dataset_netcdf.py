@@ -189,6 +189,8 @@ def test_what_is_not_written_is_told_and_no_file_is_replaced(grid: Path, tmp_pat
     with pytest.raises(PathTaken):
         dataset_to_netcdf4(grid, target)
     assert target.read_bytes() == b"mine"
+    with pytest.raises(InvalidInput, match="lies in the data set itself"):
+        dataset_to_netcdf4(grid, grid / "d.nc")
 
 
 def test_a_store_of_others_is_read_and_written_with_its_words_for_missing(tmp_path: Path) -> None:

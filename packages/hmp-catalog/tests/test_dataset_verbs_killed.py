@@ -69,7 +69,7 @@ def kill_again_and_again(folder: Path, victims: Any, verb: str, *, points: int) 
         assert same(now, before) or same(now, after), (verb, point)
         # in the midst of being taken over it is no data set for others
         assert same(seen, now) or (verb == "adopt" and seen is None)
-        if same(now, before) and verb != "take":
+        if same(now, before):
             assert victims.work(here, -1)[-1] == ["end", "0"]
             assert same(found(here / DATA), after)
             assert same(plain(here / DATA), after)

@@ -14,7 +14,8 @@ from hmp_catalog.datasets.axes.joining import positions
 from hmp_catalog.datasets.combined.inputs import Input, names, type_of, united
 from hmp_catalog.datasets.combined.overlaying import Layer, Overlap, Region, cut, laid, touched
 from hmp_catalog.datasets.dataset import open_dataset
-from hmp_catalog.datasets.history.layout import HIDDEN
+from hmp_catalog.datasets.history.layout import HIDDEN, Layout
+from hmp_catalog.datasets.history.versions import Versions
 from hmp_catalog.datasets.values import infinities
 from hmp_core.errors import PathTaken
 
@@ -46,6 +47,27 @@ def all_or_nothing(target: Dataset) -> Iterator[None]:
         raise
 
 
+def refuse_taken(path: Path) -> None:
+    """Return if nothing is there but what was left by somebody who was killed before a first commit.
+
+    Raises
+    ------
+    PathTaken
+        If there is anything else, a session of somebody who lives among it.
+    CorruptError
+        If it is a data set that lost what holds it together.
+    """
+    layout = Layout(path)
+    if layout.hidden.is_dir() and not path.is_symlink() and all(map(layout.is_ours, os.listdir(path))):
+        versions = Versions(path)
+        versions.clear()
+        if not versions.exists and not any(path.glob(f"{HIDDEN}/work-*")):
+            return
+    if os.path.lexists(path):
+        message = f"{path} is there already; choose another path"
+        raise PathTaken(message, path=str(path))
+
+
 def new(path: Path, like: Dataset | DatasetView, *, overwrite: bool = False, **about: Any) -> Dataset:
     """Begin a data set of the type and the compression of another, unless ``about`` says others.
 
@@ -54,9 +76,8 @@ def new(path: Path, like: Dataset | DatasetView, *, overwrite: bool = False, **a
     PathTaken
         If there is something at the path, and ``overwrite`` is off.
     """
-    if not overwrite and os.path.lexists(path):
-        message = f"{path} is there already; choose another path"
-        raise PathTaken(message, path=str(path))
+    if not overwrite:
+        refuse_taken(path)
     said = {"compression": like.compression, "compression_level": like.compression_level}
     return open_dataset(path, "n", dataset_type=like.dataset_type, **(said | about))
 

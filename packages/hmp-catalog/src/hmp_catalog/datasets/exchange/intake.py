@@ -6,7 +6,6 @@ is taken or nothing: what cannot be is refused by its name, before any data are 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from hmp_catalog.datasets.dtypes import dtype
 from hmp_catalog.datasets.exchange.given import OF_PACKING, Given
 from hmp_catalog.datasets.exchange.given import attributes as plain
 from hmp_catalog.datasets.values.packing import DECLARED
-from hmp_core.errors import InvalidInput, NotFound, PathTaken
+from hmp_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -355,12 +354,10 @@ def taken(intake: Intake, path: Path, *, about: Mapping[str, Any], max_mem: int)
     PathTaken
         If there is something at the path.
     """
-    from hmp_catalog.datasets.combined.filling import all_or_nothing
+    from hmp_catalog.datasets.combined.filling import all_or_nothing, refuse_taken
     from hmp_catalog.datasets.dataset import open_dataset
 
-    if os.path.lexists(path):
-        message = f"{path} is there already; choose another path"
-        raise PathTaken(message, path=str(path))
+    refuse_taken(path)
     target = open_dataset(path, "n", **({"dataset_type": intake.dataset_type} | dict(about)))
     with all_or_nothing(target):
         intake.write(target, max_mem)

@@ -69,7 +69,7 @@ def to_netcdf4(
     NotFound
         A variable that is not there.
     InvalidInput
-        Another compression, or both lists of variables.
+        Another compression, both lists of variables, or a path in the data set itself.
     MissingPart
         If h5netcdf is not installed.
     """
@@ -78,6 +78,9 @@ def to_netcdf4(
         message = f"compression={compression!r}; expected gzip, lzf or None"
         raise InvalidInput(message)
     names = chosen(source, include_data_vars, exclude_data_vars)
+    if Path(os.path.realpath(path)).is_relative_to(source.handle.path):
+        message = f"{path} lies in the data set itself; choose a path outside of {source.handle.path}"
+        raise InvalidInput(message)
     with beside(Path(path)) as draft, h5netcdf.File(draft, "w", **file_kwargs) as file:
         Writer(source, file, compression).write(names)
 
