@@ -92,7 +92,7 @@ def variable_chunk_shape(
     >>> variable_chunk_shape((8760, 100, 100))
     (730, 20, 20)
     >>> variable_chunk_shape((1, 100, 100), growing=0)
-    (104, 50, 50)
+    (52, 100, 50)
     """
     for position, length in enumerate(shape):
         if length < 1:
