@@ -9,16 +9,13 @@ every room of them, then ``end <signal or 0>``.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import zarr.storage
+from killed_lines import traced
 from killed_process import say, serve
 
 import hmp_catalog.datasets
@@ -102,33 +99,7 @@ def work(path: Path) -> None:
 
 
 def child(project: Path, fatal: int) -> None:
-    passed: dict[str, list[int]] = {}
-    rooms: dict[str, list[int]] = {}
-    steps = 0
-
-    def step(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal steps
-        if frame.f_code.co_filename not in ROOMS:
-            return None
-        if event == "line":
-            steps += 1
-            rooms.setdefault(Path(frame.f_code.co_filename).stem, []).append(steps)
-            passed.setdefault(f"{frame.f_code.co_name}:{frame.f_lineno}", []).append(steps)
-            if steps == fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return step
-
-    if fatal:
-        threading.settrace(step)
-        sys.settrace(step)
-    work(project / "forcing.zarr")
-    sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]
-    for place, numbers in passed.items():
-        say("place", place, *numbers[:: max(1, len(numbers) // 8)], numbers[-1])
-    for room, numbers in rooms.items():
-        say("room", room, numbers[len(numbers) // 2])
-    say("steps", steps)
+    traced(lambda: work(project / "forcing.zarr"), ROOMS, fatal)
 
 
 if __name__ == "__main__":
