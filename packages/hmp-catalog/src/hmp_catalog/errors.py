@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hmp_core.errors import (
     AmbiguousReference,
+    CorruptError,
     HmpError,
     InvalidInput,
     NotFound,
@@ -129,3 +130,35 @@ class WorkerLost(HmpError, RuntimeError):
     """A worker process ended in the midst of a map; ``block`` is one that was under way."""
 
     block: object
+
+
+class ExperimentNotFound(NotFound):
+    """No run, pipeline, chain, prediction or artefact of the experiments store goes by that id."""
+
+
+class EndedError(SealedError):
+    """A run or pipeline that ended as failed takes nothing further; ``status`` says how it ended."""
+
+    status: str
+
+
+class StoreClosed(InvalidInput, RuntimeError):
+    """The store was closed: open it again."""
+
+
+class ArtifactLost(PathNotFound):
+    """The file of an artefact is gone: ``artifact_id`` says of which, ``path`` where it should lie."""
+
+    artifact_id: str
+
+
+class ArtifactDamaged(CorruptError):
+    """The file of an artefact has other bytes than were saved: it is not unpickled."""
+
+    artifact_id: str
+
+
+class ReplayError(HmpError, RuntimeError):
+    """A chain that cannot be replayed as it was trained; ``step`` says where, nothing was predicted."""
+
+    step: int | None

@@ -57,11 +57,32 @@ class Segment:
             If not all of it reached the disk, or the file is no longer where it should be. The segment must
             then be abandoned: its end is not known.
         """
+        self.write(data)
+        self.sync()
+
+    def write(self, data: bytes) -> None:
+        """Put ``data`` at the end: it outlives this process, and with `sync` a power cut too.
+
+        Raises
+        ------
+        StorageError
+            If not all of it could be written; the segment must then be abandoned.
+        """
         with translated(self.path):
             written = os.write(self._descriptor, data)
             if written != len(data):
                 message = f"{self.path}: only {written} of {len(data)} bytes could be written; free some space"
                 raise StorageError(message, path=str(self.path))
+
+    def sync(self) -> None:
+        """Put what was written on the disk.
+
+        Raises
+        ------
+        StorageError
+            If it did not reach the disk, or the file is no longer where it should be; see `append`.
+        """
+        with translated(self.path):
             os.fsync(self._descriptor)
             if os.fstat(self._descriptor).st_nlink == 0:
                 message = f"{self.path} was removed while it was being written"
