@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from hmp_core.errors import InvalidInput, MissingPart, NotWritable, PathNotFound
+from hmp_core.errors import HmpError, InvalidInput, MissingPart, NotWritable, PathNotFound
 from hmp_core.layout import (
     anchor,
     cache_path,
     catalog_path,
+    experiments_path,
+    has_experiments,
     index_path,
     project_root,
     projects,
     workspace_root,
 )
+from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
@@ -26,6 +30,23 @@ if TYPE_CHECKING:
     from hmp_core.events.fold import Fold
     from hmp_core.events.store import EventStore
     from hmp_core.protocols.auth import AuthBackend
+    from hmp_core.protocols.backend import BulkBackend
+
+#: Components whose databases have no log of events; of what they hold, the first is derived, the second is not.
+UNLOGGED = frozenset({"index", "experiments"})
+
+#: The package that knows a component, where it is not called so.
+_PACKAGES = {"experiments": "hmp-catalog"}
+
+
+class Settling(Protocol):
+    """How databases without a log of events are read, whose writers keep journals; entry point group ``hmp.stores``."""
+
+    def reading(
+        self, database: Path, *, auth: AuthBackend | None, resource: str, timeout: float
+    ) -> AbstractContextManager[tuple[BulkBackend, str]]:
+        """Hold a lease that reads, with what the journals hold put into the tables first; also tell what is not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,8 @@ class Database:
 
     @property
     def resource(self) -> str:
-        """What an authority is asked about: ``index``, ``cache:<workspace>``, ``catalog:<workspace>/<project>``.
+        """What an authority is asked about: ``index``, ``cache:<workspace>``, ``catalog:<workspace>/<project>``; for
+        experiments ``catalog:<workspace>/<folder>``.
 
         The names are those of the folders, links followed: by another way in it is no other resource.
         """
@@ -77,7 +99,7 @@ class Database:
         authorize(self.auth() if auth is None else auth, action, self.resource, database=self.path, what=what)
 
     def fold(self) -> Fold | None:
-        """Return what its scope declares about its events; None for a database without a log (the index).
+        """Return what its scope declares about its events; None for a database without a log (index, experiments).
 
         Raises
         ------
@@ -91,8 +113,9 @@ class Database:
             return loaded
         if any(entry_points(group="hmp.schemas", name=self.component)):
             return None
-        message = f"a {self.component} database needs hmp-{self.component}: install it"
-        raise MissingPart(message, install=f"hmp-{self.component}")
+        package = _PACKAGES.get(self.component, f"hmp-{self.component}")
+        message = f"a database of the component {self.component} needs {package}: install it"
+        raise MissingPart(message, install=package)
 
     def components(self) -> list[tuple[str, Path]]:
         """Return the components of its schema, the scope's own last, and where their migrations are.
@@ -110,6 +133,22 @@ class Database:
         if fold is not None:
             return components(fold)
         return [point.load() for point in entry_points(group="hmp.schemas", name=self.component)]
+
+    def settle(self, timeout: float = DEFAULT_TIMEOUT) -> str:
+        """Put what the journals of its writers hold into the tables, and return what that lacks; empty if nothing.
+
+        Databases of which no scope declares such journals are left alone.
+        """
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group="hmp.stores", name=self.component):
+            store: Settling = point.load()
+            try:
+                with store.reading(self.path, auth=self.auth(), resource=self.resource, timeout=timeout) as (_, lack):
+                    return lack
+            except HmpError as error:  # whatever is done next meets it too, or can do without
+                return str(error)
+        return ""
 
     def backend(self) -> DuckDBBackend:
         """Return a backend of the file as it is, with the authority asked at each lease."""
@@ -160,7 +199,8 @@ def require_meant(path: str) -> None:
         If not.
     """
     start = to_local(path)
-    if start.suffix == ".duckdb" or not start.is_dir() or workspace_root(start) or project_root(start):
+    known = workspace_root(start) or project_root(start) or has_experiments(start)
+    if start.suffix == ".duckdb" or not start.is_dir() or known:
         return
     message = (
         f"{start} belongs to no workspace and no project, so that nothing is changed; name one, or, if the machine "
@@ -172,12 +212,23 @@ def require_meant(path: str) -> None:
 def _around(start: Path) -> Iterator[Database]:
     yield Database("index", index_path())
     workspace = workspace_root(start)
+    homes: list[Path] = []
     if workspace is not None:
         yield Database("cache", cache_path(workspace))
-        for project in projects(workspace):
-            yield Database("catalog", catalog_path(project))
+        homes = [workspace, *projects(workspace)]
     elif (project_here := project_root(start)) is not None:
-        yield Database("catalog", catalog_path(project_here))
+        homes = [project_here]
+    for home in homes:
+        if home != workspace:
+            yield Database("catalog", catalog_path(home))
+        yield from _experiments(home)
+    if start not in homes:
+        yield from _experiments(start)
+
+
+def _experiments(folder: Path) -> Iterator[Database]:
+    if has_experiments(folder):
+        yield Database("experiments", experiments_path(folder))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@
     $HMP_STATE_HOME | <user state>/hydromodpy    index.duckdb  workspaces.toml
     <workspace>/                                 workspace.toml  data/cache.duckdb  projects/
     <workspace>/projects/<project>/              project.toml  catalog.duckdb  simulations/  events/
+    <workspace> or <project>/                    store.duckdb  artifacts/   (experiments, where there are any)
 
 A marker file, not a database, makes a root: deleting a database never un-makes a project.
 """
@@ -64,6 +65,17 @@ def cache_path(workspace: Path) -> Path:
 def catalog_path(project: Path) -> Path:
     """Return where the catalog of a project lies."""
     return project / "catalog.duckdb"
+
+
+def experiments_path(folder: Path) -> Path:
+    """Return where the experiments store of a folder lies: a project, a workspace, or any other."""
+    return folder / "store.duckdb"
+
+
+def has_experiments(folder: Path) -> bool:
+    """Return whether there is an experiments store in a folder, or what is left of one that lost its database."""
+    path = experiments_path(folder)
+    return os.path.lexists(path) or os.path.isdir(internal_folder(path))
 
 
 def internal_folder(database: Path) -> Path:

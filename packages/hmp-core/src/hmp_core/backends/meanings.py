@@ -48,11 +48,12 @@ _OF_WAL = ("replaying WAL", "replaying checkpoint WAL", "This WAL was created fo
 #: What it could not get while replaying says nothing about the WAL.
 _SCARCE = ("Out of Memory", "INTERRUPT", "Interrupted")
 
-#: Name of a database -> the verb that makes it anew, and how that verb is told where.
+#: Name of a database -> the verb that brings it back, and how that verb is told where.
 _REMEDIES = {
     "catalog.duckdb": "hmp catalog rebuild --project {project}",
     "cache.duckdb": "hmp data rebuild --workspace {workspace}",
     "index.duckdb": "hmp index rebuild",
+    "store.duckdb": "hmp db restore {database}",
 }
 
 #: Every other lease of the process hears this after one of them met a fatal error.
@@ -131,14 +132,20 @@ def _unplayable(where: str, text: str) -> WalCorrupt:
 def remedy(database: str) -> str:
     """Return what to do about a database that is damaged: the very command, where its scope is known by its name."""
     said = rebuild_command(database)
+    if said.startswith("hmp db restore"):  # its own home: no files tell what it held
+        return f"bring it back from a backup with `{said}`"
     return f"rebuild it from its files with {f'`{said}`' if said else 'the `rebuild` verb of its scope'}"
 
 
 def rebuild_command(database: str) -> str:
-    """Return the command that makes a database anew, wherever it is typed; empty where its name tells no scope."""
+    """Return the command that makes a database anew, wherever it is typed; empty where its name tells no scope.
+
+    What cannot be made from files comes back from a backup.
+    """
     path = Path(database)
     said = _REMEDIES.get(path.name, "")
-    return said.format(project=shlex.quote(str(path.parent)), workspace=shlex.quote(str(path.parent.parent)))
+    places = {"database": path, "project": path.parent, "workspace": path.parent.parent}
+    return said.format(**{name: shlex.quote(str(place)) for name, place in places.items()})
 
 
 def _busy(where: str, text: str) -> BusyError:

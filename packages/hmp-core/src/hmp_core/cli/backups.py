@@ -74,13 +74,16 @@ def _require_clear(path: str, name: str | None) -> None:
 def _backed_up(found: Database) -> list[dict[str, Any]]:
     from hmp_core.backups import take_backup
 
+    lack = found.settle()
     taken = take_backup(found.path, auth=found.auth(), resource=found.resource)
-    return [{"state": "backed up", "backup": str(taken), "bytes": taken.stat().st_size}]
+    state = f"backed up; {lack}" if lack else "backed up"
+    return [{"state": state, "backup": str(taken), "bytes": taken.stat().st_size}]
 
 
 def _vacuumed(found: Database) -> list[dict[str, Any]]:
     from hmp_core.upkeep.vacuum import vacuum
 
+    found.settle()
     done = vacuum(found.path, found.components(), auth=found.auth(), resource=found.resource)
     return [{"state": "vacuumed", "before": done.before, "after": done.after}]
 

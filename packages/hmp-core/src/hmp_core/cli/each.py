@@ -35,7 +35,7 @@ NAMED = click.option(
     "--database",
     "name",
     metavar="NAME",
-    help="Only this one: index, cache or catalog, the name of a project, or the path of a database.",
+    help="Only this one: index, cache, catalog or experiments, the name of a project, or the path of a database.",
 )
 
 

@@ -56,6 +56,7 @@ def _verified(found: Database, start: Path, wait: float, *, deep: bool) -> tuple
     found.authorize("read")
     case, read = Case(found, start, wait), ""
     if there(found.path):
+        found.settle(wait)
         verdict = verified(case, deep=deep)
         findings, read = verdict.findings, verdict.read
     else:

@@ -10,14 +10,14 @@ from functools import cached_property
 from pathlib import Path
 
 from hmp_core.backends.meanings import rebuild_command
-from hmp_core.databases import Database
+from hmp_core.databases import UNLOGGED, Database
 from hmp_core.doctor.findings import Code, Finding
 from hmp_core.events.pending import LogFiles
 from hmp_core.events.record import Event, Line, decode, is_torn
 from hmp_core.layout import internal_folder
 
 #: What the verbs of a scope are called, where it is not what the scope is called.
-_VERBS = {"cache": "data"}
+_VERBS = {"cache": "data", "experiments": "experiment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Case:
 
     @property
     def is_logged(self) -> bool:
-        """Whether a log belongs to it: the index has none."""
-        return self.database.component != "index"
+        """Whether a log belongs to it: the index and experiments have none."""
+        return self.database.component not in UNLOGGED
 
     @cached_property
     def files(self) -> LogFiles:

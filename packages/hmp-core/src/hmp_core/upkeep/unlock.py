@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hmp_core.auth.gate import authorize
+from hmp_core.backends.duckdb import DuckDBBackend
+from hmp_core.copying import copy_whole
 from hmp_core.durable import fsync_folder, translated
 from hmp_core.errors import BusyError, FoldDisabled
 from hmp_core.events.fold import Fold
 from hmp_core.events.host import why_not_fold
 from hmp_core.events.rebuild import rebuild_locked
+from hmp_core.layout import experiments_path
 from hmp_core.locks import DatabaseLock, Owner, database_lock, this_process, try_flock
-from hmp_core.replacing import set_aside
+from hmp_core.replacing import beside, set_aside, take_place
 
 if TYPE_CHECKING:
     from hmp_core.protocols.auth import AuthBackend
@@ -36,8 +39,8 @@ def unlock(
     Parameters
     ----------
     database, fold
-        Which one, and what its scope declares; without a log (the index) the database is set aside, and its own verb
-        makes it anew.
+        Which one, and what its scope declares; without a log the index is set aside, and its own verb makes it anew;
+        of an experiments store a copy takes its place.
     force
         Displace a holder of whom this machine cannot know whether it lives.
     auth, resource
@@ -150,6 +153,8 @@ def _replace(database: Path, fold: Fold | None) -> str:
     """Let a new database take the place of one that somebody may still write to; the lock is held."""
     if not os.path.lexists(database):
         return "there was no database"
+    if database.name == experiments_path(database.parent).name:
+        return _copied(database)
     if fold is None:
         with translated(database):
             kept = set_aside(database)
@@ -158,3 +163,12 @@ def _replace(database: Path, fold: Fold | None) -> str:
         return f"the database was set aside in {kept}: make it anew with `hmp index rebuild`"
     lack = rebuild_locked(database, fold)
     return f"the database was rebuilt from its files: {lack}"
+
+
+def _copied(database: Path) -> str:
+    """Let a copy take the place of a database that is the only home of what it holds."""
+    with beside(database) as new:
+        copy_whole(DuckDBBackend(database, read_only=True), new, unlocked=True)
+        kept = set_aside(database)
+        take_place(new, database)
+    return f"a copy took the place of the database, which was set aside in {kept}"
