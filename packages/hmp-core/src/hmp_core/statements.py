@@ -24,8 +24,8 @@ class Statement:
 
 
 @cache
-def load_statements(package: str) -> dict[str, Statement]:
-    """Return the statements of ``<package>/sql/queries.sql`` by name.
+def load_statements(package: str, file: str = "queries") -> dict[str, Statement]:
+    """Return the statements of ``<package>/sql/<file>.sql`` by name.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def load_statements(package: str) -> dict[str, Statement]:
     """
     # a package of ours is a folder; importlib.resources would cost 30 ms at every start
     home = Path(str(import_module(package).__file__)).parent
-    return parse((home / "sql" / "queries.sql").read_text(encoding="utf-8"))
+    return parse((home / "sql" / f"{file}.sql").read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> dict[str, Statement]:
