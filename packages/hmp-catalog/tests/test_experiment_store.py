@@ -212,7 +212,8 @@ def test_a_failed_pipeline_leaves_its_row_and_nothing_else(store: WorkspaceStore
     store.fail_pipeline(made, "no convergence")
     assert [rows(store, t) for t in ("chains", "predictions", "prediction_arrays", "logs")] == [0, 0, 0, 0]
     found, kept = store.get_pipeline(made), store.artifact(artifact)
-    assert found is not None and kept is not None
+    assert found is not None
+    assert kept is not None
     assert (found["status"], found["error"], kept["ref_count"]) == ("failed", "no convergence", 0)
     assert path.exists()
     assert store.gc_artifacts() == 1

@@ -58,11 +58,9 @@ class Ending:
         noun = table.removesuffix("s")
         found = backend.fetch_one(f"SELECT status FROM {table} WHERE {key} = $1", [identity])
         if found is None:
-            raise missing(noun, identity)
+            raise missing(identity, noun)
         if found[0] == COMPLETED:
-            message = (
-                f"{noun} {identity} is completed: what ended well does not fail; delete its run if it is of no use"
-            )
+            message = f"{noun} {identity} is completed: what ended well does not fail; delete its run instead"
             raise EndedError(message, status=COMPLETED)
         return bool(found[0] != FAILED)
 

@@ -83,7 +83,7 @@ class Keeper:
         self._prepare()
         asked: dict[str, Any] = {"auth": self.auth, "resource": self.resource, "timeout": timeout}
         self._backend = made_by(self._factory, self.database, read_only=read_only, **asked)
-        self.files = ArtifactFiles(self.folder / ARTIFACTS)
+        self.files = ArtifactFiles(self.folder, timeout=timeout)
         self.journal = Journal(self.database, self.auth.current_user())
         self._journals = Journals(self.database)
 
@@ -95,7 +95,7 @@ class Keeper:
             with _read_lease(backend):
                 require_current(backend, [SCHEMA])
             return
-        asked: dict[str, Any] = {"timeout": self.timeout, "auth": self.auth, "resource": self.resource}
+        asked = {"timeout": self.timeout, "auth": self.auth, "resource": self.resource}
         try:
             migrate(self.database, [SCHEMA], backend=self._factory, **asked)
         except WalCorrupt as error:

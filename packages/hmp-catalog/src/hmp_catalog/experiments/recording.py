@@ -213,7 +213,7 @@ class Recording:
             sql = f"SELECT {column} FROM {table} WHERE {_KEYS[table]} = $1"
             found = backend.fetch_one(sql, [identity]) if isinstance(identity, str) else None
         if found is None:
-            raise missing(_NOUNS[table], identity)
+            raise missing(identity, _NOUNS[table])
         return str(found[0])
 
     def forget(self) -> None:
@@ -235,7 +235,7 @@ class Recording:
         return identity
 
 
-def missing(noun: str, identity: Any) -> ExperimentNotFound:
+def missing(identity: Any, noun: str) -> ExperimentNotFound:
     """Return the error for an id that nothing goes by."""
     message = f"no {noun} goes by the id {identity!r} in this store"
     return ExperimentNotFound(message, reference=str(identity), candidates=[])

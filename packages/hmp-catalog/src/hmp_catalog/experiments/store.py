@@ -326,12 +326,12 @@ class WorkspaceStore:
         """
         chain = self.get_chain(chain_id)
         if chain is None:
-            raise missing("chain", chain_id)
+            raise missing(chain_id, "chain")
         return replay(chain, self.load_artifact, X, wavelengths)
 
     # ── predictions ──────────────────────────────────────────────────────────────────────────────────
 
-    def save_prediction(
+    def save_prediction(  # noqa: PLR0913, PLR0917 - as documented
         self,
         pipeline_id: str,
         chain_id: str | None,
@@ -461,7 +461,7 @@ class WorkspaceStore:
     def _artifact(self, artifact_id: str) -> dict[str, Any]:
         found = self.artifact(artifact_id)
         if found is None:
-            raise missing("artefact", artifact_id)
+            raise missing(artifact_id, "artefact")
         return found
 
     def _bytes(self, record: dict[str, Any]) -> bytes:
@@ -573,7 +573,7 @@ class WorkspaceStore:
         dataset_name: str | None = None,
         group_by: str | None = None,
     ) -> pl.DataFrame:
-        """Return the ``n`` best predictions by a score, the best first; of each group where ``group_by`` names a column.
+        """Return the ``n`` best predictions by a score, the best first; ``n`` of each group of ``group_by``.
 
         Parameters
         ----------
@@ -605,7 +605,7 @@ class WorkspaceStore:
         """
         chain = self.get_chain(chain_id)
         if chain is None:
-            raise missing("chain", chain_id)
+            raise missing(chain_id, "chain")
         return bundles.write(chain, self._read_artifact, to_local(output_path), format)
 
     def _read_artifact(self, artifact_id: str) -> tuple[dict[str, Any], bytes]:
@@ -622,7 +622,7 @@ class WorkspaceStore:
         """
         found = self.get_pipeline(pipeline_id)
         if found is None:
-            raise missing("pipeline", pipeline_id)
+            raise missing(pipeline_id, "pipeline")
         return exports.config_to_json(found, to_local(output_path))
 
     def export_run(self, run_id: str, output_path: Path) -> Path:
@@ -636,7 +636,7 @@ class WorkspaceStore:
         with self._keeper.reading() as backend:
             found = queries.whole_run(backend, run_id)
         if found is None:
-            raise missing("run", run_id)
+            raise missing(run_id, "run")
         return exports.run_to_yaml(found, to_local(output_path))
 
     def export_predictions_parquet(self, output_path: Path, **filters: Any) -> Path:
