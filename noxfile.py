@@ -32,8 +32,10 @@ GRIDDED = ("cf_xarray", "dask", "h5netcdf", "h5py", "pyproj", "rechunkit", "riox
 
 #: What hmp is measured beside; the original is somebody else's.
 PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5", "cfdb>=0.11")
+#: What experiments are measured beside: two versions of one package, each in an environment of its own.
+EXPERIMENTERS = {"0.7.1": ("nirs4all==0.7.1", "duckdb", "polars"), "newest": ("nirs4all>=1.4",)}
 #: What is measured beside others -> the script that does.
-BESIDE = {"catalog": "compare.py", "datasets": "datasets.py"}
+BESIDE = {"catalog": "compare.py", "datasets": "datasets.py", "experiments": "experiments.py"}
 
 #: What installing a package alone must not bring along (import names).
 ABSENT = {
@@ -125,7 +127,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure the figures the design promises, beside others (``-- catalog``, ``-- datasets``, ``-- -k ...``)."""
+    """Measure what the design promises, beside others (``-- catalog``, ``datasets``, ``experiments``, ``-k ...``)."""
     _develop(session, *PACKAGES, groups=("test", "benchmarks"))
     part = session.posargs[0] if session.posargs else ""
     if part not in BESIDE:
@@ -133,7 +135,11 @@ def benchmarks(session: nox.Session) -> None:
     for name, script in BESIDE.items():
         if not part or part == name:
             path = f"tests-integration/benchmarks/{script}"
-            session.run("python", path, "--peers", _peers(session), *session.posargs[1:])
+            if name == "experiments":
+                peers = [f"{who}={_peers(session, who, *what)}" for who, what in EXPERIMENTERS.items()]
+            else:
+                peers = [_peers(session, "peers", *PEERS)]
+            session.run("python", path, *session.posargs[1:], "--peers", *peers)
 
 
 @nox.session
@@ -347,11 +353,11 @@ def _fresh(session: nox.Session, where: Path) -> str:
     return str(where / "bin" / "python")
 
 
-def _peers(session: nox.Session) -> str:
+def _peers(session: nox.Session, name: str, *packages: str) -> str:
     """Return the interpreter of an environment of others: one of them has the import name of the umbrella."""
-    where = _scratch(session) / "env-peers"
+    where = _scratch(session) / f"env-{name}"
     python = str(where / "bin" / "python") if where.exists() else _fresh(session, where)
-    session.run("uv", "pip", "install", "--quiet", "--python", python, *PEERS)
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *packages)
     return python
 
 
