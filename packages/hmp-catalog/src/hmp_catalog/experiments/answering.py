@@ -1,0 +1,122 @@
+"""What the models of a chain answer together: regressions averaged, labels voted on, both as the targets were.
+
+Its text is part of exported scripts, where hmp is not installed: see `replaying`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hmp_catalog.experiments.operators import can, named, of_targets
+from hmp_catalog.experiments.planning import Step, article, refused, shown
+
+if TYPE_CHECKING:
+    _Array = np.ndarray[Any, Any]
+
+
+def answer(step: Step, models: list[Any], x: Any, targets: list[tuple[Step, Any]]) -> _Array:
+    """Return what models predict together for a matrix, in the units and labels of the training targets."""
+    rows = int(x.shape[0])
+    # a model may work in place: the next one gets its own
+    given = [_prediction(step, m, copied(x), rows) for m in models]
+    labelled = [hasattr(m, "classes_") for m in models]
+    if all(labelled):
+        return _originals(_vote(step, models, given, x), targets)
+    if any(labelled):
+        raise refused(step, "some of its fold models tell classes and some do not")
+    given = [_originals(p, targets) for p in given]
+    kinds = {p.dtype.kind for p in given}
+    if kinds <= set("fiu") and ("f" in kinds or all(map(_regresses, models))):
+        _check_alike(step, given)
+        mean: _Array = np.mean(np.stack(given).astype(np.float64), axis=0)
+        return mean
+    return _vote(step, [], given, x)
+
+
+def model_of(step: Step, artifact: str, found: Any) -> Any:
+    """Return an artefact that is a model."""
+    if isinstance(found, type) or not can(found, "predict"):
+        raise refused(step, f"artefact {shown(artifact)} is {article(found)}, which predicts nothing")
+    return found
+
+
+def _regresses(model: Any) -> bool:
+    tags = model.__sklearn_tags__() if hasattr(model, "__sklearn_tags__") else None
+    return getattr(tags, "estimator_type", getattr(model, "_estimator_type", None)) == "regressor"
+
+
+def _prediction(step: Step, model: Any, x: Any, rows: int) -> _Array:
+    with named(step):
+        found = _flat(dense(model.predict(x)))
+    if found.shape[:1] != (rows,):
+        raise refused(step, f"it predicted {found.shape} for {rows} samples")
+    if found.dtype.kind not in "fiubOSU":
+        raise refused(step, f"it predicted {found.dtype}, expected numbers or labels")
+    return found
+
+
+def _flat(values: _Array) -> _Array:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _originals(values: _Array, targets: list[tuple[Step, Any]]) -> _Array:
+    """Return predictions as the targets were before they were processed: last processed, first undone."""
+    for step, operator in reversed(targets):
+        if not can(operator, "inverse_transform"):
+            raise refused(step, f"it is {article(operator)}, which cannot be undone: it has no inverse_transform")
+        with named(step):
+            column = values.ndim == 1 and not of_targets(operator)
+            values = _flat(dense(operator.inverse_transform(values.reshape(-1, 1) if column else values)))
+    return values
+
+
+def _check_alike(step: Step, given: list[Any]) -> None:
+    found = {p.shape for p in given}
+    if len(found) > 1:
+        raise refused(step, f"its fold models predicted shapes that differ: {sorted(found)}")
+
+
+def _vote(step: Step, models: list[Any], given: list[_Array], x: Any) -> _Array:
+    _check_alike(step, given)
+    if len({"O" if p.dtype.kind in "OSU" else p.dtype.kind for p in given}) > 1:
+        raise refused(step, f"its fold models predicted labels that differ in kind: {[str(p.dtype) for p in given]}")
+    if len(given) == 1:
+        return given[0]
+    with named(step):
+        votes = np.stack(given)
+        told = [m.predict_proba(copied(x)) for m in models if can(m, "predict_proba")]
+        told = told if len(told) == len(given) else []
+        if votes.ndim == 2:
+            return _elected(votes, [(m.classes_, p) for m, p in zip(models, told, strict=False)])
+        columns = range(votes.shape[2])
+        each = [
+            [(m.classes_[k], p[k]) for m, p in zip(models, told, strict=False) if isinstance(p, list)] for k in columns
+        ]
+        return np.stack([_elected(votes[:, :, k], each[k]) for k in columns], axis=1)
+
+
+def _elected(votes: _Array, told: list[tuple[Any, Any]]) -> _Array:
+    """Return the label of most votes for each sample, of votes of folds by samples."""
+    labels, codes = np.unique(votes, return_inverse=True)
+    codes = codes.reshape(votes.shape)
+    count = np.stack([(codes == k).sum(axis=0) for k in range(len(labels))], axis=1)
+    likely = np.zeros(count.shape)
+    for classes, proba in told:
+        for k, label in enumerate(labels):
+            at = np.flatnonzero(np.asarray(classes) == label)
+            likely[:, k] += proba[:, at[0]] if at.size else 0.0
+    tied = count == count.max(axis=1, keepdims=True)
+    chosen: _Array = labels[np.argmax(np.where(tied, np.nan_to_num(likely), -np.inf), axis=1)]
+    return chosen
+
+
+def copied(x: Any) -> Any:
+    """Return a copy, in the same order in memory."""
+    return x.copy(order="K") if isinstance(x, np.ndarray) else x.copy() if hasattr(x, "copy") else np.array(x)
+
+
+def dense(values: Any) -> _Array:
+    """Return values as an array, sparse ones too."""
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)

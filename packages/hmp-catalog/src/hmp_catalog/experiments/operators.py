@@ -1,0 +1,123 @@
+"""The operators of a step: the objects that were fitted, or made anew from their class and parameters.
+
+Its text is part of exported scripts, where hmp is not installed: see `replaying`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.errors import ReplayError
+from hmp_catalog.experiments.planning import Action, Step, article, refused, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: What fitted objects raise when data do not fit them, or they are not fitted.
+_REFUSALS = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+#: Parameters nested deeper than this refer to themselves.
+_DEEPEST = 50
+
+
+def operators_of(action: Action, load: Callable[[str], Any]) -> list[Any]:
+    """Return what a step applies, in order; nothing of a step that only splits."""
+    if not action.ids:
+        return _made(action.step)
+    found = [load(i) for i in action.ids]
+    for artifact, operator in zip(action.ids, found, strict=True):
+        if isinstance(operator, type) or not (can(operator, "transform") or can(operator, "split")):
+            raise refused(action.step, f"artefact {shown(artifact)} is {article(operator)}, which transforms nothing")
+    return [o for o in found if can(o, "transform")]
+
+
+def _made(step: Step) -> list[Any]:
+    """Return the operator of a step that keeps nothing, made anew; none for one that only splits."""
+    try:
+        found = _imported(step.operator)
+        splits = isinstance(found, type) and hasattr(found, "split") and not hasattr(found, "transform")
+    except _REFUSALS as error:
+        if step.stateless:
+            message = f"it keeps no state, and cannot be imported by the name {shown(step.operator)}: {error}"
+            raise refused(step, message) from error
+        splits = False
+    if splits:
+        return []
+    if not step.stateless:
+        raise refused(step, "it has no artefact, and is not stateless: it cannot be applied as it was trained")
+    with named(step):
+        params = _revived({} if step.params is None else step.params)
+        if not isinstance(params, dict):
+            raise refused(step, f"its params are {article(params)}, expected a mapping of names to values")
+        if isinstance(found, type):
+            if not hasattr(found, "transform"):
+                raise refused(step, "it is a class that transforms nothing")
+            return [found(**params)]
+        if not callable(found):
+            raise refused(step, f"it is {article(found)}, neither a class nor a function")
+        return [functools.partial(found, **params)]
+
+
+def _imported(name: str) -> Any:
+    parts = name.split(".")
+    if len(parts) < 2 or len(parts) > _DEEPEST:
+        message = "expected module.name"
+        raise ValueError(message)
+    for n in range(len(parts) - 1, 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError:
+            continue
+        return functools.reduce(getattr, parts[n:], found)
+    message = f"no module {parts[0]!r:.80}"
+    raise ImportError(message)
+
+
+def _revived(value: Any, depth: int = 0) -> Any:
+    """Return parameters as they were before JSON kept them: operators, classes, functions, NaN and infinities."""
+    if depth > _DEEPEST:
+        message = "its params are nested too deep, or refer to themselves"
+        raise ValueError(message)
+    if isinstance(value, list):
+        return [_revived(v, depth + 1) for v in value]
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
+        return float(value)
+    if not isinstance(value, dict):
+        return value
+    name = value.get("function", value.get("class"))
+    if not isinstance(name, str) or value.keys() not in ({"function"}, {"class"}, {"class", "params"}):
+        return {k: _revived(v, depth + 1) for k, v in value.items()}
+    found = _imported(name)
+    return found(**_revived(value["params"], depth + 1)) if "params" in value else found
+
+
+def of_targets(operator: Any) -> bool:
+    """Return whether what it transforms are targets: its argument is called y, as that of a LabelEncoder is."""
+    return next(iter(arguments(getattr(operator, "transform", operator))), "") == "y"
+
+
+def arguments(call: Any) -> list[str]:
+    """Return the names of what a callable takes."""
+    try:
+        return list(inspect.signature(call).parameters)
+    except (TypeError, ValueError):  # compiled functions tell nothing of theirs
+        return []
+
+
+def can(operator: Any, verb: str) -> bool:
+    """Return whether an object has a method."""
+    return callable(getattr(operator, verb, None))
+
+
+@contextmanager
+def named(step: Step) -> Iterator[None]:
+    """Turn what an operator raises into an error that names its step."""
+    try:
+        yield
+    except ReplayError:
+        raise
+    except _REFUSALS as error:
+        raise refused(step, f"{type(error).__name__}: {error}") from error
