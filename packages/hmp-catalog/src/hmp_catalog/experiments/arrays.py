@@ -175,7 +175,7 @@ def _whole(array: NDArray[Any], name: str) -> NDArray[np.int64]:
     kind = array.dtype.kind
     exact = kind in "iu" or (kind == "f" and bool((np.isfinite(array) & (np.trunc(array) == array)).all()))
     most = _EXACT if kind == "f" else (1 << 63) - 1  # a float beyond may have been another number
-    if not exact or (array.size and max(abs(int(array.min()) + 1), int(array.max())) > most):
+    if not exact or (array.size and not (-most - 1 <= int(array.min()) and int(array.max()) <= most)):
         message = f"{name} is of type {array.dtype}, expected whole numbers of 64 bits"
         raise InvalidInput(message)
     return np.array(array, dtype=np.int64, order="C")
@@ -248,7 +248,7 @@ def _lists(flats: Sequence[NDArray[Any] | tuple[int, ...] | None], kind: np.dtyp
 def _nested(flats: Sequence[Sized | None], values: pa.Array) -> pa.Array:
     """Return ``values`` as lists of the lengths of ``flats``; offsets of 32 bits are 16 GiB in one transaction."""
     ends = np.cumsum([0] + [0 if flat is None else len(flat) for flat in flats], dtype=np.int64).astype(np.int32)
-    present = np.packbits([flat is not None for flat in flats], bitorder="little")
+    present = np.packbits(np.array([flat is not None for flat in flats], np.bool_), bitorder="little")
     buffers = [pa.py_buffer(present), pa.py_buffer(ends)]
     return pa.Array.from_buffers(pa.list_(values.type), len(flats), buffers, children=[values])
 

@@ -91,9 +91,8 @@ def remember(backend: StoreBackend, pages: Sequence[Pages], names: Iterable[str]
     import pyarrow as pa
 
     ends = {each.name: each.end for each in pages}
-    listed = pa.table(
-        {"name": pa.array(list(ends), pa.string()), "position": pa.array(list(ends.values()), pa.int64())}
-    )
+    schema = pa.schema([("name", pa.string()), ("position", pa.int64())])
+    listed = arrow_table({"name": list(ends), "position": list(ends.values())}, schema)
     with backend.staged(INCOMING, listed):
         backend.execute(SQL["set_positions"])
     left = {each.name for each in pages if each.descriptor is not None}
