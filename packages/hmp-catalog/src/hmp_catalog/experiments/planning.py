@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Kinds of step (``operator_type``).
 TARGET, MODEL, AUGMENTED = "y_processing", "model", "feature_augmentation"
+#: Among the artefacts of ``shared_artifacts``: step -> source -> its artefacts.
+SOURCE_MAP = "_source_map"
 #: The model that was trained on all folds: it answers alone.
 _FINAL = ("fold_final", "final")
 
@@ -73,19 +75,36 @@ def plan(chain: Mapping[str, Any]) -> tuple[list[Action], Step, list[str]]:
     if last is None:
         raise refused(None, f"the chain has no model: none of its steps is its model_step_idx, {shown(model_idx)}")
     _check_order(steps, own, last, branch)
-    shared = _mapping(chain.get("shared_artifacts"), "shared_artifacts")
-    others = {(s.idx, i) for s in steps if s not in own for i in s.ids} - {(s.idx, i) for s in own for i in s.ids}
+    before = [s for s in own if s.at < last.at]
+    shared, sources = _shared(chain, steps)
+    # an artefact that only entries of other branches name is not ours
+    others = {(s.idx, i) for s in steps for i in s.ids} - {(s.idx, i) for s in own for i in s.ids}
     actions: list[Action] = []
-    for idx in dict.fromkeys(s.idx for s in own if s.at < last.at):
-        alike = [s for s in own if s.idx == idx]
+    for idx, alike in _by_index(before).items():
         given = tuple(i for i in _ids(shared.get(str(idx)), alike[0]) if (idx, i) not in others)
-        by_source = _mapping(_mapping(shared.get("_source_map"), "_source_map").get(str(idx)), "_source_map", alike[0])
+        by_source = _mapping(sources.get(str(idx)), SOURCE_MAP, alike[0])
         if by_source:
             actions += _by_source(alike, given, by_source, only)
         else:
-            source = {s.at: None if only is not None else s.source for s in alike}
-            actions += [Action(s, i, source[s.at]) for s, i in _assigned(alike, given, branched=bool(branch))]
+            assigned = _assigned(alike, given, branched=bool(branch))
+            actions += [Action(s, ids, s.source if only is None else None) for s, ids in assigned]
     return sorted(actions, key=lambda a: a.step.at), last, _models(chain, own, last, shared)
+
+
+def _shared(chain: Mapping[str, Any], steps: list[Step]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the artefacts of steps, and those of steps by source."""
+    shared = _mapping(chain.get("shared_artifacts"), "shared_artifacts")
+    sources = _mapping(shared.get(SOURCE_MAP), SOURCE_MAP)
+    for unknown in {*shared, *sources} - {SOURCE_MAP, *(str(s.idx) for s in steps)}:
+        raise refused(None, f"shared_artifacts has something of step {shown(unknown)}, which the chain does not have")
+    return shared, sources
+
+
+def _by_index(steps: list[Step]) -> dict[int, list[Step]]:
+    found: dict[int, list[Step]] = {}
+    for step in steps:
+        found.setdefault(step.idx, []).append(step)
+    return found
 
 
 def _step(entry: Any, at: int) -> Step:
@@ -129,14 +148,14 @@ def _by_source(
     mapped = {k: _ids(v, alike[0]) for k, v in by_source.items()}
     loose = set(given) - {i for ids in mapped.values() for i in ids}
     if loose:
-        raise refused(alike[0], f"_source_map gives artefact {shown(min(loose))} to none of the sources")
+        raise refused(alike[0], f"{SOURCE_MAP} gives artefact {shown(min(loose))} to none of the sources")
     for name, ids in mapped.items():
         if not re.fullmatch("[0-9]{1,9}", name):
-            raise refused(alike[0], f"_source_map has the source {shown(name)}, expected a whole number")
+            raise refused(alike[0], f"{SOURCE_MAP} has the source {shown(name)}, expected a whole number")
         if only in (None, int(name)):
             here = [s for s in alike if s.source in (None, int(name))]
             if ids and not here:
-                raise refused(alike[0], f"_source_map names source {name}, and no entry of the step is for it")
+                raise refused(alike[0], f"{SOURCE_MAP} names source {name}, and no entry of the step is for it")
             source = int(name) if only is None else None
             mine = [s._replace(ids=tuple(i for i in s.ids if i in ids)) for s in here]
             yield from (Action(s, i, source) for s, i in _assigned(mine, ids, branched=False))
