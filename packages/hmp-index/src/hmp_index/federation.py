@@ -1,6 +1,7 @@
-"""One project catalog read as it is: folded first where that is possible, its columns matched by name.
+"""One project read as it is: its catalog folded first where that is possible, and its experiments beside it.
 
-Whatever is wrong with a catalog becomes a status and a sentence; it never becomes an error of the index.
+Whatever is wrong with either becomes a status and a sentence; it never becomes an error of the index, and hides
+nothing of the other.
 """
 
 from __future__ import annotations
@@ -8,33 +9,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hmp_core.backends.duckdb import DuckDBBackend
-from hmp_core.backends.identifiers import identifier
 from hmp_core.databases import Database
-from hmp_core.errors import (
-    BusyError,
-    CorruptError,
-    HmpError,
-    InvalidInput,
-    MigrationPending,
-    NotWritable,
-    SchemaIntegrityError,
-    SchemaTooNewError,
-    StatementError,
-)
+from hmp_core.errors import HmpError, MigrationPending, NotWritable
 from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.store import EventStore, folding_is_off
 from hmp_core.layout import catalog_path
 from hmp_core.statements import load_statements
-from hmp_index.fold import TOLD, VIEW, Facts, Place, Reading, snapshot
-from hmp_index.survey import SeenProject, mark
+from hmp_index.asking import facts, status_of
+from hmp_index.experiments import Stores
+from hmp_index.fold import Place, Reading, snapshot
+from hmp_index.survey import SeenProject, joined, mark
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -48,9 +40,6 @@ _SQL = load_statements("hmp_index")
 
 #: Seconds to wait for one catalog: there may be a thousand others.
 PATIENCE = 2.0
-
-#: Ids leave as text.
-_LEAVING = {"UUID": "VARCHAR"}
 
 
 class Reader:
@@ -66,6 +55,8 @@ class Reader:
 
     def __init__(self, auth: AuthBackend | None, point: EntryPoint | None = None) -> None:
         self.auth = auth
+        #: what reads the experiments of a folder
+        self.stores = Stores(auth)
         self._point = point
         #: tells apart what another installation might read otherwise
         self.version = f"{point.value} {point.dist.version if point.dist else ''}" if point else ""
@@ -95,7 +86,13 @@ class Reader:
         return lambda mark: f"{mark}{suffix}" if mark else ""
 
     def read(self, seen: SeenProject, place: Place, timeout: float = PATIENCE) -> Reading:
-        """Return what the catalog of a project says, or why it says nothing; never raises for what it finds."""
+        """Return what a project says, or why it says nothing; never raises for what it finds."""
+        of_catalog = self._of_catalog(seen, place, timeout)
+        if not seen.has_store:
+            return of_catalog
+        return _together(of_catalog, self.stores.read(seen.path, place, timeout))
+
+    def _of_catalog(self, seen: SeenProject, place: Place, timeout: float) -> Reading:
         now = datetime.now(UTC).replace(tzinfo=None)
         if seen.trouble:
             return Reading("unreachable", now, seen.trouble)
@@ -111,7 +108,7 @@ class Reader:
         except HmpError as error:
             status = status_of(error)
             settled = status in {"corrupt", "schema_mismatch"}
-            return Reading(status, now, str(error), self.marking()(seen.mark) if settled else "")
+            return Reading(status, now, str(error), self.marking()(seen.catalog_mark) if settled else "")
         except OSError as error:
             return Reading("unreachable", now, f"{seen.path} cannot be read: {error.strerror or error}")
 
@@ -129,15 +126,15 @@ class Reader:
 
     def _absent(self, seen: SeenProject, now: datetime) -> Reading:
         if not seen.has_traces:
-            return Reading("ok", now, mark=self.marking()(seen.mark))
+            return Reading("ok", now, mark=self.marking()(seen.catalog_mark))
         detail = f"{seen.path} has no catalog.duckdb; `hmp catalog rebuild` makes it from the runs and the log"
-        return Reading("unreachable", now, detail, self.marking()(seen.mark))
+        return Reading("unreachable", now, detail, self.marking()(seen.catalog_mark))
 
     def _read(self, seen: SeenProject, place: Place, now: datetime, timeout: float, fold: Fold | None) -> Reading:
         catalog = catalog_path(seen.path)
         with self._opened(catalog, timeout, fold) as (backend, lack):
             before = mark(catalog)
-            facts, odd = _facts(backend)
+            told, odd = facts(backend)
             unread = LogFiles(catalog).unread(_positions(backend))
             may_fold = fold is not None and not folding_is_off(catalog) and os.access(catalog.parent, os.W_OK)
             settled = before == mark(catalog) and not (unread and may_fold)
@@ -145,7 +142,7 @@ class Reader:
             lack = "hmp-catalog is not installed" if self.fold is None else "an older catalog is not folded"
         detail = "; ".join([*([lack] if lack else []), *odd])
         marked = self.marking()(before) if settled else ""
-        return Reading("ok", now, detail, marked, unread, snapshot(place, facts, now))
+        return Reading("ok", now, detail, marked, unread, snapshot(place, told, now))
 
     @contextlib.contextmanager
     def _opened(self, catalog: Path, timeout: float, fold: Fold | None) -> Iterator[tuple[BulkBackend, str]]:
@@ -167,59 +164,21 @@ class Reader:
             yield backend, ""
 
 
-def status_of(error: HmpError) -> str:
-    """Return the status of a catalog that could not be read for that reason."""
-    match error:
-        case BusyError() | InvalidInput():  # the latter: this very thread holds a lease on it
-            return "busy"
-        case CorruptError():
-            return "corrupt"
-        case SchemaTooNewError() | MigrationPending() | SchemaIntegrityError() | StatementError():
-            return "schema_mismatch"
-    return "unreachable"
-
-
-def _facts(backend: BulkBackend) -> tuple[Facts, list[str]]:
-    """Return what a catalog says, and what it has in a form that is not understood."""
-    columns: dict[str, set[str]] = {}
-    for table, column in backend.fetch_all(_SQL["catalog_columns"].sql):
-        columns.setdefault(table.lower(), set()).add(column.lower())
-    if "sim_id" not in columns.get(VIEW, ()):
-        message = f"{backend.path} has no view {VIEW} with a column sim_id: it is not a catalog that this hmp knows"
-        raise StatementError(message)
-    told = {
-        table: _selected(backend, table, wanted, columns.get(table, set()), essential)
-        for table, wanted, essential in TOLD
-    }
-    ids = [row["sim_id"] for row in told[VIEW]]
-    if len(set(ids)) != len(ids):
-        message = f"{backend.path}: {VIEW} shows {len(ids) - len(set(ids))} simulations more than once"
-        raise StatementError(message)
-    odd = [
-        f"{table} has no column {' or '.join(sorted(essential - columns[table]))}"
-        for table, _, essential in TOLD
-        if table in columns and not essential <= columns[table]
-    ]
-    return Facts(told[VIEW], told["metrics"], told["parameters"], told["tags"]), odd
-
-
-def _selected(
-    backend: BulkBackend, table: str, wanted: Mapping[str, str], there: set[str], essential: frozenset[str]
-) -> list[dict[str, Any]]:
-    """Return the wanted columns of a table, by name; NULL for a column, nothing for a table that is not there."""
-    expressions = [
-        f"CAST(CAST({identifier(name) if name in there else 'NULL'} AS {kind}) AS {_LEAVING.get(kind, kind)})"
-        for name, kind in wanted.items()
-    ]
-    source = "WHERE FALSE"
-    if essential <= there:
-        known = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in sorted(essential))
-        source = f"FROM {identifier(table)} WHERE {known}"
-    elif there:
-        source = f"FROM {identifier(table)} WHERE FALSE"
-    # not through Arrow: its conversions import pandas where that is installed, which takes a second
-    rows = backend.fetch_all(f"SELECT {', '.join(expressions)} {source}")
-    return [dict(zip(wanted, row, strict=True)) for row in rows]
+def _together(of_catalog: Reading, of_store: Reading) -> Reading:
+    """Return what a project says whose catalog and experiments were read one after the other."""
+    simulations, experiments = of_catalog.snapshot, of_store.snapshot
+    mark, _, suffix = of_catalog.mark.partition(" ")
+    both = simulations is not None and experiments is not None
+    return replace(
+        of_catalog,
+        status=of_catalog.status if of_catalog.status != "ok" else of_store.status,
+        at=of_store.at,
+        detail="; ".join(each.detail for each in (of_catalog, of_store) if each.detail),
+        mark=f"{joined(mark, of_store.mark)} {suffix}".strip() if mark and of_store.mark else "",
+        unfolded=of_catalog.unfolded + of_store.unfolded,
+        snapshot=simulations.beside(experiments) if simulations and experiments else simulations or experiments,
+        experiments=None if both else simulations is None,
+    )
 
 
 def _positions(backend: BulkBackend) -> dict[str, Position]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hmp_core.errors import InvalidInput, UnknownFilter
 from hmp_core.filters import OPERATORS, Bound, compare, during, split_key, unknown, within
-from hmp_index.fold import SUMMARY
+from hmp_index.fold import EXPERIMENT, SUMMARY
 from hmp_index.search import ranking, words
 
 #: What one may find by -> how it is read, and as what it is compared.
@@ -78,6 +78,8 @@ def question(filters: Mapping[str, Any], keys: Callable[[str], Sequence[str]], l
     asked = Question()
     for key, value in filters.items():
         if found := split_key(key, COLUMNS):
+            if found[0] == "status" and filters.get("kind") != EXPERIMENT:
+                _require_kept(key, value)
             asked.conditions.append(_column(key, *found, value, asked.bound))
         elif key == "trashed":
             asked.trashed = _whether(value)
@@ -101,13 +103,18 @@ def _column(key: str, name: str, operator: str, value: Any, bound: Bound) -> str
     fitting = _fitting(key, operator, kind, value)
     if name in _IDS:
         fitting = [one and one.lower() for one in fitting] if isinstance(fitting, list) else fitting and fitting.lower()
-    if name == "status" and "interrupted" in (fitting if isinstance(fitting, list) else [fitting]):
+    return compare(expression, operator, fitting, bound, key)
+
+
+def _require_kept(key: str, value: Any) -> None:
+    """Return if a status is one that the snapshot keeps; of experiments it keeps every one."""
+    if "interrupted" in (value if isinstance(value, _SEVERAL) else [value]):
         message = (
             f"{key}={value!r}: whether the process of an open simulation lives is known to its project alone; ask here "
-            "for status='running', and `hmp catalog find` there"
+            "for status='running', and `hmp catalog find` there; of experiments it is known here too: "
+            "kind='experiment'"
         )
         raise InvalidInput(message)
-    return compare(expression, operator, fitting, bound, key)
 
 
 _IDS = {"sim_id", "project_id", "workspace_id"}

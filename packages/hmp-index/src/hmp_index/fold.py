@@ -18,8 +18,14 @@ from uuid import UUID
 from hmp_core.identity import derived_id
 from hmp_index.search import WEIGHTS, searchable
 
+#: What a workspace itself goes by among its projects: it has a place there if experiments lie in it.
+ROOT = "."
+
 #: What `hmp db status` and `hmp db upgrade` need to know: the component and its migrations.
 SCHEMA = ("index", Path(__file__).parent / "sql" / "migrations")
+
+#: The kind of the rows that come from experiments stores.
+EXPERIMENT = "experiment"
 
 #: The form of the rows; a snapshot of another form is read again.
 FORM = 2
@@ -133,6 +139,8 @@ class Facts:
     metrics: Rows = ()
     parameters: Rows = ()
     tags: Rows = ()
+    #: whether it was an experiments store
+    experiments: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +148,14 @@ class Snapshot:
     """What a project holds: the rows of its simulations as JSON text, a quarter of their size as objects."""
 
     rows: str
-    #: not counting what is in the trash
+    #: not counting what is in the trash, nor experiments
     n_simulations: int
     last_run_at: datetime | None
+
+    def beside(self, other: Snapshot) -> Snapshot:
+        """Return this snapshot with the rows of another place of the same project."""
+        rows = ",".join(each.rows[1:-1] for each in (self, other) if each.rows != "[]")
+        return Snapshot(f"[{rows}]", self.n_simulations + other.n_simulations, latest(self, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +173,18 @@ class Reading:
     unfolded: int = 0
     #: None if the last snapshot stays
     snapshot: Snapshot | None = None
+    #: which rows the snapshot replaces: those of experiments (True), all others (False), or every one (None)
+    experiments: bool | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether nothing else is to be kept of the project: all that there is of it was read."""
+        return self.snapshot is not None and (self.experiments is None or self.status == "ok")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a project stands in the index; its folder is ``projects/<slug>`` of the workspace."""
+    """Where a project stands in the index; its folder is ``projects/<slug>`` of the workspace, or that itself."""
 
     workspace_id: UUID
     project_id: UUID
@@ -172,6 +192,16 @@ class Place:
     name: str
     #: when its marker was written; None without one
     created_at: datetime | None = None
+
+    @property
+    def relative(self) -> str:
+        """Its folder, relative to the workspace."""
+        return self.slug if self.slug == ROOT else f"projects/{self.slug}"
+
+    @property
+    def database(self) -> str:
+        """What is read of it first, relative to the workspace."""
+        return "store.duckdb" if self.slug == ROOT else f"{self.relative}/catalog.duckdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +220,9 @@ class ProjectRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the columns; ids as text."""
-        place, relative = self.place, f"projects/{self.place.slug}"
-        values: tuple[Any, ...] = (str(place.project_id), str(place.workspace_id), place.slug, place.name, relative)
-        values += (f"{relative}/catalog.duckdb", self.mark, self.status, self.detail, self.unfolded)
+        place = self.place
+        values: tuple[Any, ...] = (str(place.project_id), str(place.workspace_id), place.slug, place.name)
+        values += (place.relative, place.database, self.mark, self.status, self.detail, self.unfolded)
         values += (self.n_simulations, self.last_run_at, self.taken_at, place.created_at)
         return dict(zip(PROJECTS, values, strict=True))
 
@@ -243,7 +273,7 @@ def project_row(place: Place, reading: Reading, former: ProjectRow | None) -> Pr
             return row
         # nothing is there where something was: that is not to be taken for an empty project
         return replace(row, status="unreachable", detail="it has neither catalog nor log any more")
-    return ProjectRow(
+    row = ProjectRow(
         place=place,
         mark=reading.mark,
         status=reading.status,
@@ -253,13 +283,35 @@ def project_row(place: Place, reading: Reading, former: ProjectRow | None) -> Pr
         last_run_at=new.last_run_at,
         taken_at=reading.at,
     )
+    return row if reading.experiments is None else _with_the_rest(row, reading, former)
+
+
+def _with_the_rest(row: ProjectRow, reading: Reading, former: ProjectRow | None) -> ProjectRow:
+    """Return the row of a project of which a part was read, and the rest is as it was."""
+    if former is None:
+        return row
+    if reading.status != "ok":
+        row = replace(row, taken_at=former.taken_at or row.taken_at)
+    row = replace(row, last_run_at=latest(row, former))
+    if not reading.experiments:
+        return row
+    row = replace(row, n_simulations=former.n_simulations)
+    if row.status != "ok" or not row.n_simulations:
+        return row
+    return replace(row, status="unreachable", detail="it has neither catalog nor log any more")
+
+
+def latest(*told: Snapshot | ProjectRow) -> datetime | None:
+    """Return when the newest run of several was made."""
+    return max((each.last_run_at for each in told if each.last_run_at is not None), default=None)
 
 
 def snapshot(place: Place, facts: Facts, at: datetime) -> Snapshot:
     """Return what is kept of a project whose catalog said ``facts`` at a time."""
     created = [row["created_at"] for row in facts.summary if row["trashed_at"] is None]
     newest = max((moment for moment in created if moment is not None), default=None)
-    return Snapshot(packed(simulations(place, facts, at)), len(created), newest)
+    rows = packed(simulations(place, facts, at))
+    return Snapshot(rows, 0 if facts.experiments else len(created), newest)
 
 
 def simulations(place: Place, facts: Facts, at: datetime) -> list[dict[str, Any]]:

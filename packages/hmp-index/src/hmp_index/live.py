@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from hmp_core.backends.identifiers import identifier
 from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.statements import load_statements
-from hmp_index.federation import Reader, status_of
+from hmp_index.asking import status_of
+from hmp_index.federation import PATIENCE, Reader
 from hmp_index.fold import METRICS, PARAMETERS, SUMMARY, TAGS, VIEW, Place
 from hmp_index.records import Skipped
 from hmp_index.refresh import places_of
@@ -116,10 +117,28 @@ def _take(project: SeenProject, place: Place, line: Listed, reader: Reader, want
         status, lack = status_of(error), str(error)
     except OSError as error:
         status, lack = "unreachable", f"{project.path} cannot be read: {error.strerror or error}"
+    of_store, lacks = _experiments(project, reader, wanted, home, live) if project.has_store else ("ok", "")
+    status, lack = status if status != "ok" else of_store, "; ".join(each for each in (lack, lacks) if each)
     told = dict(zip(HOME, home, strict=True)) | {"name": place.name, "path": str(project.path)}
     live.projects.append(told | {"status": status, "status_detail": lack})
     if lack:
         live.skipped.append(Skipped(line.label, place.slug, project.path, status, lack))
+
+
+def _experiments(
+    project: SeenProject, reader: Reader, wanted: Sequence[str], home: Sequence[str], live: Live
+) -> tuple[str, str]:
+    """Take what the experiments of a project say; return their status, and what they lack."""
+    try:
+        with reader.stores.opened(project.path, PATIENCE) as (backend, lack):
+            rows = _rows(backend, wanted, home)
+    except HmpError as error:
+        return status_of(error), str(error)
+    except OSError as error:
+        return "unreachable", f"{project.path} cannot be read: {error.strerror or error}"
+    for name, table in rows.items():
+        live.tables.setdefault(name, []).append(table)
+    return "ok", lack
 
 
 def _rows(backend: BulkBackend, wanted: Sequence[str], home: Sequence[str]) -> dict[str, pa.Table]:

@@ -60,8 +60,7 @@ def write(backend: CatalogBackend, settled: Settled, at: datetime) -> None:
     _run(backend, "merge_workspaces")
     _run(backend, "merge_projects")
     if settled.read:
-        read = _ids("project_id", (identity for identity, _ in settled.read))
-        _stage(backend, "staged_read", {"project_id": "VARCHAR"}, [read])
+        _stage(backend, "staged_read", {"project_id": "VARCHAR", "experiments": "BOOLEAN"}, [_replaced(settled)])
         _stage(backend, "staged_simulations", fold.SIMULATIONS, _batches(rows for _, rows in settled.read))
         _run(backend, "drop_simulations")
         _run(backend, "merge_simulations")
@@ -101,6 +100,17 @@ def _rows(rows: Iterable[WorkspaceRow | ProjectRow]) -> str:
 
 def _ids(column: str, ids: Iterable[UUID]) -> str:
     return json.dumps([{column: str(identity)} for identity in ids])
+
+
+def _replaced(settled: Settled) -> str:
+    """Return which rows of which projects are replaced: those of experiments, all others, or both."""
+    rows = [
+        {"project_id": str(identity), "experiments": experiments}
+        for identity, _ in settled.read
+        for experiments in (False, True)
+        if settled.parts.get(identity, experiments) is experiments
+    ]
+    return json.dumps(rows)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:
@@ -190,7 +200,7 @@ def project(line: Listed, row: ProjectRow, *, late: bool = False) -> Project:
         workspace=line.label,
         slug=row.place.slug,
         name=row.place.name,
-        path=line.path / "projects" / row.place.slug,
+        path=line.path / row.place.relative,
         status="stale" if late and row.status == "ok" else row.status,
         detail=row.detail,
         unfolded=row.unfolded,

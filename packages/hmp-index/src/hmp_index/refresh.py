@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,8 +124,8 @@ def _read(
         reading = reader.read(one.project, one.place, PATIENCE if left is None else min(PATIENCE, left))
         if one.former is None:
             part.readings.append((one.place, reading))
-        elif reading.snapshot is None:
-            part.readings.append((one.former.place, replace(reading, mark="")))
+        elif not reading.settles:
+            part.readings.append((one.former.place, replace(reading, mark="", snapshot=None)))
         else:
             part.superseded.append(one.former.place.project_id)
             part.readings.append((one.place, reading))
@@ -161,7 +161,7 @@ def _changed(
         elif other is not None:
             part.superseded.append(other.place.project_id)
     for row in former.values():
-        where = seen.line.path / "projects" / row.place.slug
+        where = _folder(seen.line, row.place)
         part.lost.append(row)
         detail = f"{where} is not there any more; `hmp index prune` forgets it"
         part.readings.append((row.place, _out_of_reach(detail, part.at)))
@@ -205,6 +205,8 @@ class Settled:
     projects: Sequence[ProjectRow] = ()
     #: the projects whose simulations are replaced, each with their rows as JSON text
     read: Sequence[tuple[UUID, str]] = ()
+    #: of which of these only the experiments were read (True), or everything else (False)
+    parts: Mapping[UUID, bool] = field(default_factory=dict)
     #: the workspaces that are not listed any more, and the projects that are gone
     forgotten: Sequence[UUID] = ()
     gone: Sequence[UUID] = ()
@@ -233,6 +235,7 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
     gone |= {identity for identity, row in rows.items() if row.place.workspace_id not in ids}
     rows = {identity: row for identity, row in rows.items() if identity not in gone}
     read, now = [], now or datetime.now(UTC).replace(tzinfo=None)
+    parts = dict[UUID, bool]()
     for place, reading in found.readings:
         known = rows.get(place.project_id)
         if place.workspace_id not in ids or (known and known.taken_at and reading.at < known.taken_at <= now):
@@ -240,6 +243,8 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
         rows[place.project_id] = project_row(place, reading, known)
         if reading.snapshot is not None:
             read.append((place.project_id, reading.snapshot.rows))
+            if reading.experiments is not None:
+                parts[place.project_id] = reading.experiments
     changed = [row for identity, row in rows.items() if row != former.get(identity)]
     workspaces = _workspaces(state, listed, found)
     before = {row.id: row for row in state.workspaces}
@@ -250,6 +255,7 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
         other,
         changed,
         read,
+        parts,
         forgotten,
         sorted(gone),
         [one.line.id for one in found.seen if one.line.id in ids],
@@ -318,4 +324,4 @@ def _skipped(line: Listed, row: ProjectRow, *, late: bool) -> Skipped:
 
 
 def _folder(line: Listed, place: Place) -> Path:
-    return line.path / "projects" / place.slug
+    return line.path / place.relative

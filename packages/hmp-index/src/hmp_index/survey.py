@@ -14,7 +14,8 @@ from hmp_core.errors import CorruptError, PathNotFound
 from hmp_core.events.pending import LogFiles
 from hmp_core.events.segment import SUFFIX
 from hmp_core.identity import sha256_bytes
-from hmp_core.layout import PROJECT_MARKER, WORKSPACE_MARKER, catalog_path, read_root
+from hmp_core.layout import PROJECT_MARKER, WORKSPACE_MARKER, catalog_path, experiments_path, read_root
+from hmp_index.fold import ROOT
 from hmp_index.roster import Listed
 
 _CATALOG = catalog_path(Path()).name
@@ -22,13 +23,17 @@ _FILES = LogFiles(catalog_path(Path()))
 #: Where a project has the files of its log.
 _LOGS = (os.fspath(_FILES.pending), os.fspath(_FILES.packs))
 
+#: The database of an experiments store, and where it has the journals of its writers.
+_STORE = experiments_path(Path()).name
+_JOURNALS = (os.fspath(LogFiles(experiments_path(Path())).pending),)
+
 
 @dataclass(frozen=True, slots=True)
 class SeenProject:
     """A project folder as it lies there."""
 
     path: Path
-    #: what its catalog and its log looked like (see `mark`)
+    #: what its catalog, its log and its experiments looked like (see `mark` and `store_mark`)
     mark: str
     has_catalog: bool
     #: whether runs or a log lie there, from which a missing catalog can be rebuilt
@@ -37,11 +42,20 @@ class SeenProject:
     trouble: str = ""
     #: whether it has a `project.toml`, by which it is known
     has_marker: bool = False
+    #: whether an experiments store lies there, or the journals of one
+    has_store: bool = False
+    #: whether it is the workspace itself, which has no catalog
+    is_root: bool = False
 
     @property
     def slug(self) -> str:
-        """The name of the folder: unique in its workspace."""
-        return self.path.name
+        """The name of the folder: unique in its workspace; that of the workspace itself is `ROOT`."""
+        return ROOT if self.is_root else self.path.name
+
+    @property
+    def catalog_mark(self) -> str:
+        """What its catalog and its log looked like, without the experiments."""
+        return self.mark.partition("+")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,20 @@ def mark(catalog: Path) -> str:
     return _mark(project, _stat(f"{project}/{_CATALOG}"), _stat(f"{project}/{PROJECT_MARKER}"))
 
 
+def store_mark(folder: str | Path) -> str:
+    """Return the same of the experiments store of a folder: its file, its WAL, its journals; empty without one."""
+    found, journals = _stat(f"{folder}/{_STORE}"), _logs(os.fspath(folder), _JOURNALS)
+    if found is None and not journals:
+        return ""
+    seen = [_identity(each) for each in (found, _stat(f"{folder}/{_STORE}.wal"))]
+    return sha256_bytes("\n".join([*seen, *(f"{name} {size}" for name, size in journals)]).encode())[:32]
+
+
+def joined(mark: str, of_store: str) -> str:
+    """Return the mark of a project with experiments; empty if either must be read again."""
+    return f"{mark}+{of_store}" if mark and of_store else ""
+
+
 def _mark(project: str, catalog: os.stat_result | None, marker: os.stat_result | None) -> str:
     seen = [_identity(found) for found in (catalog, _stat(f"{project}/{_CATALOG}.wal"), marker)]
     seen += [f"{name} {size}" for name, size in _logs(project)]
@@ -113,8 +141,22 @@ def _projects(line: Listed) -> list[SeenProject]:
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
+        names = []
+    found = [each for name in names if (each := _project(f"{folder}/{name}")) is not None]
+    return [*_of_root(line.path), *found]
+
+
+def _of_root(workspace: Path) -> list[SeenProject]:
+    """Return the workspace itself, where it has an experiments store."""
+    try:
+        seen = store_mark(workspace)
+    except OSError as error:
+        why = f"{workspace / _STORE} cannot be read: {error.strerror or error}"
+        return [SeenProject(workspace, "", has_catalog=False, has_traces=False, trouble=why, is_root=True)]
+    if not seen:
         return []
-    return [found for name in names if (found := _project(f"{folder}/{name}")) is not None]
+    mark = joined("-", seen)
+    return [SeenProject(workspace, mark, has_catalog=False, has_traces=False, has_store=True, is_root=True)]
 
 
 def _project(project: str) -> SeenProject | None:
@@ -131,9 +173,11 @@ def _project(project: str) -> SeenProject | None:
         if catalog is not None and not there:
             return _troubled(project, f"{project}/{_CATALOG} is not a file; move it away")
         seen, traces = _mark(project, catalog, marker), there or _has_traces(project)
+        of_store = store_mark(project)
     except OSError as error:
         return _troubled(project, f"{project} cannot be read: {error.strerror or error}")
-    return SeenProject(Path(project), seen, has_catalog=there, has_traces=traces, has_marker=marked)
+    facts = {"has_catalog": there, "has_traces": traces, "has_marker": marked, "has_store": bool(of_store)}
+    return SeenProject(Path(project), joined(seen, of_store) if of_store else seen, **facts)
 
 
 def _troubled(project: str, why: str) -> SeenProject:
@@ -159,10 +203,10 @@ def _has_traces(project: str) -> bool:
     return bool(_logs(project)) or any((Path(project) / "simulations").glob("*/run.json"))
 
 
-def _logs(project: str) -> list[tuple[str, int]]:
+def _logs(project: str, folders: Sequence[str] = _LOGS) -> list[tuple[str, int]]:
     """Return the segments and then the packs of a catalog, by name, each with its size."""
     found = []
-    for folder in _LOGS:
+    for folder in folders:
         try:
             names = sorted(os.listdir(f"{project}/{folder}"))
         except (FileNotFoundError, NotADirectoryError, PermissionError):

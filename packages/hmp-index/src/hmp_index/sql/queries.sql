@@ -25,6 +25,14 @@ WHERE table_catalog = current_database() AND table_name = '_hmp_segments';
 -- How far each file of its log is in the tables of an attached catalog.
 SELECT name, position, packed FROM _hmp_segments;
 
+-- name: store_journals
+-- How far each journal is in the tables of an attached experiments store.
+SELECT name, position FROM _hmp_journals;
+
+-- name: store_scores
+-- What the runs of an attached experiments store scored, by data set.
+SELECT sim_id, metric_name, variable, lowest, highest FROM v_scores WHERE metric_name IS NOT NULL;
+
 -- name: form
 -- The form of the snapshot.
 SELECT schema_version FROM index_metadata WHERE id = 1;
@@ -202,9 +210,14 @@ ON CONFLICT (project_id) DO UPDATE SET
     created_at = excluded.created_at;
 
 -- name: drop_simulations
--- The simulations that a project which was read now does not have any more.
+-- The simulations, or the experiments, that a project of which these were read now does not have any more.
 DELETE FROM simulations_cache
-WHERE project_id IN (SELECT CAST(project_id AS UUID) FROM staged_read)
+WHERE EXISTS (
+        SELECT 1
+        FROM staged_read r
+        WHERE CAST(r.project_id AS UUID) = simulations_cache.project_id
+            AND r.experiments = (simulations_cache.kind = 'experiment')
+    )
     AND NOT EXISTS (
         SELECT 1
         FROM staged_simulations n
