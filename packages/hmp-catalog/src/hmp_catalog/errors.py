@@ -162,3 +162,9 @@ class ReplayError(HmpError, RuntimeError):
     """A chain that cannot be replayed as it was trained; ``step`` says where, nothing was predicted."""
 
     step: int | None
+
+
+class TrainingFailed(HmpError, RuntimeError):
+    """Every pipeline of the run ``run_id`` failed; the error of the first is the cause."""
+
+    run_id: str

@@ -1,0 +1,192 @@
+"""Tables that a dataset is read from: frames, CSV and Parquet files, folders of them, entries of the cache."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hmp_catalog.experiments import libraries
+from hmp_catalog.inputs import InputEntry
+from hmp_core.errors import InvalidInput, PathNotFound
+from hmp_core.paths import from_relative, to_local
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: What the files of a folder are called, without regard to case: training X and y, then test X and y.
+_NAMES = (("xcal", "ycal", "xval", "yval"), ("xtrain", "ytrain", "xtest", "ytest"), ("x", "y", "xtest", "ytest"))
+_DELIMITERS = (";", "\t", "|", ",")
+
+
+def of_source(given: Any, target: str | Sequence[str] | None, root: Path) -> dict[str, Any]:
+    """Return the parts of a dataset of a file, a folder or a cache entry.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none of these, or cannot be read as one.
+    PathNotFound
+        If there is no such file.
+    """
+    if isinstance(given, InputEntry):
+        where = _of_entry(given, root)
+        named = getattr(given, "name", None) or given.variable or where.stem
+    elif isinstance(given, (str, os.PathLike)) or hasattr(given, "protocol"):
+        where = to_local(given)
+        named = where.name if where.is_dir() else where.stem
+    else:
+        message = (
+            f"the dataset is a {type(given).__name__}, expected arrays (X, y), a mapping with X and y, a frame, a "
+            "path, or an entry of the cache"
+        )
+        raise InvalidInput(message)
+    if not where.exists():
+        message = f"{where}: no such dataset"
+        raise PathNotFound(message, path=str(where))
+    found = _of_folder(where) if where.is_dir() else of_table(_table(where), target, str(where))
+    return {"inputs": [given if isinstance(given, InputEntry) else where]} | found | {"name": str(named)}
+
+
+def _of_entry(entry: InputEntry, root: Path) -> Path:
+    here = getattr(entry, "path", None)
+    return from_relative(entry.relative_path, home_of(entry, root)) if here is None else to_local(here)
+
+
+def home_of(given: Any, root: Path) -> Path:
+    """Return the workspace of a cache entry, which may tell its own; of a file, ``root``."""
+    own = getattr(given, "workspace", None) if isinstance(given, InputEntry) else None
+    return root if own is None else to_local(own)
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def of_table(frame: Any, target: str | Sequence[str] | None, where: str) -> dict[str, Any]:
+    """Return X and y of a frame: the target columns, and all others.
+
+    Raises
+    ------
+    InvalidInput
+        If no target is named, or not one of its columns, or another column is not numbers.
+    """
+    columns = [str(name) for name in frame.columns]
+    if target is None:
+        message = f"{where} is a table: name the column that is predicted, target=..., one of {', '.join(columns[:20])}"
+        raise InvalidInput(message)
+    targets = [target] if isinstance(target, str) else list(target)
+    if missing := [name for name in targets if name not in columns]:
+        message = f"{where} has no column {', '.join(map(str, missing))}, expected of {', '.join(columns[:20])}"
+        raise InvalidInput(message)
+    features = {name: frame[name] for name in columns if name not in targets}
+    if not features or not targets:
+        message = f"{where} needs a target and another column at least"
+        raise InvalidInput(message)
+    sought = [np.asarray(frame[name].to_numpy()) for name in targets]
+    return {"X": stacked(features, where), "y": sought[0] if len(sought) == 1 else np.column_stack(sought)}
+
+
+def stacked(columns: Mapping[str, Any], where: str) -> NDArray[Any]:
+    """Return columns of numbers as a matrix.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them is not numbers, or has no value somewhere; the message says which.
+    """
+    found = {name: np.asarray(column.to_numpy()) for name, column in columns.items()}
+    for name, column in found.items():
+        if column.dtype.kind not in "biuf":
+            message = (
+                f"column {name!r} of {where} is of type {column.dtype}, expected numbers; encode it or leave it out"
+            )
+            raise InvalidInput(message)
+        if not np.isfinite(column).all():
+            message = f"column {name!r} of {where} has no finite value in row {int(np.isfinite(column).argmin())}"
+            raise InvalidInput(message)
+    return np.column_stack(list(found.values()))
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_folder(folder: Path) -> dict[str, Any]:
+    files = {p.stem.lower(): p for p in sorted(folder.iterdir()) if p.suffix.lower() in {".csv", ".parquet"}}
+    names = next((names for names in _NAMES if names[0] in files and names[1] in files), None)
+    if names is None:
+        message = f"{folder} has neither Xcal.csv and Ycal.csv nor X.csv and Y.csv (Parquet will do)"
+        raise InvalidInput(message)
+    found: dict[str, Any] = {"inputs": [files[name] for name in names if name in files]}
+    for x, y, suffix in ((names[0], names[1], ""), (names[2], names[3], "_test")):
+        if x not in files:
+            continue
+        targets = _table(files[y]) if y in files else None
+        matrix, header = _features(files[x], None if targets is None else len(targets))
+        found[f"X{suffix}"] = matrix
+        found.setdefault("wavelengths", header)
+        if targets is not None:
+            columns = [np.asarray(targets[name].to_numpy()) for name in targets.columns]
+            found[f"y{suffix}"] = columns[0] if len(columns) == 1 else np.column_stack(columns)
+    return found
+
+
+def _features(file: Path, rows: int | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return a matrix, and the numbers its columns are named after, as wavelengths are.
+
+    A first line of numbers is a row of data, unless there is one row more than there are targets.
+    """
+    found = _table(file)
+    if file.suffix.lower() == ".csv" and rows is not None and len(found) == rows + 1 and _unnamed(found):
+        found = _table(file, header=True)
+    matrix = stacked({str(name): found[name] for name in found.columns}, str(file))
+    if _unnamed(found) or not all(_is_number(name) for name in found.columns):
+        return matrix, None
+    return matrix, np.array([float(name) for name in found.columns])
+
+
+def _unnamed(frame: Any) -> bool:
+    return all(str(name).startswith("column_") for name in frame.columns)
+
+
+def _table(file: Path, *, header: bool | None = None) -> Any:
+    """Return the frame of a CSV or Parquet file; whether it has a header is seen from it."""
+    polars = libraries.polars()
+    kind = file.suffix.lower()
+    if kind not in {".csv", ".txt", ".tsv", ".parquet"}:
+        message = f"{file}: expected a CSV or Parquet file, or a folder of them; give the arrays of others"
+        raise InvalidInput(message)
+    try:
+        if kind == ".parquet":
+            return polars.read_parquet(file, hive_partitioning=False)
+        return polars.read_csv(file, infer_schema_length=None, **_dialect(file, header=header))
+    except (polars.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+        message = f"{file} cannot be read: {error}"
+        raise InvalidInput(message) from error
+
+
+def _dialect(file: Path, *, header: bool | None) -> dict[str, Any]:
+    """Return how a CSV file is written: what parts its cells, a point or a comma in its numbers, a header or none."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        first, second = lines.readline().rstrip("\r\n"), lines.readline().rstrip("\r\n")
+    counts = {delimiter: first.count(delimiter) for delimiter in _DELIMITERS}
+    delimiter = next((each for each in _DELIMITERS[:3] if counts[each]), ",")
+    if not any(counts.values()) and second.count(",") == 1:
+        delimiter = ";"  # one column of numbers with a decimal comma
+    cells = next(csv.reader([first], delimiter=delimiter), [])
+    later = next(csv.reader([second], delimiter=delimiter), cells)
+    comma = delimiter != "," and any("," in cell and _is_number(cell.replace(",", ".")) for cell in [*cells, *later])
+    if header is None:
+        header = not all(_is_number(cell.replace(",", ".") if comma else cell) for cell in cells)
+    return {"separator": delimiter, "decimal_comma": comma, "has_header": header}
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
