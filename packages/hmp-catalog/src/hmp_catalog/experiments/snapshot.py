@@ -1,0 +1,176 @@
+"""All predictions of a store in memory, for as long as its files look unchanged: the same question again takes 0.5 ms.
+
+A writer says nothing to readers of other processes, so the files are looked at before each answer. Those that changed
+less than 50 ms before they were read may change once more and look the same, since clocks of file systems tick; what was
+read from them is not kept (git calls such entries of its index racily clean).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from hmp_catalog.experiments import queries
+from hmp_catalog.experiments.filtering import Filters
+from hmp_catalog.experiments.ranking import Ranking
+from hmp_core.events.segment import SUFFIX
+from hmp_core.layout import internal_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hmp_core.protocols import CatalogBackend
+
+#: More predictions are not kept in memory (200,000 are 70 MB): each question goes to the engine.
+MOST = 200_000
+#: More are loaded only when a second question comes to the same files: the first is answered sooner by the engine.
+FEW = 20_000
+
+_RACY_NS = 50_000_000
+
+
+class Settled(Protocol):
+    """What a snapshot is taken of (`hmp_catalog.experiments.keeper.Keeper`)."""
+
+    @property
+    def database(self) -> Path:
+        """The database file; journals lie in its own folder."""
+        ...
+
+    def authorize(self, action: Literal["read", "write"]) -> None:
+        """Refuse whoever may not."""
+        ...
+
+    def reading(self) -> AbstractContextManager[CatalogBackend]:
+        """Hold a lease, with all that was written before in the tables."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the files of a store look."""
+
+    #: inode, size and times of the database and of what the engine wrote ahead
+    files: tuple[tuple[int, ...] | None, ...]
+    #: journal -> size: they only grow
+    journals: dict[str, int]
+
+    def is_still(self, earlier: Look) -> bool:
+        """Return whether nothing was written since; a journal that is gone is in the tables."""
+        return self.files == earlier.files and self.journals.items() <= earlier.journals.items()
+
+
+class Snapshot:
+    """The predictions of a store. Threads may share it; a pickled one is empty.
+
+    Parameters
+    ----------
+    keeper : Settled
+        What keeps the store.
+    """
+
+    def __init__(self, keeper: Settled) -> None:
+        self._keeper = keeper
+        self._kept: tuple[Look, pl.DataFrame] | None = None
+        self._asked: Look | None = None
+        self._wal = Path(f"{keeper.database}.wal")
+        self._journals = internal_folder(keeper.database) / "pending"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Snapshot, (self._keeper,)
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self._kept = self._asked = None
+
+    def predictions(self, **filters: Any) -> pl.DataFrame:
+        """Return the predictions that fit, newest first: see `Filters`.
+
+        Raises
+        ------
+        UnknownFilter, InvalidInput
+            If a filter has another name, or is of another kind.
+        """
+        wanted = Filters.of(filters)
+        if wanted.run_id is None:
+            return self._answer(wanted.of_frame, lambda backend: queries.matching(backend, wanted))
+        # of which run a prediction is, its pipeline says
+        self._keeper.authorize("read")
+        with self._keeper.reading() as backend:
+            return queries.matching(backend, wanted)
+
+    def top(
+        self,
+        n: int,
+        metric: str = "val_score",
+        ascending: bool = True,  # noqa: FBT001, FBT002 - as `WorkspaceStore.top_predictions`
+        partition: str | None = "val",
+        dataset_name: str | None = None,
+        group_by: str | None = None,
+    ) -> pl.DataFrame:
+        """Return the best predictions: see `Ranking`.
+
+        Raises
+        ------
+        InvalidInput
+            If ``n`` is no number of rows, ``metric`` no score, or ``group_by`` no category.
+        """
+        wanted = Ranking(n, metric, ascending, partition, dataset_name, group_by)
+        return self._answer(wanted.of_frame, lambda backend: queries.top(backend, wanted))
+
+    def _answer(
+        self, of_frame: Callable[[pl.DataFrame], pl.DataFrame], of_backend: Callable[[CatalogBackend], pl.DataFrame]
+    ) -> pl.DataFrame:
+        self._keeper.authorize("read")
+        queries.require_frames()
+        # journals are looked at before they are settled: what comes meanwhile may not be in the tables
+        kept, journals = self._kept, self._sizes()
+        if kept is not None and Look(self._stats(), journals).is_still(kept[0]):
+            return of_frame(kept[1])
+        with self._keeper.reading() as backend:
+            look = Look(self._stats(), journals)
+            if self._is_too_much(queries.count_predictions(backend), look):
+                return of_backend(backend)
+            calm = _is_calm(look)
+            rows = queries.matching(backend, Filters())
+        self._kept = (look, rows) if calm else None
+        return of_frame(rows)
+
+    def _is_too_much(self, count: int, look: Look) -> bool:
+        """Return whether the engine is to answer itself; files that still look alike are to be asked more often."""
+        if count <= FEW:
+            return False
+        before, self._asked = self._asked, look
+        return count > MOST or before is None or not look.is_still(before)
+
+    def _stats(self) -> tuple[tuple[int, ...] | None, ...]:
+        return _stat(self._keeper.database), _stat(self._wal)
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = {}
+        try:
+            with os.scandir(self._journals) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX) and (stat := _stat(entry.path)) is not None:
+                        sizes[entry.name] = stat[1]
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # nobody has written yet
+        return sizes
+
+
+def _stat(path: Path | str) -> tuple[int, int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_calm(look: Look) -> bool:
+    newest = max((max(file[2:]) for file in look.files if file is not None), default=0)
+    return time.time_ns() - newest > _RACY_NS
