@@ -16,6 +16,7 @@ _HOME = {
     "data": "hmp-cache",
     "catalog": "hmp-catalog",
     "demo": "hmp-hydromodpy",
+    "experiment": "hmp-catalog",
     "init": "hmp-hydromodpy",
     "lineage": "hmp-hydromodpy",
 }
@@ -26,6 +27,7 @@ _SUMMARY = {
     "index": "The machine index: find workspaces and simulations anywhere.",
     "data": "The input cache of a workspace: add, fetch, find.",
     "catalog": "The simulations of a project: list, show, find, tag.",
+    "experiment": "Training runs: list, rank, show, export, replay, and the templates of pipelines.",
     "demo": "Calibrate a real catchment, from download to lineage.",
     "init": "Make a folder a workspace.",
     "lineage": "From a result back to the input bytes, and forward.",

@@ -1,0 +1,1 @@
+"""The verbs of ``hmp experiment``, by what one wants: ask, keep, shelve."""
