@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import os
@@ -11,7 +10,6 @@ import pickle
 import secrets
 import stat
 import threading
-import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 from hmp_catalog.errors import ArtifactDamaged, ArtifactLost
 from hmp_catalog.experiments import libraries
 from hmp_catalog.experiments.schema import ARTIFACTS, DATABASE
+from hmp_catalog.experiments.sharing import SharingLock
 from hmp_core.durable import fsync_place, make_folder, translated
-from hmp_core.errors import BusyError, CorruptError, InvalidInput, MissingPart, NotWritable
+from hmp_core.errors import CorruptError, InvalidInput, MissingPart, NotWritable
 from hmp_core.layout import internal_folder
-from hmp_core.locks import DEFAULT_TIMEOUT, forking
+from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import from_relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 #: How an object is serialised, and how its file ends.
@@ -42,9 +42,6 @@ _STRETCHES, _STRETCH, _WORTH = 4, 1024, 0.75
 _ZLIB, _PICKLE = b"\x78", b"\x80"
 #: What an object may raise that does not let itself be pickled.
 _UNPICKLABLE = (pickle.PickleError, TypeError, ValueError, AttributeError, LookupError, RuntimeError, ImportError)
-
-#: Seconds between two tries to take the lock.
-_POLL: Final = 0.005
 
 
 # ── objects ──────────────────────────────────────────────────────────────────────────────────────────
@@ -156,13 +153,12 @@ class ArtifactFiles:
 
     def __init__(self, folder: Path, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self._root = folder / ARTIFACTS
-        self._lock_path = internal_folder(folder / DATABASE) / "artifacts.lock"
+        self._lock = SharingLock(internal_folder(folder / DATABASE) / "artifacts.lock", f"the files in {self._root}")
         self._timeout = timeout
         #: files that were written or compared here, and those of them that are not flushed
         self._known: dict[str, _Mark] = {}
         self._unsynced: set[str] = set()
         self._syncing = threading.Lock()
-        self._inside = threading.local()
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,8 +334,7 @@ class ArtifactFiles:
 
     # ── who saves and who removes ────────────────────────────────────────────────────────────────────
 
-    @contextlib.contextmanager
-    def saving(self) -> Iterator[None]:
+    def saving(self) -> AbstractContextManager[None]:
         """Keep `clearing` out for the block: from `put` until the artefact is on record. Any number save at once.
 
         Raises
@@ -347,13 +342,7 @@ class ArtifactFiles:
         BusyError
             If files are being removed for longer than ``timeout``.
         """
-        depth = getattr(self._inside, "depth", 0)
-        with contextlib.nullcontext() if depth else self._locked(fcntl.LOCK_SH, self._timeout):
-            self._inside.depth = depth + 1
-            try:
-                yield
-            finally:
-                self._inside.depth = depth
+        return self._lock.shared(self._timeout)
 
     @contextlib.contextmanager
     def clearing(self, timeout: float) -> Iterator[None]:
@@ -364,80 +353,14 @@ class ArtifactFiles:
         BusyError
             If somebody saves for longer than ``timeout`` seconds.
         """
-        with self._locked(fcntl.LOCK_EX, timeout):
+        with self._lock.alone(timeout):
             for stray in self._root.glob("??/.*.tmp"):
-                with contextlib.suppress(OSError):  # of another user, in a folder that is closed to us
+                with contextlib.suppress(OSError):  # in a folder that is closed to us
                     stray.unlink()
             yield
-
-    @contextlib.contextmanager
-    def _locked(self, how: int, timeout: float) -> Iterator[None]:
-        descriptor = -1
-        began = time.monotonic()
-        try:
-            with translated(self._lock_path):
-                descriptor = self._opened()
-                while not _flock(descriptor, how):
-                    waited = time.monotonic() - began
-                    if waited >= timeout:
-                        raise self._busy(waited)
-                    time.sleep(min(_POLL, timeout - waited))
-            yield
-        finally:
-            if descriptor >= 0:
-                _give_back(descriptor)
-
-    def _opened(self) -> int:
-        for _ in range(2):
-            # opened first and then made: see hmp_core.locks
-            for flags in (os.O_RDONLY, os.O_RDONLY | os.O_CREAT):
-                with contextlib.suppress(FileNotFoundError), forking:
-                    return _note(os.open(self._lock_path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
-            make_folder(self._lock_path.parent)
-        return os.open(self._lock_path, os.O_RDONLY)
-
-    def _busy(self, waited: float) -> BusyError:
-        message = f"{self._root}: files are being saved or removed by others; waited {waited:.1f} s; try again"
-        return BusyError(message, path=str(self._lock_path), holder="others", waited=waited)
 
 
 def _mark(found: os.stat_result) -> _Mark:
     if not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _flock(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-#: Open lock files of this process: the child of a fork closes them, or it would hold the lock of its parent.
-_open: set[int] = set()
-
-
-def _note(descriptor: int) -> int:
-    _open.add(descriptor)
-    return descriptor
-
-
-def _give_back(descriptor: int) -> None:
-    with forking:
-        if descriptor in _open:
-            with contextlib.suppress(OSError):  # a child that was forked without our knowing has it open still
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            _open.discard(descriptor)
-            os.close(descriptor)
-
-
-def _forget() -> None:
-    for descriptor in _open:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    _open.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
