@@ -30,6 +30,8 @@ TARGET, MODEL, AUGMENTED = "y_processing", "model", "feature_augmentation"
 SOURCE_MAP = "_source_map"
 #: The model that was trained on all folds: it answers alone.
 _FINAL = ("fold_final", "final")
+#: No index of a step, a branch or a source is.
+_TOO_GREAT = 1 << 63
 
 
 class Step(NamedTuple):
@@ -240,13 +242,15 @@ def _ids(value: Any, step: Step) -> tuple[str, ...]:
 
 
 def _index(value: Any, step: Step | None, where: str) -> int | None:
-    if value is None or (type(value) is int and value >= 0):
+    if value is None or (type(value) is int and 0 <= value < _TOO_GREAT):
         return value
     raise refused(step, f"{where} is {shown(value)}, expected a whole number")
 
 
 def _branch(value: Any, step: Step | None) -> tuple[int, ...]:
-    if value is None or (isinstance(value, (list, tuple)) and all(type(b) is int for b in value)):
+    if value is None or (
+        isinstance(value, (list, tuple)) and all(type(b) is int and 0 <= b < _TOO_GREAT for b in value)
+    ):
         return tuple(value or ())
     raise refused(step, f"branch_path is {shown(value)}, expected a list of whole numbers")
 
