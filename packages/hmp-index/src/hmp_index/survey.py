@@ -176,8 +176,14 @@ def _project(project: str) -> SeenProject | None:
         of_store = store_mark(project)
     except OSError as error:
         return _troubled(project, f"{project} cannot be read: {error.strerror or error}")
-    facts = {"has_catalog": there, "has_traces": traces, "has_marker": marked, "has_store": bool(of_store)}
-    return SeenProject(Path(project), joined(seen, of_store) if of_store else seen, **facts)
+    return SeenProject(
+        Path(project),
+        joined(seen, of_store) if of_store else seen,
+        has_catalog=there,
+        has_traces=traces,
+        has_marker=marked,
+        has_store=bool(of_store),
+    )
 
 
 def _troubled(project: str, why: str) -> SeenProject:

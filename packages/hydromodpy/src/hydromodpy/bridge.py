@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hmp_core.databases import Database
 from hmp_core.errors import HmpError, InvalidInput
-from hmp_core.layout import anchor, cache_path, catalog_path
+from hmp_core.layout import anchor, cache_path, catalog_path, has_experiments
 from hmp_core.paths import to_local
-from hydromodpy.consumers import Asker, Consumer
+from hydromodpy.consumers import PATIENCE, Asker, Consumer, has_catalog
+from hydromodpy.experiments import folders, trainings
 from hydromodpy.fates import fates, opened, recorded_by
 from hydromodpy.origins import upstream_in
 from hydromodpy.reading import CacheReader
@@ -256,7 +257,7 @@ def stale(where: Iterable[str | Path], *, everywhere: bool = False, auth: AuthBa
     asker = Asker(anchor(named[0]) if named else None, auth)
     projects = {project.resolve(): project for project in named}
     for home in asker.workspaces(everywhere=True) if everywhere else []:
-        projects |= {project.resolve(): project for project in asker.projects(home)}
+        projects |= {each.resolve(): each for each in (*asker.projects(home), *folders(home))}
     by_home: dict[Path, list[Path]] = {}
     for project in projects.values():
         by_home.setdefault(anchor(project), []).append(project)
@@ -272,18 +273,27 @@ def stale(where: Iterable[str | Path], *, everywhere: bool = False, auth: AuthBa
 
 
 def _stale(asker: Asker, home: Path, projects: Sequence[Path]) -> Iterator[Outdated]:
-    tables = {project: asker.read(project, lambda backend: _all(backend, _FINISHED)) for project in projects}
+    catalogs = [project for project in projects if has_catalog(project) or not has_experiments(project)]
+    tables = {project: asker.read(project, lambda backend: _all(backend, _FINISHED)) for project in catalogs}
     read = {project: table for project, table in tables.items() if table is not None}
     recorded = {project: dict(_recorded(table)) for project, table in read.items()}
+    names = {sim: name for table in read.values() for sim, name in zip(*_names(table), strict=True)}
+    for run in (run for each in projects for run in trainings(each, asker.auth, PATIENCE, asker.note)):
+        if run.status == "completed":
+            recorded.setdefault(run.folder, {})[run.run_id] = run.inputs
+            names[run.run_id] = run.name
     asked = {one for runs in recorded.values() for each in runs.values() for one in each}
     became, made_of = _became(home, asked, asker)
     for project, runs in recorded.items():
-        names = dict(zip(read[project]["sim_id"].to_pylist(), read[project]["name"].to_pylist(), strict=True))
         for sim, each in runs.items():
             changed = tuple(became[one] for one in each if became[one].state != "current")
             outdated = tuple((became[one], made_of[one]) for one in each if made_of.get(one))
             if changed or outdated:
                 yield Outdated(home, project, sim, names[sim], changed, outdated)
+
+
+def _names(table: pa.Table) -> tuple[list[str], list[str | None]]:
+    return table["sim_id"].to_pylist(), table["name"].to_pylist()
 
 
 def _became(

@@ -17,11 +17,13 @@ from hmp_core.databases import Database
 from hmp_core.errors import HmpError, PathNotFound
 from hmp_core.events import EventStore
 from hmp_core.layout import WORKSPACE_MARKER, catalog_path, internal_folder, projects, read_root
+from hydromodpy.experiments import folders, trainings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from hmp_core.protocols import AuthBackend, BulkBackend
+    from hydromodpy.records import Recorded
 
 T = TypeVar("T")
 
@@ -100,10 +102,11 @@ class Asker:
     ) -> list[Consumer]:
         """Return the runs that consumed any of these bytes, any version of these entries, or a plain file there.
 
-        The oldest comes first in each project; those in the trash are there, and say so.
+        The oldest comes first in each project; those in the trash are there, and say so. Experiments come last.
         """
         wanted = _Wanted(hashes, entries, paths)
-        return [each for project in self.projects(workspace) for each in self._of_project(workspace, project, wanted)]
+        found = [each for project in self.projects(workspace) for each in self._of_project(workspace, project, wanted)]
+        return found + [each for folder in folders(workspace) for each in self._of_store(workspace, folder, wanted)]
 
     def note(self, place: Path, lack: str) -> None:
         """Keep what the answer of a place lacks, if it lacks anything."""
@@ -113,7 +116,7 @@ class Asker:
     def projects(self, workspace: Path) -> list[Path]:
         """Return the projects of a workspace in which something was recorded."""
         try:
-            return [project for project in projects(workspace) if _has_something(project)]
+            return [project for project in projects(workspace) if has_catalog(project)]
         except OSError as error:
             self.skipped[str(workspace)] = f"it cannot be looked into: {error.strerror}"
             return []
@@ -124,6 +127,13 @@ class Asker:
         found = self.read(project, wanted.ask)
         for sim, name, status, owner, trashed, entry, sha256 in [] if found is None else _rows(found):
             yield Consumer(workspace, project, sim, name, state(status, owner), trashed, entry, sha256)
+
+    def _of_store(self, workspace: Path, folder: Path, wanted: _Wanted) -> Iterator[Consumer]:
+        for run in trainings(folder, self.auth, PATIENCE, self.note):
+            of_run = (workspace, folder, run.run_id, run.name, run.status)
+            for one in run.inputs:
+                if wanted.means(one):
+                    yield Consumer(*of_run, is_trashed=False, entry_id=one.entry_id, sha256=one.sha256)
 
     def read(self, project: Path, question: Callable[[BulkBackend], T]) -> T | None:
         """Return what a project answers; None where it could not be asked, which is noted."""
@@ -154,6 +164,14 @@ class _Wanted:
     entries: Collection[str]
     paths: Collection[str]
 
+    def means(self, one: Recorded) -> bool:
+        """Return whether an input is one that is asked for."""
+        return (
+            one.sha256 in self.hashes
+            or one.entry_id in self.entries
+            or (one.entry_id is None and one.path in self.paths)
+        )
+
     def ask(self, backend: BulkBackend) -> pa.Table:
         """Ask one catalog."""
         import pyarrow as pa
@@ -170,8 +188,8 @@ def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     return zip(*table.to_pydict().values(), strict=True)
 
 
-def _has_something(project: Path) -> bool:
-    """Return whether anything was ever recorded in a project."""
+def has_catalog(project: Path) -> bool:
+    """Return whether any simulation was ever recorded in a project."""
     database = catalog_path(project)
     return (
         not os.access(project, os.X_OK)  # a folder that is closed is named, not passed over
