@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import struct
 import sys
 import zipfile
@@ -172,11 +173,38 @@ def test_predict_says_how_a_script_is_run(tmp_path) -> None:
         predict(tmp_path / "model.n4a.py", [[1.0]])
 
 
+def test_a_store_exports_what_it_replays_and_says_where_it_was_trained(one, tmp_path) -> None:
+    pytest.importorskip("polars")
+    from hmp_catalog.experiments.store import WorkspaceStore
+
+    chain = one.chain
+    with WorkspaceStore(tmp_path / "store") as store:
+        run = store.begin_run("spring", {}, [{"name": "wheat"}])
+        pipeline = store.begin_pipeline(run, "ridge", {}, [], "wheat", "abc")
+        ids = {
+            artifact_id: store.save_artifact(one.shelf.load(artifact_id), said["operator_class"], "any", "joblib")
+            for artifact_id, (said, _) in one.shelf.kept.items()
+        }
+        folds = {fold: ids[each] for fold, each in chain["fold_artifacts"].items()}
+        shared = {step: [ids[each] for each in listed] for step, listed in chain["shared_artifacts"].items()}
+        said = [chain[key] for key in ("steps", "model_step_idx", "model_class", "preprocessings", "fold_strategy")]
+        chain_id = store.save_chain(pipeline, *said, folds, shared)
+        expected = store.replay_chain(chain_id, one.asked).tobytes()
+        place = store.export_chain(chain_id, tmp_path / "out" / "model")
+    assert predict(chain_id=chain_id, data=one.asked, workspace_path=tmp_path / "store").tobytes() == expected
+    shutil.rmtree(tmp_path / "store")
+    assert predict(place, one.asked).tobytes() == expected == replayed(one).tobytes()
+    told = manifest(place)
+    known = ("run_id", "run_name", "dataset_name", "dataset_hash", "datasets", "pipeline_id", "chain_id")
+    where = [run, "spring", "wheat", "abc", [{"name": "wheat"}], pipeline, chain_id]
+    assert [told[key] for key in known] == where
+
+
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_manifest_tells_where_a_chain_comes_from_and_lists_every_file(one, tmp_path) -> None:
-    origin = {"run_id": "r1", "dataset_name": "wheat", "datasets": [{"name": "wheat"}], "input_entries": ["e1"]}
+    origin = {"run_id": "r1", "dataset_name": "wheat", "datasets": [{"name": "wheat"}]}
     path = write(one.chain, one.shelf.read, tmp_path / "model", origin=origin)
     said = manifest(path)
     files, rows = said.pop("files"), said.pop("artifacts")
@@ -400,6 +428,7 @@ def told(**changed: Any) -> Change:
         told(files=[]),
         told(files={"chain.json": {"sha256": 1, "size": "2"}}),
         told(artifacts={}),
+        told(versions="1"),
         told(artifacts={"a": {"file": "chain.json", "format": "joblib"}}),
         told(bundle_format_version=None),
         told(bundle_format_version="one"),
@@ -457,7 +486,7 @@ def test_a_bundle_of_a_newer_hmp_asks_for_an_upgrade(bundle, version) -> None:
         Bundle.open(bundle)
 
 
-def test_an_estimator_whose_package_is_missing_is_named_with_what_it_was_made_with(tmp_path) -> None:
+def test_an_estimator_whose_package_is_missing_is_named_with_those_of_its_export(tmp_path) -> None:
     shelf = Shelf()
     artifact_id = shelf.put(np.float64(1.0), "model", "pickle")
     gone = b"\x80\x05\x8c\x0bno_such_pkgq\x00\x8c\x01A\x93."
@@ -468,7 +497,7 @@ def test_an_estimator_whose_package_is_missing_is_named_with_what_it_was_made_wi
         "fold_artifacts": {"fold_0": artifact_id},
     }
     path = write(chain, shelf.read, tmp_path / "model")
-    with pytest.raises(MissingPart, match=r"no_such_pkg.*made with python 3\.") as raised:
+    with pytest.raises(MissingPart, match=r"no_such_pkg.*exported with python 3\.") as raised:
         predict(path, [[1.0]])
     assert raised.value.install == "no_such_pkg"
 

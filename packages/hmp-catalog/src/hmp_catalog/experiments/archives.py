@@ -83,9 +83,11 @@ def checked(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[
         raise invalid(path, f"it has no {MANIFEST}")
     manifest = _document(archive.read(MANIFEST), MANIFEST, path)
     _require_known(manifest.get("bundle_format_version"), path)
-    files, rows = manifest.get("files"), manifest.get("artifacts")
-    if not (_documents(files, {"sha256": str, "size": int}) and _documents(rows, {"file": str, "format": str})):
-        raise invalid(path, f"its {MANIFEST} does not list its files")
+    files: Any = manifest.get("files")
+    rows: Any = manifest.get("artifacts")
+    listed = _documents(files, {"sha256": str, "size": int}) and _documents(rows, {"file": str, "format": str})
+    if not listed or not isinstance(manifest.get("versions"), dict):
+        raise invalid(path, f"its {MANIFEST} does not list its files and what they were exported with")
     _require_listed(names, files, rows, path)
     for name in names - {MANIFEST}:
         _verify(archive, name, files[name], path)

@@ -250,6 +250,6 @@ class Bundle:
         try:
             return artifacts.load(data, row["format"])
         except (MissingPart, CorruptError) as error:
-            made_with = ", ".join(f"{name} {version}" for name, version in self.manifest["versions"].items())
-            error.message = f"{self.path}: {error.message}; it was made with {made_with}"
+            exported_with = ", ".join(f"{name} {version}" for name, version in self.manifest["versions"].items())
+            error.message = f"{self.path}: {error.message}; it was exported with {exported_with}"
             raise

@@ -68,7 +68,7 @@ def predict(
     if (chain_id is None) != (workspace_path is None):
         message = "chain_id and workspace_path go together: a chain is looked for in the store of a folder"
         raise InvalidInput(message)
-    if model is not None:
+    if chain_id is None or workspace_path is None:
         return _bundle(model).predict(data, wavelengths=wavelengths)
     from hmp_catalog.experiments.store import WorkspaceStore
 
@@ -82,10 +82,11 @@ def _bundle(model: Any) -> Bundle:
     if not isinstance(model, (str, os.PathLike)):
         message = f"model is a {type(model).__name__}, expected the path of a .n4a bundle"
         raise InvalidInput(message)
-    if os.fspath(model).endswith(f".{SCRIPT}"):
+    path = os.fsdecode(model)
+    if path.endswith(f".{SCRIPT}"):
         message = (
-            f"{model} is a script: run it as `python {model} input.csv output.csv`, or import its predict(X); "
+            f"{path} is a script: run it as `python {path} input.csv output.csv`, or import its predict(X); "
             "only .n4a bundles are opened here"
         )
         raise InvalidInput(message)
-    return Bundle.open(model)
+    return Bundle.open(path)

@@ -1,4 +1,4 @@
-"""What an exported chain says of itself: where it was trained, on what, and with which versions of which libraries."""
+"""What an exported chain says of itself: where it was trained, on what, and with which libraries it was exported."""
 
 from __future__ import annotations
 
@@ -6,27 +6,43 @@ import platform
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmp_catalog import __version__
 from hmp_catalog.plain import plain
 from hmp_core.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from hmp_catalog.experiments.store import WorkspaceStore
+
 #: What may be told of where a chain was trained.
-ORIGIN = ("run_id", "run_name", "dataset_name", "dataset_hash", "datasets", "input_entries")
+ORIGIN = ("run_id", "run_name", "dataset_name", "dataset_hash", "datasets")
 
 #: What a chain says of itself, in the order in which it is told.
 _OF_CHAIN = ("chain_id", "pipeline_id", "model_class", "model_step_idx", "preprocessings", "fold_strategy")
 
 
-def manifest(chain: Mapping[str, Any], origin: Mapping[str, Any], version: tuple[int, int]) -> dict[str, Any]:
+def origin(store: WorkspaceStore, chain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a chain of a store was trained: its run, and the data sets as that recorded them."""
+    pipeline = store.get_pipeline(chain["pipeline_id"]) or {}
+    run = store.get_run(pipeline.get("run_id", "")) or {}
+    return {
+        "run_id": run.get("run_id"),
+        "run_name": run.get("name"),
+        "dataset_name": pipeline.get("dataset_name"),
+        "dataset_hash": pipeline.get("dataset_hash"),
+        "datasets": run.get("datasets"),
+    }
+
+
+def manifest(chain: Mapping[str, Any], trained: Mapping[str, Any], version: tuple[int, int]) -> dict[str, Any]:
     """Return what is told of a chain, without its files; the same chain and environment give the same.
 
     Parameters
     ----------
     chain : mapping
         The plain record of a chain.
-    origin : mapping
+    trained : mapping
         Some of `ORIGIN`; None is told of the others.
     version : (int, int)
         Of the format.
@@ -34,9 +50,9 @@ def manifest(chain: Mapping[str, Any], origin: Mapping[str, Any], version: tuple
     Raises
     ------
     InvalidInput
-        For something else in ``origin``.
+        For something else in ``trained``.
     """
-    if unknown := sorted(set(origin) - set(ORIGIN)):
+    if unknown := sorted(set(trained) - set(ORIGIN)):
         message = f"origin has {', '.join(unknown)}; known are {', '.join(ORIGIN)}"
         raise InvalidInput(message)
     told: dict[str, Any] = {
@@ -45,7 +61,7 @@ def manifest(chain: Mapping[str, Any], origin: Mapping[str, Any], version: tuple
         "created_at": chain.get("created_at"),
     }
     told |= {key: chain.get(key) for key in _OF_CHAIN}
-    told |= {key: plain(origin.get(key), f"origin.{key}") for key in ORIGIN}
+    told |= {key: plain(trained.get(key), f"origin.{key}") for key in ORIGIN}
     return told | {"versions": versions(_classes(chain))}
 
 

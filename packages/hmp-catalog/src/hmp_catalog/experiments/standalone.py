@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import importlib
 import io
 import os
 import pickle
@@ -54,9 +55,7 @@ def load_artifact(artifact_id: str) -> object:
 def _unpickled(data: bytes, format_: str) -> object:
     if format_ != "joblib":
         return pickle.loads(data)
-    import joblib
-
-    found: object = joblib.load(io.BytesIO(data))
+    found: object = importlib.import_module("joblib").load(io.BytesIO(data))
     return found
 
 

@@ -6,7 +6,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hmp_catalog.experiments import artifacts, bundles, exports, queries
+from hmp_catalog.experiments import artifacts, bundles, exports, provenance, queries
 from hmp_catalog.experiments.ending import Ending
 from hmp_catalog.experiments.keeper import Keeper
 from hmp_catalog.experiments.recording import Recording, missing
@@ -606,7 +606,8 @@ class WorkspaceStore:
         chain = self.get_chain(chain_id)
         if chain is None:
             raise missing(chain_id, "chain")
-        return bundles.write(chain, self._read_artifact, to_local(output_path), format)
+        trained = provenance.origin(self, chain)
+        return bundles.write(chain, self._read_artifact, to_local(output_path), format, origin=trained)
 
     def _read_artifact(self, artifact_id: str) -> tuple[dict[str, Any], bytes]:
         record = self._artifact(artifact_id)
