@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import secrets
 import stat
 import threading
@@ -136,6 +137,10 @@ def _unpickled(data: bytes, format: str) -> Any:  # noqa: A002 - the word of the
 
 #: What tells a file from the one that stood in its place: inode, size, time of its last change.
 _Mark = tuple[int, int, int]
+
+
+#: A file of an artefact: the head of its hash, the hash, how it is written.
+_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z]+")
 
 
 class ArtifactFiles:
@@ -308,6 +313,11 @@ class ArtifactFiles:
             )
             raise ArtifactDamaged(message, path=str(file), artifact_id=artifact_id)
         return data
+
+    def paths(self) -> list[str]:
+        """Return where files of artefacts lie, known to anybody or not, relative to ``artifacts/``; nothing else."""
+        found = (file.relative_to(self._root).as_posix() for file in self._root.glob("??/*"))
+        return sorted(path for path in found if _NAME.fullmatch(path))
 
     def remove(self, relative: str) -> bool:
         """Remove a file, and its folder when that is empty; False if it was not there. Only while `clearing`.
