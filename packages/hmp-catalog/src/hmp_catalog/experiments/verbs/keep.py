@@ -48,7 +48,7 @@ _OTHERS = {".yaml", ".yml", ".json", ".parquet"}
 
 def _exported(store: WorkspaceStore, meant: Meant, path: Path) -> Path:
     match meant.kind, path.suffix:
-        case "chain", _:
+        case "chain", _ if path.suffix not in _OTHERS:
             return store.export_chain(meant.identity, path, "n4a.py" if path.suffix == ".py" else "n4a")
         case "run", ".yaml" | ".yml":
             return store.export_run(meant.identity, path)
