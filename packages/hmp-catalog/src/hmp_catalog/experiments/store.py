@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from hmp_catalog.experiments import artifacts, bundles, exports, provenance, queries
 from hmp_catalog.experiments.ending import Ending
 from hmp_catalog.experiments.keeper import Keeper
+from hmp_catalog.experiments.loading import Loading
 from hmp_catalog.experiments.recording import Recording, missing
+from hmp_catalog.experiments.ranking import Ranking
 from hmp_catalog.experiments.replaying import replay
 from hmp_catalog.experiments.snapshot import Snapshot
 from hmp_core.locks import DEFAULT_TIMEOUT
@@ -73,6 +75,7 @@ class WorkspaceStore:
         self._keeper = Keeper(to_local(workspace_path), **self._asked)  # type: ignore[arg-type]
         self._recording = Recording(self._keeper)
         self._ending = Ending(self._keeper, self._recording)
+        self._loading = Loading(self._keeper)
         self._snapshot = Snapshot(self._keeper)
         # a store that was not closed is closed with its last reference, or with the interpreter
         self._closing = weakref.finalize(self, self._keeper.close)
@@ -440,8 +443,7 @@ class WorkspaceStore:
         ArtifactLost, ArtifactDamaged
             If its file is not there (a ``FileNotFoundError``), or not what was saved.
         """
-        record = self._artifact(artifact_id)
-        return artifacts.load(self._bytes(record), record["format"])
+        return self._loading.load(artifact_id)
 
     def get_artifact_path(self, artifact_id: str) -> Path:
         """Return where the file of an artefact lies.
@@ -451,21 +453,11 @@ class WorkspaceStore:
         ExperimentNotFound
             If there is no such artefact.
         """
-        return self._keeper.files.path(self._artifact(artifact_id)["artifact_path"])
+        return self._loading.path(artifact_id)
 
     def artifact(self, artifact_id: str) -> dict[str, Any] | None:
         """Return what is known of an artefact, ``ref_count`` being how many chains name it; None if there is none."""
-        with self._keeper.reading() as backend:
-            return queries.artifact(backend, artifact_id)
-
-    def _artifact(self, artifact_id: str) -> dict[str, Any]:
-        found = self.artifact(artifact_id)
-        if found is None:
-            raise missing(artifact_id, "artefact")
-        return found
-
-    def _bytes(self, record: dict[str, Any]) -> bytes:
-        return self._keeper.files.read(record["artifact_path"], record["content_hash"], record["artifact_id"])
+        return self._loading.record(artifact_id)
 
     # ── logs ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -561,8 +553,7 @@ class WorkspaceStore:
             For a filter of the wrong kind, or a negative limit or offset.
         """
         said = locals()
-        with self._keeper.reading() as backend:
-            return queries.predictions(backend, **{name: said[name] for name in _FILTERS})
+        return self._snapshot.predictions(**{name: said[name] for name in _FILTERS})
 
     def top_predictions(
         self,
@@ -587,7 +578,7 @@ class WorkspaceStore:
         InvalidInput
             For a column that is no score, or that cannot be grouped by (a ``ValueError``).
         """
-        return self._snapshot.top(n, metric, ascending, partition, dataset_name, group_by)
+        return self._snapshot.top(Ranking(n, metric, ascending, partition, dataset_name, group_by))
 
     # ── exports ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -607,11 +598,7 @@ class WorkspaceStore:
         if chain is None:
             raise missing(chain_id, "chain")
         trained = provenance.origin(self, chain)
-        return bundles.write(chain, self._read_artifact, to_local(output_path), format, origin=trained)
-
-    def _read_artifact(self, artifact_id: str) -> tuple[dict[str, Any], bytes]:
-        record = self._artifact(artifact_id)
-        return record, self._bytes(record)
+        return bundles.write(chain, self._loading.read, to_local(output_path), format, origin=trained)
 
     def export_pipeline_config(self, pipeline_id: str, output_path: Path) -> Path:
         """Write the configuration of a pipeline as JSON, and return where.
