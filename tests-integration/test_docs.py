@@ -27,6 +27,8 @@ PAGES = sorted(
     if "_build" not in page.parts
 )
 REFERENCE = ROOT / "docs" / "reference"
+#: What declares kinds of findings of its own.
+COMPONENTS = ("catalog", "experiments", "cache", "index")
 #: What a fenced block may be. Only the first two are run; `sh` is for what prepares the machine itself.
 LANGUAGES = {"python", "console", "sh", "text", "toml", "json", "sql", "yaml", "markdown", "{toctree}", "{eval-rst}"}
 
@@ -138,7 +140,7 @@ def test_generated_verbs(request: pytest.FixtureRequest) -> None:
 
 def _finding_rows() -> list[str]:
     rows = ["| finding | | what it says | what to do |", "| --- | --- | --- | --- |"]
-    every = [*codes.ALL, *(code for scope in ("catalog", "cache", "index") for code in checks_of(scope).codes)]
+    every = [*codes.ALL, *(code for scope in COMPONENTS for code in checks_of(scope).codes)]
     for code in sorted(every, key=lambda code: code.name):
         remedy = code.remedy.replace("{verb}", "<verb>")
         rows.append(f"| `{code.name}` | {code.severity} | {code.meaning} | {remedy} |")

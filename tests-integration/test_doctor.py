@@ -29,7 +29,7 @@ from hmp_core.testing.traces import differences, trace
 
 Hmp = Callable[..., Any]
 
-COMPONENTS = ("index", "cache", "catalog")
+COMPONENTS = ("index", "cache", "catalog", "experiments")
 
 
 @pytest.fixture

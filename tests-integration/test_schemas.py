@@ -1,4 +1,4 @@
-"""The three schemas: what they hold, what they must not, what their views answer, and that the page tells it all."""
+"""The four schemas: what they hold, what they must not, what their views answer, and that the page tells it all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hmp_core.events.fold import Batch, reduce
 from hmp_core.migrations.runner import EVENT_TABLES, migrate
 from house import ROOT
 
-SCOPES = ("index", "cache", "catalog")
+SCOPES = ("index", "cache", "catalog", "experiments")
 #: The scopes whose rows are folded from events.
 FOLDED = ("cache", "catalog")
 PAGE = ROOT / "docs" / "reference" / "schema.md"
@@ -36,11 +36,15 @@ TABLES = {
         "audit_log deletions tracked_files geographic_features geographic_metadata parquet_files tags stations "
         "calibration_sessions calibration_iterations workflow_steps"
     ),
+    "experiments": (
+        "runs pipelines chains predictions prediction_arrays artifacts logs _hmp_references _hmp_held _hmp_journals"
+    ),
 }
 VIEWS = {
     "index": "v_workspace_health",
     "cache": "v_entries_summary",
     "catalog": "v_simulation_summary v_metrics_pivot",
+    "experiments": "v_simulation_summary v_scores",
 }
 #: Vocabularies that only a migration extends, and those to which a project may add its own.
 CLOSED = {"statuses", "flow_regimes", "mesh_topologies"}
@@ -76,13 +80,18 @@ INDEXES = {
         *(f"{table} (sim_id)" for table in ("parameters", "metrics", "tags", "provenance", "tracked_files")),
         "tracked_files (sha256)",
     },
+    "experiments": set(),
 }
 TYPES = {"UUID", "VARCHAR", "DOUBLE", "BIGINT", "INTEGER", "BOOLEAN", "TIMESTAMP", "JSON", "DATE"}
+#: PostgreSQL has arrays too.
+TYPES |= {"DOUBLE[]", "BIGINT[]", "VARCHAR[]"}
 
 Columns = dict[str, tuple[str, bool]]
 
 
 def migrations(scope: str) -> Path:
+    if scope == "experiments":
+        return ROOT / "packages" / "hmp-catalog" / "src" / "hmp_catalog" / "experiments" / "sql" / "migrations"
     return ROOT / "packages" / f"hmp-{scope}" / "src" / f"hmp_{scope}" / "sql" / "migrations"
 
 
@@ -173,7 +182,7 @@ def test_made_statement_by_statement_each_in_one_transaction(scope: str) -> None
         assert {table for table, _, _ in look()} == set(f"{TABLES[scope]} {VIEWS[scope]}".split())
 
 
-@pytest.mark.parametrize(("scope", "number"), [("index", 4), ("cache", 8), ("catalog", 26)])
+@pytest.mark.parametrize(("scope", "number"), [("index", 4), ("cache", 8), ("catalog", 26), ("experiments", 10)])
 def test_tables_and_views_are_these(scope: str, number: int) -> None:
     with created(scope) as connection:
         rows = connection.execute("SELECT table_type, table_name FROM information_schema.tables").fetchall()
@@ -609,7 +618,7 @@ def test_health_counts_projects_and_simulations_apart(database: duckdb.DuckDBPyC
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────
 
 _SECTION = re.compile(r"^### `(\w+)\.(\w+)`( \(view\))?\n\n([^\n]+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
-_ROW = re.compile(r"^\| (\*\*)?`(\w+)`(?:\*\*)? \| (\w+) \| (.+) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (\*\*)?`(\w+)`(?:\*\*)? \| ([\w\[\]]+) \| (.+) \|$", re.MULTILINE)
 
 
 def told(scope: str) -> dict[str, tuple[bool, str, list[tuple[str, ...]]]]:
