@@ -89,7 +89,7 @@ def _decoded(row: Mapping[str, Any], columns: tuple[str, ...]) -> dict[str, Any]
 
 
 def whole_run(backend: CatalogBackend, run_id: str) -> dict[str, Any] | None:
-    """Return a run with its ``pipelines`` and their ``chains``, in the order they were made; None where there is none."""
+    """Return a run with its ``pipelines`` and their ``chains``, oldest first; None where there is none."""
     found = run(backend, run_id)
     if found is None:
         return None
@@ -196,6 +196,11 @@ def matching(backend: CatalogBackend, filters: Filters) -> pl.DataFrame:
         return _list(backend, "predictions", wanted, bound, order)
     # 5,000 of them: the engine sorts whole rows in 3 ms, polars in 0.5
     return newest_first(_list(backend, "predictions", wanted, bound))
+
+
+def all_predictions(backend: CatalogBackend) -> pl.DataFrame:
+    """Return all predictions, in no order."""
+    return _list(backend, "predictions", [], Bound())
 
 
 def newest_first(rows: pl.DataFrame) -> pl.DataFrame:
