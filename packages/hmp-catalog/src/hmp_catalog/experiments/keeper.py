@@ -88,14 +88,12 @@ class Keeper:
         self._journals = Journals(self.database)
 
     def _prepare(self) -> None:
+        asked: dict[str, Any] = {"auth": self.auth, "resource": self.resource, "timeout": self.timeout}
         if self.read_only:
-            backend = made_by(
-                self._factory, self.database, auth=self.auth, resource=self.resource, timeout=self.timeout
-            )
+            backend = made_by(self._factory, self.database, **asked)
             with _read_lease(backend):
                 require_current(backend, [SCHEMA])
             return
-        asked = {"timeout": self.timeout, "auth": self.auth, "resource": self.resource}
         try:
             migrate(self.database, [SCHEMA], backend=self._factory, **asked)
         except WalCorrupt as error:
