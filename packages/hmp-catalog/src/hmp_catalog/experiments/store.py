@@ -6,12 +6,11 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hmp_catalog.experiments import artifacts, bundles, exports, provenance, queries
+from hmp_catalog.experiments import bundles, exports, provenance, queries
 from hmp_catalog.experiments.ending import Ending
 from hmp_catalog.experiments.keeper import Keeper
 from hmp_catalog.experiments.loading import Loading
 from hmp_catalog.experiments.recording import Recording, missing
-from hmp_catalog.experiments.ranking import Ranking
 from hmp_catalog.experiments.replaying import replay
 from hmp_catalog.experiments.snapshot import Snapshot
 from hmp_core.locks import DEFAULT_TIMEOUT
@@ -578,7 +577,7 @@ class WorkspaceStore:
         InvalidInput
             For a column that is no score, or that cannot be grouped by (a ``ValueError``).
         """
-        return self._snapshot.top(Ranking(n, metric, ascending, partition, dataset_name, group_by))
+        return self._snapshot.top(n, metric, ascending, partition, dataset_name, group_by)
 
     # ── exports ──────────────────────────────────────────────────────────────────────────────────────
 
