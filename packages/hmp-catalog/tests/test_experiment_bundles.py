@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import runpy
 import shutil
 import struct
 import sys
@@ -23,6 +24,8 @@ pytest.importorskip("sklearn")
 
 sys.path.append(str(Path(__file__).parent))
 import trained
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 from trained import Shelf, Trained
 
 from hmp_catalog.errors import ArtifactDamaged, ArtifactLost
@@ -133,6 +136,52 @@ def test_regressions_labels_and_several_targets_have_their_shapes(chains) -> Non
         "classification": (8,),
     }
     assert set(replayed(chains["classification"])) <= {"clay", "loam, sandy", "été"}
+
+
+def scaled_by_wavelengths() -> Any:
+    """Return an operator whose class no other process could import."""
+
+    class Scaled:
+        def transform(self, X: Any, wavelengths: Any = None) -> Any:
+            return X * wavelengths
+
+    return Scaled()
+
+
+@pytest.mark.parametrize("form", ["n4a", "n4a.py"])
+def test_wavelengths_reach_the_operators_that_ask_for_them(tmp_path, form) -> None:
+    pytest.importorskip("cloudpickle")
+    X, wavelengths, shelf = np.random.default_rng(1).random((5, 3)), np.array([1.0, 2.0, 4.0]), Shelf()
+    model = Ridge().fit(X * wavelengths, X.sum(axis=1))
+    steps = [
+        {"step_idx": 1, "operator_class": "Scaled", "stateless": False},
+        {"step_idx": 2, "operator_class": "Ridge", "stateless": False},
+    ]
+    shared = {"1": shelf.put(scaled_by_wavelengths(), form="cloudpickle")}
+    chain = {"steps": steps, "model_step_idx": 2, "fold_artifacts": {"f": shelf.put(model)}, "shared_artifacts": shared}
+    place = write(chain, shelf.read, tmp_path / "model", form)
+    if form == "n4a":
+        found = predict(place, X, wavelengths=wavelengths)
+    else:
+        found = runpy.run_path(str(place))["predict"](X, wavelengths)
+    assert found.tobytes() == model.predict(X * wavelengths).tobytes()
+
+
+def test_each_source_goes_through_its_own_operators(tmp_path) -> None:
+    rng, shelf = np.random.default_rng(2), Shelf()
+    sources = [rng.random((6, 2)), rng.random((6, 3))]
+    scalers = [StandardScaler().fit(X) for X in sources]
+    joined = np.hstack([scaler.transform(X) for scaler, X in zip(scalers, sources, strict=True)])
+    model = Ridge().fit(joined, rng.random(6))
+    ids = [shelf.put(scaler) for scaler in scalers]
+    steps = [
+        {"step_idx": 1, "operator_class": "StandardScaler", "stateless": False},
+        {"step_idx": 2, "operator_class": "Ridge", "stateless": False},
+    ]
+    shared = {"1": ids, "_source_map": {"1": {"0": ids[:1], "1": ids[1:]}}}
+    chain = {"steps": steps, "model_step_idx": 2, "fold_artifacts": {"f": shelf.put(model)}, "shared_artifacts": shared}
+    found = predict(write(chain, shelf.read, tmp_path / "model"), sources)
+    assert found.tobytes() == model.predict(joined).tobytes()
 
 
 def test_predict_takes_a_path_as_text_or_a_bundle_that_is_open(one, bundle) -> None:
@@ -311,6 +360,31 @@ def test_a_folder_in_its_place_is_not_replaced(one, tmp_path) -> None:
     with pytest.raises(NotWritable):
         write(one.chain, one.shelf.read, tmp_path / "model")
     assert os.listdir(tmp_path) == ["model.n4a"]
+
+
+def test_a_disk_without_room_leaves_nothing_and_says_so(tmp_path, python) -> None:
+    code = """
+        import resource, signal, sys
+        from hmp_catalog.experiments.artifacts import serialised
+        from hmp_catalog.experiments.bundles import write
+        from hmp_core.errors import StorageError
+
+        data = bytes(range(256)) * 400
+        content = serialised(data, "pickle")
+        said = {"format": "pickle", "content_hash": content.sha256}
+        chain = {"steps": [], "fold_artifacts": {"fold_0": "a"}}
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        for form in ("n4a", "n4a.py"):
+            try:
+                write(chain, lambda _: (said, content.data), sys.argv[1] + "/model", form)
+            except StorageError as error:
+                print(error)
+    """
+    said = python(code, tmp_path).splitlines()
+    assert len(said) == 2
+    assert all("could not be written" in line for line in said)
+    assert not os.listdir(tmp_path)
 
 
 # ── what is no bundle ────────────────────────────────────────────────────────────────────────────────

@@ -133,6 +133,14 @@ def test_without_a_second_file_the_predictions_are_printed(chains, made, tmp_pat
     assert np.array(capsys.readouterr().out.split(), dtype=float).tobytes() == replayed(one).tobytes()
 
 
+def test_a_header_of_numbers_is_left_out_where_that_is_said(chains, made, tmp_path, capsys) -> None:
+    one = chains["regression"]
+    place = table(tmp_path / "in.csv", one.asked, ",".join(str(1100 + 2 * n) for n in range(12)))
+    for arguments, rows in (([str(place)], 10), ([str(place), "--header"], 9)):
+        assert made["main"](arguments) == 0
+        assert len(capsys.readouterr().out.split()) == rows
+
+
 def test_the_same_chain_gives_the_same_script(chains, tmp_path) -> None:
     assert export(chains["several"], tmp_path / "a" / "model").read_bytes() == (
         export(chains["several"], tmp_path / "b" / "model").read_bytes()
@@ -232,7 +240,10 @@ def test_what_was_written_before_is_kept_where_nothing_can_be_written(chains, ma
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
-@pytest.mark.parametrize(("arguments", "code"), [([], 1), (["a", "b", "c"], 1), (["--help"], 0), (["-h"], 0)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [([], 1), (["a", "b", "c"], 1), (["a", "--delimiter"], 1), (["--header"], 1), (["--help"], 0), (["-h"], 0)],
+)
 def test_how_it_is_used(made, capsys, arguments, code) -> None:
     assert made["main"](arguments) == code
     told = capsys.readouterr()

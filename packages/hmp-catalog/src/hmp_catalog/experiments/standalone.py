@@ -65,6 +65,7 @@ def predict_from_file(
     delimiter: str = ",",
     *,
     header: bool | None = None,
+    wavelengths: Any = None,
 ) -> Any:
     """Return what the chain predicts for the rows of a CSV file, and write it to another if one is named.
 
@@ -72,7 +73,7 @@ def predict_from_file(
     numbers themselves, as wavelengths are. What is written has no header: one row of numbers or labels a sample, each
     number so that it reads back to the last bit.
     """
-    predictions = predict(read_csv(input_path, delimiter, header=header))
+    predictions = predict(read_csv(input_path, delimiter, header=header), wavelengths)
     if output_path is not None:
         write_csv(output_path, predictions, delimiter)
     return predictions
@@ -150,12 +151,13 @@ def main(arguments: list[str]) -> int:
     if arguments in (["-h"], ["--help"]):
         print(_usage())
         return 0
-    if len(arguments) not in {1, 2}:
+    files = [each for each in arguments if each != "--header"]
+    if len(files) not in {1, 2} or any(each.startswith("--") for each in files):
         print(_usage(), file=sys.stderr)
         return 1
     try:
-        predictions = predict_from_file(*arguments)
-        if len(arguments) == 1:
+        predictions = predict_from_file(*files, header=True if "--header" in arguments else None)
+        if len(files) == 1:
             _write_rows(sys.stdout, predictions, ",")
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError, AttributeError) as error:
         return _failed(error)
@@ -165,7 +167,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    return f"usage: python {Path(sys.argv[0]).name} input.csv [output.csv]"
+    return (
+        f"usage: python {Path(sys.argv[0]).name} input.csv [output.csv] [--header]\n"
+        "--header: the first row names the columns, though it is of numbers; one with words is left out anyway"
+    )
 
 
 def _failed(error: BaseException) -> int:
