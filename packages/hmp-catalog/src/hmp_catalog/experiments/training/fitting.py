@@ -11,6 +11,7 @@ import numpy as np
 
 from hmp_catalog.experiments.answering import copied, dense
 from hmp_catalog.experiments.operators import arguments, can, of_targets
+from hmp_catalog.experiments.tracing import ExecutionStep, StepArtifacts
 from hmp_catalog.experiments.training import expansion, folds
 from hmp_catalog.experiments.training.cloning import seeded
 from hmp_core.errors import InvalidInput
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from hmp_catalog.experiments.training.datasets import Dataset
     from hmp_catalog.experiments.training.expansion import Step
     from hmp_catalog.experiments.training.folds import Fold
-
-
-@dataclass(frozen=True)
-class Done:
-    """A step that was executed: what it was, where, and which artefacts it left."""
-
-    step_idx: int
-    kind: str
-    operator_class: str
-    params: Any
-    artifacts: dict[str, str]  # "" or the fold -> the artefact
-    stateless: bool = False
-    branch_path: tuple[int, ...] = ()
-    branch_name: str | None = None
-    source_index: int | None = None
-    duration_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ class Answer:
 class Trained:
     """A chain that was trained: its steps, and what the model of each fold predicted."""
 
-    done: tuple[Done, ...]
+    done: tuple[ExecutionStep, ...]
     model: Step
     branch_path: tuple[int, ...]
     branch_name: str | None
@@ -81,7 +66,7 @@ class _State:
     folds: list[Fold] | None = None
     branch: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
-    done: tuple[Done, ...] = field(default=())
+    done: tuple[ExecutionStep, ...] = field(default=())
 
     def into(self, at: int, name: str) -> _State:
         """Return the state at the beginning of a branch, with data of its own."""
@@ -186,19 +171,20 @@ class Fitting:
             operator.fit(copied(given))
         made = dense(operator.transform(copied(given)))
         made = made[:, 0] if made.ndim == 2 and made.shape[1] == 1 else made
-        done = self._kept(at, step, operator, "target", state, started)
+        done = self._fitted(at, step, operator, state, started)
         return replace(state, y=made, targets=(*state.targets, operator), done=(*state.done, done))
 
     def _transform(self, step: Step, state: _State, at: int, source: int | None) -> _State:
         operator, started, idx = seeded(step.operator, self._random_state), time.perf_counter(), next(self._count)
-        stateless = not can(operator, "transform")
         if can(operator, "fit"):
             self._fit(operator, copied(state.train[at]), state.y, at)
         train, test = list(state.train), None if state.test is None else list(state.test)
         train[at] = self._applied(operator, train[at], at)
         if test is not None:
             test[at] = self._applied(operator, test[at], at)
-        done = self._kept(idx, step, operator, "transformer", state, started, source=source, stateless=stateless)
+        done = self._fitted(idx, step, operator, state, started)
+        if source is not None:
+            done.metadata["source_index"] = source
         return replace(state, train=train, test=test, done=(*state.done, done))
 
     def _fit(self, operator: Any, x: Any, y: NDArray[Any], source: int) -> None:
@@ -226,15 +212,15 @@ class Fitting:
 
     def _model(self, step: Step, state: _State) -> Trained:
         started, at = time.perf_counter(), next(self._count)
-        x, made, artifacts = state.train[0], state.folds or folds.whole(len(state.y)), {}
+        x, made, kept = state.train[0], state.folds or folds.whole(len(state.y)), StepArtifacts()
         models, answers = [], []
         for fold in made:
             model = seeded(step.operator, self._random_state)
             model.fit(_rows(x, fold.train), state.y[fold.train])
-            artifacts[fold.name] = self._saved(model, step, "model")
+            kept.fold_artifact_ids[fold.name] = self._saved(model, step, "model")
             models.append(model)
             answers.append(dict(_answers(model, fold, state)))
-        done = self._done(at, step, artifacts, state, started)
+        done = self._executed(at, step, kept, state, started)
         return Trained(
             done=(*state.done, done),
             model=step,
@@ -251,29 +237,25 @@ class Fitting:
 
     # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
-    def _kept(
-        self,
-        at: int,
-        step: Step,
-        operator: Any,
-        role: str,
-        state: _State,
-        started: float,
-        *,
-        source: int | None = None,
-        stateless: bool = False,
-    ) -> Done:
-        artifacts = {} if stateless else {"": self._saved(operator, step, role)}
-        return replace(self._done(at, step, artifacts, state, started), source_index=source, stateless=stateless)
+    def _fitted(self, at: int, step: Step, operator: Any, state: _State, started: float) -> ExecutionStep:
+        """Keep what was fitted, and return the step as it was executed; a function keeps nothing."""
+        stateless = not can(operator, "transform")
+        role = "target" if step.kind == expansion.TARGET else "transformer"
+        kept = StepArtifacts() if stateless else StepArtifacts([self._saved(operator, step, role)])
+        return replace(self._executed(at, step, kept, state, started), stateless=stateless)
 
-    def _done(self, at: int, step: Step, artifacts: dict[str, str], state: _State, started: float) -> Done:
-        took = self._log(at, step, started)
+    def _executed(self, at: int, step: Step, kept: StepArtifacts, state: _State, started: float) -> ExecutionStep:
         called = expansion.class_of(step.operator)
         told = expansion.described(step.operator, called)
-        params = told.get("params") if isinstance(told, dict) else None
-        name = "/".join(state.names) or None
-        return Done(
-            at, step.kind, called, params, artifacts, branch_path=state.branch, branch_name=name, duration_ms=took
+        return ExecutionStep(
+            at,
+            step.kind,
+            called,
+            told.get("params") if isinstance(told, dict) else None,
+            artifacts=kept,
+            branch_path=list(state.branch),
+            branch_name="/".join(state.names),
+            duration_ms=self._log(at, step, started),
         )
 
     def _saved(self, operator: Any, step: Step, role: str) -> str:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.experiments.training import expansion, folds, scoring
+from hmp_catalog.experiments.building import ChainBuilder
+from hmp_catalog.experiments.tracing import ExecutionTrace
+from hmp_catalog.experiments.training import folds, scoring
 from hmp_catalog.experiments.training.fitting import Answer, Trained, originals
 
 if TYPE_CHECKING:
@@ -41,32 +43,10 @@ def task_of(trained: Trained) -> str:
 
 def chain_of(trained: Trained) -> dict[str, Any]:
     """Return the record of a chain, as `WorkspaceStore.save_chain` takes it: its steps as they were executed."""
-    *before, model = trained.done
-    steps = [
-        {
-            "step_idx": done.step_idx,
-            "operator_class": done.operator_class,
-            "operator_type": done.kind,
-            "params": done.params,
-            "artifact_id": done.artifacts.get(""),
-            "stateless": done.stateless,
-        }
-        | ({"branch_path": list(done.branch_path)} if done.branch_path else {})
-        | ({"source_index": done.source_index} if done.source_index is not None else {})
-        for done in trained.done
-    ]
-    shown = [done.operator_class.rpartition(".")[2] for done in before if done.kind == expansion.TRANSFORM]
-    return {
-        "steps": steps,
-        "model_step_idx": model.step_idx,
-        "model_class": model.operator_class,
-        "preprocessings": ">".join(shown),
-        "fold_strategy": "per_fold",
-        "fold_artifacts": model.artifacts,
-        "shared_artifacts": {str(done.step_idx): done.artifacts[""] for done in before if done.artifacts},
-        "branch_path": list(trained.branch_path) or None,
-        "source_index": None,
-    }
+    chain = ChainBuilder(ExecutionTrace(steps=list(trained.done))).build()
+    for entry, done in zip(chain["steps"], trained.done, strict=True):
+        entry.update(done.metadata)  # the source that a step belongs to, also where it fitted nothing
+    return chain
 
 
 class Keeping:
