@@ -352,3 +352,10 @@ print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_the_command_line_and_the_store_mean_the_same_file() -> None:
+    from hmp_catalog.experiments import schema
+    from hmp_catalog.verbs.experiments import places
+
+    assert places._DATABASE == schema.DATABASE

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmp_catalog.experiments.schema import DATABASE
 from hmp_core.cli.show import notice
 from hmp_core.errors import AccessDenied, DatabaseNotFound, NotWritable, PathNotFound
 from hmp_core.layout import project_root, workspace_root
@@ -18,6 +17,9 @@ from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
     from hmp_catalog.experiments.store import WorkspaceStore
+
+#: The database of a store, as `hmp_catalog.experiments.schema` says it.
+_DATABASE = "store.duckdb"
 
 PROJECT = click.option(
     "-p",
@@ -39,7 +41,7 @@ def place(project: str | None) -> Path:
         return to_local(project or os.environ["HMP_PROJECT"])
     here = Path.cwd()
     roots = [root for root in (project_root(here), workspace_root(here)) if root]
-    with_store = next((each for each in (here, *roots) if os.path.lexists(each / DATABASE)), None)
+    with_store = next((each for each in (here, *roots) if os.path.lexists(each / _DATABASE)), None)
     if found := with_store or next(iter(roots), None):
         return found
     message = f"{here} is not inside a project; go into one, or name the folder of the store with --project"
@@ -73,9 +75,9 @@ def reading(project: str | None) -> Iterator[WorkspaceStore]:
 
 def _there(project: str | None) -> Path:
     folder = place(project)
-    if not os.path.lexists(folder / DATABASE):
-        message = f"{folder} has no experiments store ({DATABASE}); the first training run makes one"
-        raise DatabaseNotFound(message, path=str(folder / DATABASE))
+    if not os.path.lexists(folder / _DATABASE):
+        message = f"{folder} has no experiments store ({_DATABASE}); the first training run makes one"
+        raise DatabaseNotFound(message, path=str(folder / _DATABASE))
     return folder
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmp_catalog.experiments.schema import SCORES, STATUSES
-from hmp_catalog.experiments.verbs.places import PROJECT, brief, reading
+from hmp_catalog.verbs.experiments.places import PROJECT, brief, reading
 from hmp_catalog.verbs.words import LIMIT, form
 from hmp_core.cli.show import emit, emit_record, notice
 
@@ -19,7 +18,7 @@ _JSON = ("config", "datasets", "summary", "scores", "best_params")
 
 
 @click.command()
-@click.option("--status", type=click.Choice(sorted(STATUSES)), default=None, help="Only of these.")
+@click.option("--status", default=None, help="Only completed, failed, interrupted or running ones.")
 @click.option("--dataset", default=None, help="Only with a dataset of exactly this name.")
 @LIMIT
 @PROJECT
@@ -39,7 +38,7 @@ def ls(project: str | None, limit: int, form: str, *, status: str | None, datase
 
 @click.command()
 @click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many.")
-@click.option("--metric", type=click.Choice(SCORES), default=SCORES[0], show_default=True, help="The score.")
+@click.option("--metric", default="val_score", show_default=True, help="Or test_score, train_score.")
 @click.option("--ascending/--descending", default=True, show_default=True, help="Whether less is better.")
 @click.option("--partition", default="val", show_default=True, help="Of which partition.")
 @click.option("--dataset", default=None, help="Only on the dataset of this name.")
@@ -48,6 +47,8 @@ def ls(project: str | None, limit: int, form: str, *, status: str | None, datase
 @form
 def top(project: str | None, count: int, form: str, *, ascending: bool, group_by: str | None, **said: Any) -> None:
     """Show the best predictions by a score, best first; one that was not measured comes last."""
+    from hmp_catalog.experiments.schema import SCORES
+
     with reading(project) as store:
         which = {"partition": said["partition"], "dataset_name": said["dataset"], "group_by": group_by}
         found = store.top_predictions(count, said["metric"], ascending, **which)

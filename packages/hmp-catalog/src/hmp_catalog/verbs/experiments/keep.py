@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hmp_catalog.experiments.verbs.places import PROJECT, opened, reading
+from hmp_catalog.verbs.experiments.places import PROJECT, opened, reading
 from hmp_catalog.verbs.words import form
 from hmp_core.cli.show import emit, emit_record, notice
 from hmp_core.errors import InvalidInput

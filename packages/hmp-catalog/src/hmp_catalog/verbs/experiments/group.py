@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hmp_catalog.experiments.verbs import ask, keep, shelve
+from hmp_catalog.verbs.experiments import ask, keep, shelve
 
 
 @click.group()

@@ -1,1 +1,0 @@
-"""The verbs of ``hmp experiment``, by what one wants: ask, keep, shelve."""
