@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import random
 import runpy
 import shutil
 import struct
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("joblib")
+pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 
 sys.path.append(str(Path(__file__).parent))
@@ -427,6 +429,23 @@ def test_a_byte_changed_anywhere_in_an_artefact_is_noticed(bundle) -> None:
             bundle.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
             with pytest.raises(ArchiveInvalid):
                 Bundle.open(bundle)
+
+
+def test_bytes_changed_anywhere_in_the_list_of_a_bundle_are_refused_or_without_effect(bundle) -> None:
+    whole, known, rng = bundle.read_bytes(), Bundle.open(bundle), random.Random(5)
+    start, refused = whole.index(b"PK\x01\x02"), 0
+    for _ in range(400):
+        changed = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 5])):
+            changed[rng.randrange(start, len(whole))] = rng.randrange(256)
+        bundle.write_bytes(changed)
+        try:
+            found = Bundle.open(bundle)
+        except ArchiveInvalid:
+            refused += 1
+        else:
+            assert (found.manifest, found.chain) == (known.manifest, known.chain)
+    assert refused > 200
 
 
 def replaced(members: dict[str, bytes], data: bytes) -> None:

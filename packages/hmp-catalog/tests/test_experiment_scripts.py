@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("joblib")
+pytest.importorskip("polars")
 pytest.importorskip("sklearn")
 
 sys.path.append(str(Path(__file__).parent))

@@ -6,6 +6,7 @@ Its members are ``manifest.json``, which lists the others with size and SHA-256,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -67,6 +68,8 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except _AILMENTS as error:
         raise invalid(path, f"it is no ZIP, or was cut short ({error})") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # it says that it goes on before its beginning
+            raise invalid(path, f"its list leads nowhere ({error})") from error
         raise refusal(error) from error
 
 
