@@ -97,8 +97,8 @@ def _of_path(said: Any, folder: Path, workspace: Path) -> list[dict[str, Any]]:
     """Return the facts of a file or folder of the workspace; nothing of what is none."""
     try:
         path = to_local(said)
-        if not path.is_absolute() and not path.exists():
-            path = workspace / path
+        if not path.exists() and isinstance(said, (str, os.PathLike)):
+            path = workspace / said  # an absolute one stays as it is
         if not path.exists() or _is_live(path, folder):
             return []
         return describe([path], workspace)

@@ -21,7 +21,7 @@ def look(case: Case) -> Iterator[Finding]:
         days = max(0.0, case.now - kept[0].taken_at.timestamp()) / 86_400
         what = f"{many(len(kept), 'backup')}, the newest {days:.1f} days old"
         yield case.finding(codes.BACKUPS, what, kept[0].path.parent)
-    elif case.database.component == "catalog" and case.path.exists():
+    elif case.database.component in {"catalog", "experiments"} and case.path.exists():
         yield case.finding(codes.NO_BACKUP, "there is no backup yet")
     for path in all_of(case):
         yield from opened(case, path)
