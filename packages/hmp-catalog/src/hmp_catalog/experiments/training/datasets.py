@@ -104,7 +104,7 @@ def read(given: Any, target: str | Sequence[str] | None, root: Path) -> Dataset:
         X_test=None if test is None else _matrices(test, "X_test"),
         y_test=None if found.get("y_test") is None else _target(found["y_test"], "y_test"),
         groups=None if found.get("groups") is None else _labels(found["groups"], "groups"),
-        wavelengths=None if wavelengths is None else np.asarray(wavelengths),
+        wavelengths=None if wavelengths is None else _labels(wavelengths, "wavelengths"),
         inputs=inputs,
     )
     _require_consistent(made)
@@ -198,7 +198,11 @@ def _labels(value: Any, where: str) -> NDArray[Any]:
     if value is None:
         message = f"the dataset has no {where}"
         raise InvalidInput(message)
-    found = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    try:
+        found = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    except ValueError as error:
+        message = f"{where} is neither a column nor a matrix: {error}"
+        raise InvalidInput(message) from error
     if found.dtype.kind in "OT" and found.size and all(isinstance(each, str) for each in found.reshape(-1).tolist()):
         found = found.astype(np.str_)
     if found.ndim not in (1, 2):
