@@ -14,12 +14,25 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
+
 import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
 from hmp_cache.opening import rebuild_cache, rooms_of
 from hmp_catalog.audit import AuditTrail
+from hmp_catalog.experiments import (
+    Bundle,
+    ChainBuilder,
+    PipelineLibrary,
+    Result,
+    TraceRecorder,
+    WorkspaceStore,
+    predict,
+    replay_chain,
+    run,
+)
 from hmp_catalog.fields import SimulationZarr
 from hmp_catalog.fold import FOLD
 from hmp_catalog.rebuilding import rebuild_catalog
@@ -53,6 +66,9 @@ CLASSES = (
     hmp_catalog.Vocabulary,
     hmp_catalog.Workflow,
     LowLevelWriter,
+    WorkspaceStore,
+    PipelineLibrary,
+    Result,
     hydromodpy.Workspace,
     hydromodpy.Project,
     EventStore,
@@ -63,6 +79,7 @@ MODULES = (
     "hmp_cache.opening",
     "hmp_catalog",
     "hmp_catalog.rebuilding",
+    "hmp_catalog.experiments",
     "hmp_catalog.fields",
     "hmp_catalog.tables",
     "hydromodpy",
@@ -77,7 +94,11 @@ MODULES = (
 FORMATS = dict.fromkeys(
     (SimulationZarr, TableSet, TableWriter),
     "reads and writes files of a format, wherever they lie; `Run` and `Recorder` ask before they hand it a file",
-)
+) | {
+    Bundle: "reads a file that was exported, wherever it lies; it knows no store",
+    ChainBuilder: "makes values of values",
+    TraceRecorder: "gathers in memory",
+}
 _DUNDERS = ("__init__", "__getitem__", "__iter__", "__len__", "__enter__", "__exit__")
 
 R_INDEX, W_INDEX = "read index", "write index"
@@ -456,7 +477,85 @@ UMBRELLA: dict[str, Line] = {
     ),
 }
 
-VERBS: dict[str, Line] = INDEX | CACHE | CATALOG | UMBRELLA
+
+def _file(name: str) -> Path:
+    """Return a place for a file, outside the world."""
+    return Path(mkdtemp()) / name
+
+
+_X = np.ones((2, 1))
+
+EXPERIMENTS: dict[str, Line] = {
+    "WorkspaceStore.__init__": (R_CATALOG, lambda w: WorkspaceStore(w.project, auth=w.auth)),
+    "WorkspaceStore.__init__: a new store": (W_CATALOG, lambda w: WorkspaceStore(w.workspace, auth=w.auth)),
+    "WorkspaceStore.__init__: read-only": (R_CATALOG, lambda w: WorkspaceStore(w.project, auth=w.auth, read_only=True)),
+    "WorkspaceStore.begin_run": (W_CATALOG, lambda w: w.store.begin_run("new", {}, [])),
+    "WorkspaceStore.complete_run": (W_CATALOG, lambda w: w.store.complete_run(w.trained, {})),
+    "WorkspaceStore.fail_run": (W_CATALOG, lambda w: w.store.fail_run(w.trained, "x")),
+    "WorkspaceStore.begin_pipeline": (W_CATALOG, lambda w: w.store.begin_pipeline(w.trained, "n", {}, [], "d", "")),
+    "WorkspaceStore.complete_pipeline": (
+        W_CATALOG,
+        lambda w: w.store.complete_pipeline(w.pipeline, 0.5, None, "rmse", 1),
+    ),
+    "WorkspaceStore.fail_pipeline": (W_CATALOG, lambda w: w.store.fail_pipeline(w.pipeline, "x")),
+    "WorkspaceStore.save_chain": (W_CATALOG, lambda w: w.store.save_chain(w.pipeline, *w.steps)),
+    "WorkspaceStore.get_chain": (R_CATALOG, lambda w: w.store.get_chain(w.chain)),
+    "WorkspaceStore.get_chains_for_pipeline": (R_CATALOG, lambda w: w.store.get_chains_for_pipeline(w.pipeline)),
+    "WorkspaceStore.replay_chain": (R_CATALOG, lambda w: w.store.replay_chain(w.chain, _X)),
+    "WorkspaceStore.save_prediction": (W_CATALOG, lambda w: w.store.save_prediction(w.pipeline, w.chain, *w.scored)),
+    "WorkspaceStore.save_prediction_arrays": (
+        W_CATALOG,
+        lambda w: w.store.save_prediction_arrays(w.prediction, _X[:, 0], _X[:, 0]),
+    ),
+    "WorkspaceStore.save_artifact": (W_CATALOG, lambda w: w.store.save_artifact({"a": 1}, "dict", "model", "pickle")),
+    "WorkspaceStore.load_artifact": (R_CATALOG, lambda w: w.store.load_artifact(w.model)),
+    "WorkspaceStore.get_artifact_path": (R_CATALOG, lambda w: w.store.get_artifact_path(w.model)),
+    "WorkspaceStore.artifact": (R_CATALOG, lambda w: w.store.artifact(w.model)),
+    "WorkspaceStore.log_step": (W_CATALOG, lambda w: w.store.log_step(w.pipeline, 1, "Mean", "start")),
+    "WorkspaceStore.get_pipeline_log": (R_CATALOG, lambda w: w.store.get_pipeline_log(w.pipeline)),
+    "WorkspaceStore.get_run_log_summary": (R_CATALOG, lambda w: w.store.get_run_log_summary(w.trained)),
+    "WorkspaceStore.get_run": (R_CATALOG, lambda w: w.store.get_run(w.trained)),
+    "WorkspaceStore.list_runs": (R_CATALOG, lambda w: w.store.list_runs()),
+    "WorkspaceStore.get_pipeline": (R_CATALOG, lambda w: w.store.get_pipeline(w.pipeline)),
+    "WorkspaceStore.list_pipelines": (R_CATALOG, lambda w: w.store.list_pipelines()),
+    "WorkspaceStore.get_prediction": (R_CATALOG, lambda w: w.store.get_prediction(w.prediction, load_arrays=True)),
+    "WorkspaceStore.query_predictions": (R_CATALOG, lambda w: w.store.query_predictions()),
+    "WorkspaceStore.top_predictions": (R_CATALOG, lambda w: w.store.top_predictions(1)),
+    "WorkspaceStore.export_chain": (R_CATALOG, lambda w: w.store.export_chain(w.chain, _file("m.n4a"))),
+    "WorkspaceStore.export_pipeline_config": (
+        R_CATALOG,
+        lambda w: w.store.export_pipeline_config(w.pipeline, _file("c.json")),
+    ),
+    "WorkspaceStore.export_run": (R_CATALOG, lambda w: w.store.export_run(w.trained, _file("r.yaml"))),
+    "WorkspaceStore.export_predictions_parquet": (
+        R_CATALOG,
+        lambda w: w.store.export_predictions_parquet(_file("p.parquet")),
+    ),
+    "WorkspaceStore.input_entries": (R_CATALOG, lambda w: w.store.input_entries(w.trained)),
+    "WorkspaceStore.delete_run": (W_CATALOG, lambda w: w.store.delete_run(w.trained)),
+    "WorkspaceStore.delete_prediction": (W_CATALOG, lambda w: w.store.delete_prediction(w.prediction)),
+    "WorkspaceStore.gc_artifacts": (W_CATALOG, lambda w: w.store.gc_artifacts()),
+    "WorkspaceStore.vacuum": (W_CATALOG, lambda w: w.store.vacuum()),
+    "PipelineLibrary.save_template": (W_CATALOG, lambda w: w.library.save_template({}, "new")),
+    "PipelineLibrary.import_template": (W_CATALOG, lambda w: w.library.import_template(w.template, "new")),
+    "PipelineLibrary.delete_template": (W_CATALOG, lambda w: w.library.delete_template("plain")),
+    "PipelineLibrary.load_template": (R_CATALOG, lambda w: w.library.load_template("plain")),
+    "PipelineLibrary.get_template_metadata": (R_CATALOG, lambda w: w.library.get_template_metadata("plain")),
+    "PipelineLibrary.list_templates": (R_CATALOG, lambda w: w.library.list_templates()),
+    "PipelineLibrary.export_template": (R_CATALOG, lambda w: w.library.export_template("plain", _file("t.json"))),
+    "Result.predictions": (R_CATALOG, lambda w: w.result.predictions),
+    "Result.best": (R_CATALOG, lambda w: w.result.best),
+    "Result.top": (R_CATALOG, lambda w: w.result.top(1)),
+    "Result.predict": (R_CATALOG, lambda w: w.result.predict(_X)),
+    "Result.replay": (R_CATALOG, lambda w: w.result.replay(w.chain, _X)),
+    "Result.export": (R_CATALOG, lambda w: w.result.export(_file("m.n4a"))),
+    "Result.input_entries": (R_CATALOG, lambda w: w.result.input_entries()),
+    "run": (W_CATALOG, lambda w: run([w.store.load_artifact(w.model)], (_X, _X[:, 0]), workspace=w.project)),
+    "replay_chain": (R_CATALOG, lambda w: replay_chain(w.store, w.chain, _X)),
+    "predict": (R_CATALOG, lambda w: predict(chain_id=w.chain, workspace_path=w.project, data=_X, auth=w.auth)),
+}
+
+VERBS: dict[str, Line] = INDEX | CACHE | CATALOG | EXPERIMENTS | UMBRELLA
 
 _IN_MEMORY = (
     "write_parameters update_parameter write_provenance register_tracked_files remove_tracked_file "
@@ -471,6 +570,7 @@ _EXCUSED: dict[str, dict[str, str]] = {
             ("GlobalIndex", "InputsNamespace", "DataCatalogDuckDB", "SimulationCatalog", "Workspace", "Project"),
             "__enter__ __exit__ close",
         ),
+        "WorkspaceStore": "__enter__ __exit__ close flush",
     },
     "gathers in memory; what puts it on the disk is asked": {
         "Recorder": "input metric metrics parameter tag observation_point geographic_metadata said",
@@ -480,6 +580,8 @@ _EXCUSED: dict[str, dict[str, str]] = {
         "SimulationGroup": "__getitem__ __iter__ __len__ sim_ids",
         "SimulationCatalog": "notice",
         "InputsNamespace": "notice",
+        "WorkspaceStore": "notice",
+        "Result": "metric",
     },
     "says where something lies, or who was asked; what is there is not touched": {
         "Entry": "path as_dict",
@@ -489,7 +591,11 @@ _EXCUSED: dict[str, dict[str, str]] = {
         "SimulationCatalog": "audit store observations stations vocabulary writer",
         "SimulationGroup": "plot",
         "DataCatalogDuckDB": "auth",
+        "WorkspaceStore": "path database",
+        "PipelineLibrary": "path",
+        "Result": "store",
     },
+    "makes objects of what somebody was allowed to read": {"PipelineLibrary": "build"},
     "is made by a verb that asks, or opens nothing": dict.fromkeys(
         (
             *(
@@ -502,7 +608,7 @@ _EXCUSED: dict[str, dict[str, str]] = {
                 "SimulationGroup",
                 "CalibrationSession",
             ),
-            *("Observations", "Stations", "Vocabulary", "Workflow"),
+            *("Observations", "Stations", "Vocabulary", "Workflow", "PipelineLibrary", "Result"),
         ),
         "__init__",
     ),
@@ -615,6 +721,18 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "db upgrade": (f"{W_CATALOG}, {W_CACHE}, {W_INDEX}", ["{workspace}"]),
     "db waiting": (f"{R_CATALOG}, {R_CACHE}", ["{workspace}"]),
     "demo": (W_CACHE, ["{new}"]),
+    "experiment export": (R_CATALOG, ["trained", "{home}/model.n4a"]),
+    "experiment gc": (W_CATALOG, []),
+    "experiment ls": (R_CATALOG, []),
+    "experiment replay": (R_CATALOG, ["trained", "{samples}"]),
+    "experiment show": (R_CATALOG, ["trained"]),
+    "experiment templates export": (R_CATALOG, ["plain", "{home}/again.json"]),
+    "experiment templates import": (W_CATALOG, ["{template}", "--category", "new"]),
+    "experiment templates ls": (R_CATALOG, []),
+    "experiment templates rm": (W_CATALOG, ["plain"]),
+    "experiment templates show": (R_CATALOG, ["plain"]),
+    "experiment top": (R_CATALOG, []),
+    "experiment vacuum": (W_CATALOG, []),
     "doctor": (f"{R_CATALOG}, {R_CACHE}, {R_INDEX}", ["{workspace}"]),
     "export prov": (BOTH, ["base", "--project", "{project}"]),
     "export ro-crate": (BOTH, ["base", "--project", "{project}", "--output", "{home}/crate.zip"]),

@@ -15,6 +15,7 @@ import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
+from hmp_catalog.experiments import PipelineLibrary, Result, WorkspaceStore
 from hmp_core.auth import Refusal
 from hmp_core.auth.refused import NAME, read
 from hmp_core.backups import take_backup
@@ -22,6 +23,14 @@ from hmp_core.protocols import AuthBackend
 from hmp_core.testing.traces import Trace, trace
 
 USER = "anna"
+
+
+class Mean:
+    """A model that predicts the mean of each row."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return it."""
+        return X.mean(axis=1)
 
 
 class Switch:
@@ -79,6 +88,7 @@ class World:
         self.series = pd.Series(np.arange(5.0), index=times)
         self._settle()
         self._open()
+        self._train()
         self._record()
 
     def _settle(self) -> None:
@@ -98,6 +108,29 @@ class World:
         self.catalog = self._doors.enter_context(hmp_catalog.open(self.project, auth=self.auth))
         self.index = self._doors.enter_context(hmp_index.index(auth=self.auth))
         self.writes = self.catalog.writer
+        self.store = self._doors.enter_context(WorkspaceStore(self.project, auth=self.auth))
+        self.library = PipelineLibrary(self.project, auth=self.auth)
+
+    def _train(self) -> None:
+        """Keep a run of training in the project: a pipeline, a chain with its model, a prediction, a template."""
+        self.trained = self.store.begin_run("trained", {}, [{"name": "wheat"}])
+        self.pipeline = self.store.begin_pipeline(self.trained, "0001_mean", {}, [], "wheat", "")
+        self.model = self.store.save_artifact(Mean(), "worlds.Mean", "model", "pickle")
+        step = {"step_idx": 1, "operator_class": "Mean", "params": {}, "artifact_id": None, "stateless": False}
+        self.steps = [[step], 1, "Mean", "", "per_fold", {"fold_0": self.model}, {}]
+        self.chain = self.store.save_chain(self.pipeline, *self.steps)
+        self.scored = ["wheat", "Mean", "Mean", "avg", "val", 0.5, None, None, "rmse", "regression", 2, 1]
+        self.scored += [{}, {}, None, None, 0, 0.0]
+        self.prediction = self.store.save_prediction(self.pipeline, self.chain, *self.scored)
+        self.store.save_prediction_arrays(self.prediction, np.ones(2), np.ones(2))
+        self.store.complete_pipeline(self.pipeline, 0.5, None, "rmse", 1)
+        self.store.complete_run(self.trained, {})
+        self.library.save_template({"steps": []}, "plain")
+        self.template = self.library.export_template("plain", self.home / "plain.json")
+        self.samples = self.home / "samples.csv"
+        self.samples.write_text("1.0\n3.0\n")
+        self.result = Result(self.store, self.trained, {"metric": "rmse"})
+        self.store.list_runs()
 
     def _record(self) -> None:
         self.entry = self.data.add(self.file, variable="discharge", station="outlet")

@@ -348,8 +348,8 @@ class PipelineLibrary:
             said = templates.read(folder, METADATA, PIPELINE)
             return None if said is None else _whole(said[0], folder) | {"damaged": None}
         except HmpError as error:
-            known = {"name": folder.name, "category": folder.parent.name, "description": "", "tags": []}
-            known |= {"metrics": {}, "notes": "", "created_at": None, "modified_at": None, "version": None}
+            known: dict[str, Any] = {"name": folder.name, "category": folder.parent.name, "description": ""}
+            known |= {"tags": [], "metrics": {}, "notes": "", "created_at": None, "modified_at": None, "version": None}
             return known | {"damaged": str(error)}
 
 

@@ -10,6 +10,7 @@ from hmp_catalog.experiments.bundles import SCRIPT, Bundle
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from hmp_catalog.experiments.store import WorkspaceStore
     from hmp_core.protocols import AuthBackend
 
 
@@ -74,6 +75,11 @@ def predict(
 
     with WorkspaceStore(workspace_path, auth=auth, read_only=True) as store:
         return store.replay_chain(chain_id, data, wavelengths=wavelengths)
+
+
+def replay_chain(store: WorkspaceStore, chain_id: str, X: Any, wavelengths: Any = None) -> Any:  # noqa: N803
+    """Return what a chain of a store predicts: `WorkspaceStore.replay_chain` as a function."""
+    return store.replay_chain(chain_id, X, wavelengths=wavelengths)
 
 
 def _bundle(model: Any) -> Bundle:
