@@ -78,7 +78,7 @@ class Importers:
 #: Engine -> the modules that may import it. Annotations under ``TYPE_CHECKING`` are free.
 ENGINES = {
     "duckdb": Importers(("hmp_core.backends.duckdb",)),
-    "sqlite3": Importers(("hmp_core.backends.sqlite",)),
+    "sqlite3": Importers(("hmp_core.backends.sqlite", "hmp_core.backends.sqlite_errors")),
     "platformdirs": Importers(("hmp_core.layout",)),
     "upath": Importers(("hmp_core.paths",)),
     "httpx": Importers(("hmp_cache.*",), at_most=1),

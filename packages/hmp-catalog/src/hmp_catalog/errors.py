@@ -168,3 +168,30 @@ class TrainingFailed(HmpError, RuntimeError):
     """Every pipeline of the run ``run_id`` failed; the error of the first is the cause."""
 
     run_id: str
+
+
+class NoMigrationPath(HmpError, RuntimeError):
+    """No such version of a schema is known: ``found`` is the file's, ``target`` was asked for. Nothing was changed."""
+
+    exit_code = 11
+    found: int
+    target: int
+
+
+class WriterState(InvalidInput, RuntimeError):
+    """What a writer was asked for cannot be done now: it is closed, or no run or stream is open, or one is already."""
+
+
+class FrameMismatch(InvalidInput):
+    """A frame of another shape or type than the others of its ``field``; not a byte was changed."""
+
+    field: str
+    expected: tuple[int, int]
+    found: tuple[int, ...]
+
+
+class LostFrames(CorruptError):
+    """``frames`` of a ``field`` are not where they should be, or not what was written; ``path`` says where."""
+
+    field: str
+    frames: tuple[int, ...]

@@ -314,6 +314,15 @@ class SQLiteBackend:
         """See `CatalogBackend.close`."""
         self._closed = True
 
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection of the present unit of work, for functions that are given one; a write lease is held.
+
+        What they begin they must end.
+        """
+        with self._leased(write=True) as file:
+            yield file.connection
+
     # ── in bulk ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""Acquisition: what a measuring session records as it happens; its runs, events and frames."""
