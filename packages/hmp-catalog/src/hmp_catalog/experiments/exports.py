@@ -14,6 +14,9 @@ from hmp_core.durable import make_folder, write_atomic
 if TYPE_CHECKING:
     import polars as pl
 
+#: PyYAML writes them as they are and reads the end of a line (6.0).
+_LINE_ENDS = "\x85\u2028\u2029"
+
 
 def predictions_to_parquet(frame: pl.DataFrame, path: Path) -> Path:
     """Write predictions as Parquet; without one, a file that has the columns.
@@ -46,6 +49,8 @@ def run_to_yaml(run: Mapping[str, Any], path: Path) -> Path:
         If PyYAML is not installed.
     """
     text = yaml().safe_dump(dict(run), sort_keys=False, allow_unicode=True)
+    if any(mark in text for mark in _LINE_ENDS):
+        text = yaml().safe_dump(dict(run), sort_keys=False)
     return _written(path, text.encode())
 
 

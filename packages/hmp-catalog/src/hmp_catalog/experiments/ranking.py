@@ -96,6 +96,8 @@ class Ranking:
         falling = [False] * len(self._groups()) + [not self.ascending, False, False]
         order = [*self._groups(), _SCORE, "created_at", "prediction_id"]
         rows, n = rows.sort(order, descending=falling, nulls_last=True), min(whole(self.n, "n"), rows.height)
+        if not n:
+            return frame.clear()  # of none, a group gives one row of NULLs (polars 2.1)
         chosen = rows.head(n) if self.group_by is None else rows.group_by(self.group_by, maintain_order=True).head(n)
         return frame[chosen[_ROW]]
 
