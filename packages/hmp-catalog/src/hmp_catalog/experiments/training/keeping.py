@@ -63,7 +63,7 @@ class Keeping:
         chain = chain_of(trained)
         chain_id = self._store.save_chain(self._pipeline_id, **chain)
         task = task_of(trained)
-        about = {
+        about: dict[str, Any] = {
             "chain_id": chain_id,
             "dataset_name": self._dataset.name,
             "model_name": trained.model.name or chain["model_class"].rpartition(".")[2],
@@ -96,7 +96,7 @@ class Keeping:
         scores = dict.fromkeys(_PARTS, dict.fromkeys(scoring.METRICS[task])) | {
             part: scoring.scores(observed[part], answer.predicted, task) for part, answer in answers.items()
         }
-        worth = {f"{part}_score": scores[part][self._metric] for part in _PARTS}
+        worth: dict[str, Any] = {f"{part}_score": scores[part][self._metric] for part in _PARTS}
         found = {}
         for part, answer in answers.items():
             found[part] = self._store.save_prediction(
@@ -162,7 +162,7 @@ def _mean(told: list[Any]) -> list[tuple[Any, NDArray[Any]]] | None:
     if any(each is None or len(each) != 1 for each in told):
         return None
     classes = np.unique(np.concatenate([np.asarray(each[0][0]) for each in told]))
-    return [(classes, folds.averaged([folds.aligned(*each[0], classes) for each in told]))]
+    return [(classes, folds.averaged([folds.aligned(known, proba, classes) for ((known, proba),) in told]))]
 
 
 def _in_order(pieces: list[Answer]) -> Answer:

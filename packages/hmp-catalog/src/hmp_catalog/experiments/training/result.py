@@ -154,7 +154,8 @@ class Result:
 
     def input_entries(self) -> list[Any]:
         """Return the files and cache entries that the dataset came from."""
-        return self._store.input_entries(self.run_id)
+        found: list[Any] = self._store.input_entries(self.run_id)
+        return found
 
     def _prediction(self, prediction_id: str) -> dict[str, Any]:
         found = self._store.get_prediction(prediction_id)

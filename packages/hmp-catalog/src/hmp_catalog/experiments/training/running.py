@@ -128,7 +128,7 @@ def run(
     folder = store.path if store is not None else _folder(workspace)  # type: ignore[arg-type]
     root = workspace_root(folder) or folder
     data = datasets.read(dataset, target, root)
-    config = {"pipelines": {each.name: each.described() for each in pipelines}, "metric": metric}
+    config: dict[str, Any] = {"pipelines": {each.name: each.described() for each in pipelines}, "metric": metric}
     config |= {"random_state": seed, "artifact_format": artifact_format}
     values.kept(config, "pipeline")
     about = _about(data, root)
