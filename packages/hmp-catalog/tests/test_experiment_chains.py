@@ -87,6 +87,23 @@ def test_all_artefacts_are_found_each_once():
     assert sorted(artifacts_of({"shared_artifacts": {"_source_map": by_source}})) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"fold_artifacts": ["m"]},
+        {"shared_artifacts": "a"},
+        {"shared_artifacts": {"_source_map": [1]}},
+        {"shared_artifacts": {"_source_map": {"1": "a"}}},
+        {"steps": ["a"]},
+        {"steps": [{"artifact_id": 5}]},
+        {"fold_artifacts": {"fold_0": {}}},
+    ],
+)
+def test_a_record_that_is_no_chain_names_no_artefacts(broken):
+    with pytest.raises(InvalidInput):
+        artifacts_of(broken)
+
+
 @pytest.mark.parametrize("empty", [{}, {"steps": None, "fold_artifacts": None, "shared_artifacts": None}])
 def test_a_chain_without_artefacts_names_none(empty):
     assert artifacts_of(empty) == []

@@ -235,6 +235,17 @@ def test_the_text_of_the_rooms_gives_the_same_bits_without_hmp(X, y, shelf):
     assert not isinstance(refused.value, ReplayError)
 
 
+def test_a_data_frame_gives_the_same_bits_and_no_warning(X, y, shelf):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=[f"w{n}" for n in range(P)])
+    folds, _ = folds_of(PLSRegression(3), X, y, shelf)
+    record = chain([step(1), step(2)], folds, {"1": shelf.put(StandardScaler().fit(X))})
+    assert replay(record, shelf, frame).tobytes() == replay(record, shelf, X).tobytes()
+    named = Ridge().fit(frame, y)
+    found = replay(chain([step(1)], {"fold_0": shelf.put(named)}), shelf, frame)
+    assert np.array_equal(found, named.predict(frame))
+
+
 # ── classes ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -264,6 +275,28 @@ def test_a_tie_goes_to_the_label_of_the_greatest_probability(shelf):
 def test_a_tie_goes_to_the_smallest_label_where_one_model_tells_no_probability(shelf):
     found = voted(shelf, constant("b", classes=["a", "b"], proba=[0.0, 1.0]), constant("a", classes=["a", "b"]))
     assert found.tolist() == ["a"] * 3
+
+
+def test_votes_agree_with_counting_by_hand(shelf, rng):
+    classes, n = np.array(["a", "b", "c", "d"]), 200
+    for folds in (1, 2, 3, 4, 5):
+        votes = rng.choice(classes, (folds, n))
+        proba = rng.choice([0.0, 0.25, 0.5], (folds, n, 4))
+        models = [Constant(v, classes=classes) for v in votes]
+        for model, p in zip(models, proba, strict=True):
+            model.predict_proba = functools.partial(lambda p, X: p, p)
+        found = voted(shelf, *models, rows=n)
+        likely = proba.sum(axis=0)
+        for at in range(n):
+            count = [(votes[:, at] == c).sum() for c in classes]
+            assert found[at] == classes[max(range(4), key=lambda k: (count[k], likely[at, k], -k))]
+
+
+def test_a_label_for_every_sample_is_voted_on_without_a_table_of_all(shelf, rng):
+    votes = rng.integers(0, 10**12, (3, 100_000))
+    votes[1] = votes[0]
+    found = voted(shelf, *map(Constant, votes), rows=100_000)
+    assert np.array_equal(found, votes[0])
 
 
 def test_a_majority_outvotes_any_probability(shelf):
@@ -617,6 +650,45 @@ def test_each_source_gets_its_own_wavelengths(y, X, shelf):
     assert np.array_equal(replay(record, shelf, [X, X], waves), model.predict(wide))
 
 
+def test_the_same_artefact_serves_two_sources(X, y, shelf):
+    log = shelf.put(FunctionTransformer(np.log))
+    model = Ridge().fit(np.hstack([np.log(X), np.log(X)]), y)
+    folds = {"fold_0": shelf.put(model)}
+    steps = [step(1, artifact=log, source_index=0), step(1, artifact=log, source_index=1), step(2)]
+    expected = model.predict(np.hstack([np.log(X), np.log(X)]))
+    for shared in ({}, {"1": log}, {"1": [log, log]}, {"_source_map": {"1": {"0": log, "1": log}}}):
+        assert np.array_equal(replay(chain(steps, folds, shared), shelf, [X, X]), expected)
+
+
+def test_a_source_that_only_its_entry_knows_is_not_skipped(sources, shelf):
+    parts, ids, folds, expected = sources
+    steps = [step(1, artifact=ids[0], source_index=0), step(1, artifact=ids[1], source_index=1), step(2)]
+    record = chain(steps, folds, {"_source_map": {"1": {"0": ids[0]}}})
+    assert np.array_equal(replay(record, shelf, parts), expected)
+    steps[1]["source_index"] = None
+    with pytest.raises(ReplayError, match=f"{ids[1]!r} to none of the sources"):
+        replay(record, shelf, parts)
+
+
+def test_entries_of_several_sources_with_an_artefact_too_few_or_too_many_are_refused(sources, shelf):
+    parts, ids, folds, _ = sources
+    steps = [step(1, source_index=0), step(1, source_index=1), step(2)]
+    for shared in (ids[:1], [*ids, ids[0]]):
+        with pytest.raises(ReplayError, match="step 1, T: "):
+            replay(chain(steps, folds, {"1": shared}), shelf, parts)
+
+
+def test_a_chain_of_one_source_takes_its_own_of_what_the_step_shares(sources, y, shelf):
+    parts, ids, _, _ = sources
+    model = Ridge().fit(shelf[ids[1]].transform(parts[1]), y)
+    steps = [step(1, source_index=0), step(1, source_index=1), step(2)]
+    record = chain(steps, {"fold_0": shelf.put(model)}, {"1": ids}, source_index=1)
+    expected = model.predict(shelf[ids[1]].transform(parts[1]))
+    assert np.array_equal(replay(record, shelf, parts), expected)
+    assert np.array_equal(replay(record, shelf, [p.tolist() for p in parts]), expected)
+    assert np.array_equal(replay(record, shelf, parts[1].tolist()), expected)
+
+
 @pytest.mark.parametrize(
     ("changed", "of", "message"),
     [
@@ -625,6 +697,7 @@ def test_each_source_gets_its_own_wavelengths(y, X, shelf):
         ({}, lambda p: [p[0], p[1][1:]], "expected the same of each"),
         ({"source_index": 5}, lambda p: p, "trained on source 5"),
         ({"shared_artifacts": {"_source_map": {"1": {"x": "a0"}}}}, lambda p: p, "source 'x'"),
+        ({"shared_artifacts": {"_source_map": {"1": {"1": "a1", "01": "a0"}}}}, lambda p: p, "source '01'"),
         ({"shared_artifacts": {"_source_map": {"1": {"9" * 5000: "a0"}}}}, lambda p: p, "expected a whole number"),
         ({"shared_artifacts": {"1": "a1", "_source_map": {"1": {"0": "a0"}}}}, lambda p: p, "'a1' to none"),
         ({"shared_artifacts": {"_source_map": {"1": ["a0"]}}}, lambda p: p, "expected a mapping"),
@@ -818,3 +891,46 @@ def test_the_error_survives_a_process_border(X, shelf):
         replay(chain([step(1)], {}), shelf, X)
     again = pickle.loads(pickle.dumps(refused.value))
     assert (str(again), again.step) == (str(refused.value), 1)
+
+
+def test_whatever_is_changed_in_a_chain_it_is_replayed_or_refused_and_nothing_else(sources, shelf):
+    parts, ids, folds, _ = sources
+    fine = chain(
+        [step(1, artifact=ids[0], source_index=0), step(1, artifact=ids[1], source_index=1), step(2), step(3)],
+        folds,
+        {"1": ids, "2": shelf.put(FunctionTransformer()), "_source_map": {"1": {"0": [ids[0]], "1": [ids[1]]}}},
+        branch_path=[0],
+    )
+    kept, expected = dict(shelf), replay(fine, shelf, parts)
+    rng = np.random.default_rng(0)
+    values = [None, True, 0, 1, 2, 3, -1, 10**40, 0.5, "", "1", ids[0], ids[1], "numpy.log1p", [], [0], [ids[0]], {}]
+    values += [{"0": ids[1]}, {"1": ids}, [[]], [None], "y_processing", "feature_augmentation", "model", (1,), {1: 1}]
+    ended = {"replayed": 0, "refused": 0}
+
+    def load(name):
+        if name not in kept:
+            raise ReplayError(name, step=None)
+        return kept[name]
+
+    for _ in range(1500):
+        record = copy.deepcopy(fine)
+        for _ in range(rng.integers(1, 3)):
+            _mutate(record, rng, values)
+        try:
+            found = replay(record, load, parts)
+        except ReplayError:
+            ended["refused"] += 1
+        else:
+            ended["replayed"] += 1
+            assert found.shape == expected.shape
+    assert min(ended.values()) > 100
+
+
+def _mutate(node, rng, values):
+    """Put one of ``values`` somewhere within a chain."""
+    keys = list(node) if isinstance(node, dict) else range(len(node))
+    key = keys[rng.integers(len(keys))]
+    if isinstance(node[key], (dict, list)) and node[key] and rng.random() < 0.8:
+        _mutate(node[key], rng, values)
+    else:
+        node[key] = values[rng.integers(len(values))]

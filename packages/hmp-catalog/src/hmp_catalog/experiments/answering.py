@@ -21,7 +21,7 @@ def answer(step: Step, models: list[Any], x: Any, targets: list[tuple[Step, Any]
     rows = int(x.shape[0])
     # a model may work in place: the next one gets its own
     given = [_prediction(step, m, copied(x), rows) for m in models]
-    labelled = [hasattr(m, "classes_") for m in models]
+    labelled = [hasattr(m, "classes_") and not _regresses(m) for m in models]
     if all(labelled):
         return _originals(_vote(step, models, given, x), targets)
     if any(labelled):
@@ -49,7 +49,7 @@ def _regresses(model: Any) -> bool:
 
 def _prediction(step: Step, model: Any, x: Any, rows: int) -> _Array:
     with named(step):
-        found = _flat(dense(model.predict(x)))
+        found = _flat(dense(model.predict(suited(model, x))))
     if found.shape[:1] != (rows,):
         raise refused(step, f"it predicted {found.shape} for {rows} samples")
     if found.dtype.kind not in "fiubOSU":
@@ -86,7 +86,7 @@ def _vote(step: Step, models: list[Any], given: list[_Array], x: Any) -> _Array:
         return given[0]
     with named(step):
         votes = np.stack(given)
-        told = [m.predict_proba(copied(x)) for m in models if can(m, "predict_proba")]
+        told = [m.predict_proba(suited(m, copied(x))) for m in models if can(m, "predict_proba")]
         told = told if len(told) == len(given) else []
         if votes.ndim == 2:
             return _elected(votes, [(m.classes_, p) for m, p in zip(models, told, strict=False)])
@@ -101,20 +101,32 @@ def _elected(votes: _Array, told: list[tuple[Any, Any]]) -> _Array:
     """Return the label of most votes for each sample, of votes of folds by samples."""
     labels, codes = np.unique(votes, return_inverse=True)
     codes = codes.reshape(votes.shape)
-    count = np.stack([(codes == k).sum(axis=0) for k in range(len(labels))], axis=1)
-    likely = np.zeros(count.shape)
+    count = np.sum([codes == one for one in codes], axis=0)
+    likely = np.zeros(votes.shape)
+    places = {label: k for k, label in enumerate(labels.tolist())}
     for classes, proba in told:
-        for k, label in enumerate(labels):
-            at = np.flatnonzero(np.asarray(classes) == label)
-            likely[:, k] += proba[:, at[0]] if at.size else 0.0
-    tied = count == count.max(axis=1, keepdims=True)
-    chosen: _Array = labels[np.argmax(np.where(tied, np.nan_to_num(likely), -np.inf), axis=1)]
+        column = np.full(len(labels), -1)
+        for at, label in enumerate(np.asarray(classes).tolist()):
+            if label in places:
+                column[places[label]] = at
+        found = column[codes]
+        likely += np.where(found < 0, 0.0, np.nan_to_num(proba)[np.arange(votes.shape[1]), found])
+    likely[count < count.max(axis=0)] = -np.inf
+    # of those that are still equal, the smallest label
+    chosen: _Array = labels[np.where(likely < likely.max(axis=0), len(labels), codes).min(axis=0)]
     return chosen
 
 
 def copied(x: Any) -> Any:
     """Return a copy, in the same order in memory."""
     return x.copy(order="K") if isinstance(x, np.ndarray) else x.copy() if hasattr(x, "copy") else np.array(x)
+
+
+def suited(operator: Any, x: Any) -> Any:
+    """Return a matrix as an operator knows it: fitted on an array, it gets no frame, whose sums differ."""
+    if hasattr(x, "iloc") and hasattr(operator, "n_features_in_") and not hasattr(operator, "feature_names_in_"):
+        return np.array(x, order="C")
+    return x
 
 
 def dense(values: Any) -> _Array:

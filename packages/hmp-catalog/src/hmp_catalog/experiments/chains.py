@@ -8,7 +8,7 @@ from typing import Any
 from hmp_catalog.errors import ReplayError
 from hmp_catalog.experiments.planning import SOURCE_MAP, plan
 from hmp_catalog.experiments.values import kept
-from hmp_catalog.plain import whole, word
+from hmp_catalog.plain import mapping, whole, word
 from hmp_core.errors import InvalidInput
 
 #: How the models of the folds relate: each fold has its own, or one serves all.
@@ -82,16 +82,24 @@ def artifacts_of(chain: Mapping[str, Any]) -> list[str]:
     Raises
     ------
     InvalidInput
-        If one of them is not text.
+        If one of them is not text, or the record is no chain.
     """
-    shared = {**(chain.get("shared_artifacts") or {})}
-    by_source = shared.pop(SOURCE_MAP, None) or {}
-    named = [chain.get("fold_artifacts") or {}, shared, *by_source.values()]
+    shared = dict(_table(chain, "shared_artifacts"))
+    by_source = _table({SOURCE_MAP: shared.pop(SOURCE_MAP, None)}, SOURCE_MAP)
+    named = [_table(chain, "fold_artifacts"), shared, *(_table(by_source, key) for key in by_source)]
     found = dict.fromkeys(i for table in named for key, value in table.items() for i in _ids(value, str(key)))
-    for step in chain.get("steps") or ():
+    for at, step in enumerate(chain.get("steps") or ()):
+        if not isinstance(step, Mapping):
+            message = f"steps[{at}] is a {type(step).__name__}, expected a mapping"
+            raise InvalidInput(message)
         for key in ("artifact_ids", "artifact_id"):
             found.update(dict.fromkeys(_ids(step.get(key), f"{key} of step {step.get('step_idx')}")))
     return list(found)
+
+
+def _table(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = holder.get(key)
+    return mapping({} if found is None else found, key)
 
 
 def _ids(value: Any, where: str) -> Iterator[str]:

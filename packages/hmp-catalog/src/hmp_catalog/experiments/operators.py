@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.errors import ReplayError
-from hmp_catalog.experiments.planning import Action, Step, article, refused, shown
+from hmp_catalog.experiments.planning import TARGET, Action, Step, article, refused, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,10 +28,11 @@ def operators_of(action: Action, load: Callable[[str], Any]) -> list[Any]:
     if not action.ids:
         return _made(action.step)
     found = [load(i) for i in action.ids]
+    verbs = ("transform", "split", *(("inverse_transform",) if action.step.kind == TARGET else ()))
     for artifact, operator in zip(action.ids, found, strict=True):
-        if isinstance(operator, type) or not (can(operator, "transform") or can(operator, "split")):
+        if isinstance(operator, type) or not any(can(operator, verb) for verb in verbs):
             raise refused(action.step, f"artefact {shown(artifact)} is {article(operator)}, which transforms nothing")
-    return [o for o in found if can(o, "transform")]
+    return [o for o in found if can(o, "transform") or can(o, "inverse_transform")]
 
 
 def _made(step: Step) -> list[Any]:
@@ -120,4 +121,4 @@ def named(step: Step) -> Iterator[None]:
     except ReplayError:
         raise
     except _REFUSALS as error:
-        raise refused(step, f"{type(error).__name__}: {error}") from error
+        raise refused(step, f"{type(error).__name__}: {str(error)[:1000]}") from error

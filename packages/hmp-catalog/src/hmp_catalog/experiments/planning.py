@@ -72,8 +72,8 @@ def plan(chain: Mapping[str, Any]) -> tuple[list[Action], Step, list[str]]:
     steps = [_step(e, n) for n, e in enumerate(entries)]
     branch = _branch(chain.get("branch_path"), None)
     only = _index(chain.get("source_index"), None, "source_index of the chain")
-    own = [s for s in steps if branch[: len(s.branch)] == s.branch and (only is None or s.source in (None, only))]
-    last = next((s for s in own if s.idx == model_idx), None)
+    own = [s for s in steps if branch[: len(s.branch)] == s.branch]
+    last = next((s for s in own if s.idx == model_idx and _reads(s, only)), None)
     if last is None:
         raise refused(None, f"the chain has no model: none of its steps is its model_step_idx, {shown(model_idx)}")
     _check_order(steps, own, last, branch)
@@ -89,7 +89,7 @@ def plan(chain: Mapping[str, Any]) -> tuple[list[Action], Step, list[str]]:
             actions += _by_source(alike, given, by_source, only)
         else:
             assigned = _assigned(alike, given, branched=bool(branch))
-            actions += [Action(s, ids, s.source if only is None else None) for s, ids in assigned]
+            actions += [Action(s, ids, s.source if only is None else None) for s, ids in assigned if _reads(s, only)]
     return sorted(actions, key=lambda a: a.step.at), last, _models(chain, own, last, shared)
 
 
@@ -100,6 +100,11 @@ def _shared(chain: Mapping[str, Any], steps: list[Step]) -> tuple[Mapping[str, A
     for unknown in {*shared, *sources} - {SOURCE_MAP, *(str(s.idx) for s in steps)}:
         raise refused(None, f"shared_artifacts has something of step {shown(unknown)}, which the chain does not have")
     return shared, sources
+
+
+def _reads(step: Step, only: int | None) -> bool:
+    """Return whether a step is for the one source that a chain reads."""
+    return only is None or step.source in (None, only)
 
 
 def _by_index(steps: list[Step]) -> dict[int, list[Step]]:
@@ -148,19 +153,30 @@ def _by_source(
     alike: list[Step], given: tuple[str, ...], by_source: Mapping[str, Any], only: int | None
 ) -> Iterator[Action]:
     mapped = {k: _ids(v, alike[0]) for k, v in by_source.items()}
-    loose = set(given) - {i for ids in mapped.values() for i in ids}
-    if loose:
-        raise refused(alike[0], f"{SOURCE_MAP} gives artefact {shown(min(loose))} to none of the sources")
+    known = {i for ids in mapped.values() for i in ids}
+    apart = [s for s in alike if s.source is not None and str(s.source) not in mapped]
+    for s in alike:
+        for i in {*given, *(() if s in apart else s.ids)} - known - {i for other in apart for i in other.ids}:
+            raise refused(s, f"{SOURCE_MAP} gives artefact {shown(i)} to none of the sources")
     for name, ids in mapped.items():
-        if not re.fullmatch("[0-9]{1,9}", name):
+        if not re.fullmatch("0|[1-9][0-9]{0,8}", name):
             raise refused(alike[0], f"{SOURCE_MAP} has the source {shown(name)}, expected a whole number")
+        here = [s._replace(ids=tuple(i for i in s.ids if i in ids)) for s in alike if _for_source(s, int(name), ids)]
+        if ids and not here:
+            raise refused(alike[0], f"{SOURCE_MAP} names source {name}, and no entry of the step is for it")
         if only in (None, int(name)):
-            here = [s for s in alike if s.source in (None, int(name))]
-            if ids and not here:
-                raise refused(alike[0], f"{SOURCE_MAP} names source {name}, and no entry of the step is for it")
-            source = int(name) if only is None else None
-            mine = [s._replace(ids=tuple(i for i in s.ids if i in ids)) for s in here]
-            yield from (Action(s, i, source) for s, i in _assigned(mine, ids, branched=False))
+            yield from (
+                Action(s, i, int(name) if only is None else None) for s, i in _assigned(here, ids, branched=False)
+            )
+    for s, ids in _assigned(apart, (), branched=False):
+        if _reads(s, only):
+            yield Action(s, ids, s.source if only is None else None)
+
+
+def _for_source(step: Step, source: int, ids: tuple[str, ...]) -> bool:
+    """Return whether an entry does something with a source that has these artefacts."""
+    named = any(i in ids for i in step.ids) if step.ids else bool(ids) or step.stateless
+    return step.source in (None, source) and named
 
 
 def _assigned(alike: list[Step], given: tuple[str, ...], *, branched: bool) -> list[tuple[Step, tuple[str, ...]]]:
@@ -170,22 +186,24 @@ def _assigned(alike: list[Step], given: tuple[str, ...], *, branched: bool) -> l
     Without it each entry has its own; no artefact is applied for two entries of the same branch.
     """
     takes: dict[int, list[str]] = {s.at: [] for s in alike}
+    taken: set[tuple[tuple[int, ...], int | None, str]] = set()
     if not given:
-        seen: set[tuple[tuple[int, ...], str]] = set()
         for s in alike:
-            takes[s.at] = [i for i in s.ids if (s.branch, i) not in seen]
-            seen |= {(s.branch, i) for i in s.ids}
+            takes[s.at] = [i for i in s.ids if (s.branch, s.source, i) not in taken]
+            taken |= {(s.branch, s.source, i) for i in s.ids}
         return [(s, tuple(takes[s.at])) for s in alike if takes[s.at] or not s.ids]
     if len(alike) == 1 and set(alike[0].ids) <= set(given):
         return [(alike[0], given)]
     left = list(given)
     for s in alike:
         for i in s.ids:
-            if i in left:
-                left.remove(i)
+            if i in left or (i in given and (s.branch, s.source, i) not in taken):
+                if i in left:
+                    left.remove(i)
                 takes[s.at].append(i)
             elif i not in given and not branched:
                 raise refused(s, f"it names artefact {shown(i)}, and shared_artifacts gives it others")
+        taken |= {(s.branch, s.source, i) for i in s.ids}
     return _spread(alike, takes, left, branched=branched)
 
 
@@ -199,13 +217,14 @@ def _spread(
     if one_each is not None:
         for s, i in zip(one_each, left, strict=True):
             takes[s.at].append(i)
-    elif left and (len(bare) == 1 or bare == needy != []):
+    elif left and bare and (len(bare) == 1 or (bare == needy and len({s.source for s in bare}) == 1)):
         takes[bare[0].at] += left
     elif left:
         raise refused(alike[0], f"which of its entries artefact {shown(left[0])} belongs to is not said")
-    served = {s.operator for s in alike if takes[s.at]}
-    # entries without an artefact of their own: another branch's, or a repetition of one that was served
-    idle = [s for s in needy if not takes[s.at] and (branched or s.operator in served or len(left) > len(needy))]
+    served = {(s.operator, s.source) for s in alike if takes[s.at]}
+    # entries without an artefact of their own: another branch's, a repetition, or the first took all there are
+    enough = branched or len(left) > len(needy)
+    idle = [s for s in needy if not takes[s.at] and (enough or (s.operator, s.source) in served)]
     return [(s, tuple(takes[s.at])) for s in alike if takes[s.at] or (not s.ids and s not in idle)]
 
 

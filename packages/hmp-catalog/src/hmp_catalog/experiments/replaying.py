@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.experiments.answering import answer, copied, dense, model_of
+from hmp_catalog.experiments.answering import answer, copied, dense, model_of, suited
 from hmp_catalog.experiments.operators import arguments, named, of_targets, operators_of
 from hmp_catalog.experiments.planning import AUGMENTED, TARGET, Action, Step, article, plan, refused, shown
 
@@ -104,9 +104,7 @@ class Matrix:
     """What the steps have made of X so far: one matrix, or one for each source until something needs them joined."""
 
     def __init__(self, x: Any, wavelengths: Any, *, sourced: bool, only: int | None) -> None:
-        several = isinstance(x, (list, tuple)) and (
-            sourced or only is not None or (len(x) > 0 and all(getattr(part, "ndim", 0) == 2 for part in x))
-        )
+        several = isinstance(x, (list, tuple)) and len(x) > 0 and all(_dimensions(part) == 2 for part in x)
         if sourced and not several:
             raise refused(
                 None, f"the chain was trained on several sources: X is {article(x)}, expected a list of matrices"
@@ -143,7 +141,7 @@ class Matrix:
                     self._parts[at] = self._applied(operator, self._parts[at], wavelengths, step)
 
     def _applied(self, operator: Any, x: Any, wavelengths: Any, step: Step) -> Any:
-        call = getattr(operator, "transform", operator)
+        call, x = getattr(operator, "transform", operator), suited(operator, x)
         named = wavelengths is not None and "wavelengths" in arguments(call)
         found = call(x, wavelengths=copied(wavelengths)) if named else call(x)
         found = found if hasattr(found, "shape") else np.asarray(found)
@@ -156,6 +154,13 @@ class Matrix:
         if self._apart:
             self._parts, self._apart = [_beside(self._parts)], False
         return self._parts[0]
+
+
+def _dimensions(part: Any) -> int:
+    try:
+        return int(np.ndim(part))
+    except ValueError:  # rows that differ in length
+        return 0
 
 
 def _own_copy(x: Any) -> Any:
