@@ -190,12 +190,14 @@ def _count(machine: GlobalIndex) -> None:
 
 @group.command()
 @click.argument("filters", nargs=-1, metavar="KEY=VALUE...")
+@click.option("--kind", type=click.Choice(["simulation", "acquisition", "experiment"]), help="Only these; as kind=...")
 @_LIMIT
 @form
-def find(filters: tuple[str, ...], limit: int, form: str) -> None:
+def find(filters: tuple[str, ...], kind: str | None, limit: int, form: str) -> None:
     """List the simulations that fit, as solver=gr4j nse_gt=0.7 tags=paper param.x1_gt=300; the same key twice: any."""
+    told = (*filters, f"kind={kind}") if kind else filters
     with _index() as machine:
-        _show_hits(machine.find(**_filters(filters)), limit, form)
+        _show_hits(machine.find(**_filters(told)), limit, form)
 
 
 def _filters(texts: Iterable[str]) -> dict[str, Any]:
