@@ -472,36 +472,37 @@ def heads() -> dict[str, Any]:
     return {"X": X[:cut], "y": head[:cut], "X_test": X[cut:], "y_test": head[cut:], "name": "heads"}
 
 
-@pytest.fixture(params=["made", "heads"])
-def either(request: pytest.FixtureRequest, data: dict[str, Any]) -> dict[str, Any]:
-    return data if request.param == "made" else heads()
-
-
-def test_store_bundle_and_script_predict_the_same_numbers(either, tmp_path, python: Callable[..., str]):
+@pytest.fixture(scope="module", params=["made", "heads"])
+def trained(request: pytest.FixtureRequest, data, store) -> tuple[dict[str, Any], Result]:
+    """Return data, and what a run of two pipelines on them came out with."""
+    used = data if request.param == "made" else heads()
     pipelines = {
         "pls": [StandardScaler(), KFold(5), PLSRegression(3)],
-        "forest": [StandardScaler(), KFold(5), RandomForestRegressor(10)],
+        "forest": [StandardScaler(), KFold(5), RandomForestRegressor(5)],
     }
-    result = run(pipelines, either, workspace=tmp_path / "ws", random_state=0)
+    return used, run(pipelines, used, workspace=store, random_state=0)
+
+
+def test_something_is_learned(trained):
+    used, result = trained
     assert result.summary["n_completed"] == 2
-    X = either["X_test"]
-    np.savetxt(tmp_path / "new.csv", X, delimiter=",", header=",".join("abcdef"), comments="", fmt="%.17g")
-    best = result.best["chain_id"]
-    for row in result.predictions.filter(fold_id="avg", partition="test").iter_rows(named=True):
-        stored = result.store.get_prediction(row["prediction_id"], load_arrays=True)["y_pred"]
-        again = result.replay(row["chain_id"], X)
-        np.testing.assert_allclose(again, stored, rtol=0, atol=1e-12)
-        bundle = result.export(tmp_path / "away" / f"{row['model_name']}.n4a", row["prediction_id"])
-        assert predict(bundle, X).tolist() == again.tolist()
-        if row["chain_id"] == best:
-            script = result.export(tmp_path / "away" / "best.n4a.py")
-            code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-            python(code, script, tmp_path / "new.csv", tmp_path / "out.csv")
-            scripted = np.genfromtxt(tmp_path / "out.csv", delimiter=",")
-            assert scripted[~np.isnan(scripted)].tolist() == again.tolist()
+    assert result.best["val_score"] < used["y"].std()
 
 
-def test_heads_of_a_well_are_learned(tmp_path):
-    data = heads()
-    result = run([StandardScaler(), KFold(5), RandomForestRegressor(20)], data, workspace=tmp_path, random_state=0)
-    assert result.best["val_score"] < data["y"].std()
+def test_store_and_bundle_predict_the_same_numbers(trained, tmp_path):
+    used, result = trained
+    assert_replayed(result, used["X_test"])
+    for row in result.top(2).iter_rows(named=True):
+        bundle = result.export(tmp_path / f"{row['model_name']}.n4a", row["prediction_id"])
+        again = result.replay(row["chain_id"], used["X_test"])
+        assert predict(bundle, used["X_test"]).tolist() == again.tolist()
+
+
+def test_the_script_predicts_the_same_numbers_in_another_process(trained, tmp_path, python: Callable[..., str]):
+    used, result = trained
+    np.savetxt(tmp_path / "new.csv", used["X_test"], delimiter=",", header=",".join("abcdef"), comments="", fmt="%.17g")
+    script = result.export(tmp_path / "best.n4a.py")
+    code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    python(code, script, tmp_path / "new.csv", tmp_path / "out.csv")
+    found = np.genfromtxt(tmp_path / "out.csv", delimiter=",")
+    assert found[~np.isnan(found)].tolist() == result.predict(used["X_test"]).tolist()

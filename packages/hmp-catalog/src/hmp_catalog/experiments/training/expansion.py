@@ -166,7 +166,9 @@ def _range(step: Mapping[str, Any], where: str) -> Iterator[_Way]:
             message = f"{where}: {type(operator).__name__} has no parameter {parameter!r}"
             raise InvalidInput(message)
         operator.set_params(**{parameter: value})
-        made = Step(kinds[0], operator, _named(step.get("name"), where))
+        # what tells them apart where models are listed
+        told = f"{type(operator).__name__}({parameter}={value})" if kinds[0] == MODEL else None
+        made = Step(kinds[0], operator, _named(step.get("name"), where) or told)
         yield (made,), [{"_range_": list(limits), "param": parameter, "value": value}]
 
 
