@@ -22,6 +22,8 @@ from hmp_core.identity import derived_id, random_id
 
 #: Ids that are remembered to be there; beyond, the database is asked.
 _MANY = 100_000
+#: So many of the newest are asked for with one that is not known: whoever opens a store again goes on with them.
+_BESIDE = 10_000
 
 #: Table -> its key, of what entries name.
 _KEYS = {"runs": "run_id", "pipelines": "pipeline_id", "chains": "chain_id", "predictions": "prediction_id"}
@@ -36,6 +38,7 @@ class Recording:
         self._guard = threading.Lock()
         #: what this store knows to be there -> its status
         self._known: dict[tuple[str, str], str] = {}
+        self._forgotten = 0
         #: artefact that was saved and not named yet -> the thread that did
         self._unnamed: dict[str, threading.Thread] = {}
 
@@ -202,24 +205,31 @@ class Recording:
         status = self._known.get((table, identity))
         if status is None:
             status = self._ask(table, identity)
-            self._remember(table, identity, status)
         if status == FAILED:
             message = f"{_NOUNS[table]} {identity} failed: it takes nothing further; begin another"
             raise EndedError(message, status=status)
 
     def _ask(self, table: str, identity: str) -> str:
+        """Return the status of something that this store did not make, and remember the newest beside it."""
+        key, forgotten = _KEYS[table], self._forgotten
         column = "status" if table in {"runs", "pipelines"} else "''"
+        rows = f"SELECT {key}, {column} FROM {table}"
         with self._keeper.reading() as backend:
-            sql = f"SELECT {column} FROM {table} WHERE {_KEYS[table]} = $1"
-            found = backend.fetch_one(sql, [identity]) if isinstance(identity, str) else None
-        if found is None:
-            raise missing(identity, _NOUNS[table])
-        return str(found[0])
+            found = backend.fetch_one(f"{rows} WHERE {key} = $1", [identity]) if isinstance(identity, str) else None
+            if found is None:
+                raise missing(identity, _NOUNS[table])
+            beside = backend.fetch_all(f"{rows} ORDER BY created_at DESC LIMIT {_BESIDE}")
+        with self._guard:
+            if forgotten == self._forgotten:  # nothing was failed or deleted since
+                for each, status in (*beside, found):
+                    self._known.setdefault((table, str(each)), str(status))
+        return str(found[1])
 
     def forget(self) -> None:
         """Ask the database again what is there: something was failed or deleted."""
         with self._guard:
             self._known.clear()
+            self._forgotten += 1
 
     def _remember(self, table: str, identity: str, status: str) -> None:
         with self._guard:
