@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -524,3 +524,13 @@ def _alone() -> Iterator[None]:
     lost = queries._frames.lost
     yield
     assert queries._frames.lost == lost
+
+
+def test_what_is_in_a_transaction_is_not_kept(kept: Kept) -> None:
+    memory = Snapshot(kept)
+    memory.top(1)
+    with suppress(InterruptedError), kept.backend.lease(write=True), kept.backend.transaction():
+        kept.backend.execute("UPDATE predictions SET val_score = -1")
+        assert memory.top(1)["val_score"].to_list() == [-1.0]
+        raise InterruptedError
+    assert [memory.top(1)["val_score"][0] for _ in range(4)] == [0.1] * 4

@@ -26,7 +26,7 @@ from hmp_core.layout import internal_folder
 if TYPE_CHECKING:
     import polars as pl
 
-    from hmp_core.protocols import CatalogBackend
+    from hmp_core.protocols import StoreBackend
 
 #: More predictions are not kept in memory (200,000 are 70 MB): each question goes to the engine.
 MOST = 200_000
@@ -47,7 +47,7 @@ class Settled(Protocol):
         """Refuse whoever may not."""
         ...
 
-    def reading(self) -> AbstractContextManager[CatalogBackend]:
+    def reading(self) -> AbstractContextManager[StoreBackend]:
         """Hold a lease, with all that was written before in the tables."""
         ...
 
@@ -139,7 +139,7 @@ class Snapshot:
         return self._answer(lambda kept: wanted.of_frame(kept.rows), lambda backend: queries.top(backend, wanted))
 
     def _answer(
-        self, of_memory: Callable[[_Kept], pl.DataFrame], of_backend: Callable[[CatalogBackend], pl.DataFrame]
+        self, of_memory: Callable[[_Kept], pl.DataFrame], of_backend: Callable[[StoreBackend], pl.DataFrame]
     ) -> pl.DataFrame:
         self._keeper.authorize("read")
         queries.require_frames()
@@ -150,7 +150,8 @@ class Snapshot:
         self._kept = None
         with self._keeper.reading() as backend:
             look = Look(self._stats(), journals)
-            if not self._is_worth_it(look) or queries.count_predictions(backend) > MOST:
+            # inside a transaction there may be what never comes to be
+            if not backend.only_reads or not self._is_worth_it(look) or queries.count_predictions(backend) > MOST:
                 return of_backend(backend)
             kept = self._kept = _Kept(look, queries.all_predictions(backend))
         return of_memory(kept)
