@@ -19,9 +19,11 @@ pytest.importorskip("sklearn")
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler
 
+from hmp_catalog.experiments import references
 from hmp_catalog.experiments.library import PipelineLibrary
 from hmp_catalog.experiments.store import WorkspaceStore
 from hmp_core.cli.main import main
+from hmp_core.errors import AmbiguousReference
 from hmp_core.layout import init_project, init_workspace
 
 RNG = np.random.default_rng(7)
@@ -184,6 +186,24 @@ def test_a_head_of_several_ids_is_ambiguous_and_names_them(
     assert run in said
     assert named in said
     assert ["run_id", run] in words(hmp("show", run, "-p", tmp_path))
+
+
+def test_a_head_that_two_ids_share_is_ambiguous(hmp: Callable[..., Any], tmp_path: Path) -> None:
+    heads: dict[str, str] = {}
+    with WorkspaceStore(tmp_path) as store:
+        while True:  # of some 300 ids two begin alike
+            run = store.begin_run("one", None, [])
+            if run[:4] in heads:
+                break
+            heads[run[:4]] = run
+    said = hmp("show", run[:4], "-p", tmp_path, code=20).err
+    assert run in said
+    assert heads[run[:4]] in said
+    with WorkspaceStore(tmp_path) as store, store._keeper.reading() as backend:
+        with pytest.raises(AmbiguousReference) as error:
+            references.resolve(backend, run[:4])
+        assert set(error.value.candidates) == {run, heads[run[:4]]}
+        assert references.resolve(backend, run.replace("-", "")).identity == run
 
 
 def test_a_run_with_several_chains_does_not_mean_one(made: SimpleNamespace, ask: Callable[..., Any], hmp: Any) -> None:

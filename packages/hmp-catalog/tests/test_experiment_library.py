@@ -552,8 +552,14 @@ def test_replacing_that_fails_half_way_leaves_the_one_before(
     assert os.listdir(library.path / "general") == ["pls"]
 
 
-def test_the_library_does_not_need_what_it_does_not_use() -> None:
-    """No numpy, no polars, no scikit-learn: the command line lists templates at once."""
-    code = f"import sys; import {room.__name__}; print([m for m in ('numpy', 'polars', 'duckdb') if m in sys.modules])"
+def test_templates_need_no_part_of_the_extra() -> None:
+    code = f"""
+import sys
+from {room.__name__} import PipelineLibrary
+library = PipelineLibrary("here")
+library.save_template({{"n": 1}}, "pls")
+library.list_templates()
+print(sorted({{"polars", "joblib", "cloudpickle", "yaml", "duckdb", "sklearn"}} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
