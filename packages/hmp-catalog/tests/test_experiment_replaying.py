@@ -221,6 +221,15 @@ def test_the_answer_does_not_depend_on_how_x_lies_in_memory(X, y, shelf):
     assert len(answers) == 1
 
 
+def test_an_ensemble_that_works_in_threads_gives_the_same_bits_each_time(rng, shelf):
+    X = rng.normal(size=(300, 4))
+    forest = RandomForestRegressor(40, n_jobs=2, random_state=0).fit(X, X[:, 0] * 1e3 + X[:, 1])
+    record = chain([step(1)], {"fold_0": shelf.put(make_pipeline(StandardScaler(), forest).fit(X, X[:, 0] * 1e3))})
+    assert len({replay(record, shelf, X).tobytes() for _ in range(10)}) == 1
+    alone = copy.deepcopy(shelf["a0"]).set_params(randomforestregressor__n_jobs=1)
+    assert np.array_equal(replay(record, shelf, X), alone.predict(X))
+
+
 def test_the_text_of_the_rooms_gives_the_same_bits_without_hmp(X, y, shelf):
     text = "from __future__ import annotations\n" + "\n".join(map(script.body, script.ROOMS))
     assert "hmp" not in text.replace("hmp_catalog.experiments`", "")

@@ -5,6 +5,8 @@ Its text is part of exported scripts, where hmp is not installed: see `replaying
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +117,13 @@ def _elected(votes: _Array, told: list[tuple[Any, Any]]) -> _Array:
     # of those that are still equal, the smallest label
     chosen: _Array = labels[np.where(likely < likely.max(axis=0), len(labels), codes).min(axis=0)]
     return chosen
+
+
+def in_turn() -> AbstractContextManager[Any]:
+    """Let the members of an ensemble answer in turn: threads add up in any order, to other last bits."""
+    # scikit-learn has imported it, or nothing that was loaded needs it
+    config = getattr(sys.modules.get("joblib"), "parallel_config", None)
+    return nullcontext() if config is None else config(backend="sequential")
 
 
 def copied(x: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.experiments.answering import answer, copied, dense, model_of, suited
+from hmp_catalog.experiments.answering import answer, copied, dense, in_turn, model_of, suited
 from hmp_catalog.experiments.operators import arguments, named, of_targets, operators_of
 from hmp_catalog.experiments.planning import AUGMENTED, TARGET, Action, Step, article, plan, refused, shown
 
@@ -82,7 +82,7 @@ def replay(
         if forward:
             matrix.transform(alike[0], forward)
     found = [model_of(last, artifact, load(artifact)) for artifact in models]
-    with named(last):
+    with named(last), in_turn():
         return answer(last, found, matrix.joined(), targets)
 
 
@@ -131,7 +131,7 @@ class Matrix:
             raise refused(step, f"it is for source {shown(at)}, and {state}")
         at = at or 0
         wavelengths = _nth(self._wavelengths, at, len(self._parts)) if self._apart else self._wavelengths
-        with named(step):
+        with named(step), in_turn():
             before = self._parts[at]
             if step.kind == AUGMENTED:
                 made = [self._applied(o, copied(before), wavelengths, step) for o in operators]
