@@ -1,1 +1,28 @@
 """Acquisition: what a measuring session records as it happens; its runs, events and frames."""
+
+from __future__ import annotations
+
+from hmp_catalog.acquisition.records import BeamtimeInfo, ResearcherInfo, RunSummary, SampleMetadata
+from hmp_catalog.acquisition.schema import (
+    BEAMTIME_SCHEMA_VERSION,
+    INDEX_SCHEMA_VERSION,
+    create_beamtime_schema,
+    create_index_schema,
+    migrate_beamtime_schema,
+    migrate_index_schema,
+)
+from hmp_catalog.acquisition.writer import RunWriter
+
+__all__ = [
+    "BEAMTIME_SCHEMA_VERSION",
+    "INDEX_SCHEMA_VERSION",
+    "BeamtimeInfo",
+    "ResearcherInfo",
+    "RunSummary",
+    "RunWriter",
+    "SampleMetadata",
+    "create_beamtime_schema",
+    "create_index_schema",
+    "migrate_beamtime_schema",
+    "migrate_index_schema",
+]

@@ -1,0 +1,129 @@
+"""The frames of the fields of one run: appended, counted in ranges, and tied to their events."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hmp_catalog.acquisition.session import SQL, Session, array_of
+from hmp_catalog.acquisition.stack import CODEC, FrameStack, Kind, Placed
+from hmp_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from hmp_core.protocols import CatalogBackend
+
+#: What the name of a field may be: it is a node of a Zarr group, and a folder.
+_NAME = re.compile(r"(?!__)[^\W.][\w .+-]{0,99}")
+
+
+@dataclass(slots=True)
+class Range:
+    """Frames that follow one another as their events do."""
+
+    stream: str
+    start: int
+    seq_start: int
+    count: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def takes(self, stream: str, seq: int) -> bool:
+        """Return whether an event is the next of this range."""
+        return stream == self.stream and seq == self.seq_start + self.count
+
+    def add(self, data: Any) -> None:
+        """Count a frame."""
+        self.digest.update(data)
+        self.count += 1
+
+
+class Ranges:
+    """The ranges of a shard that is being filled."""
+
+    def __init__(self) -> None:
+        self.found: list[Range] = []
+
+    def add(self, position: int, stream: str, seq: int, data: Any) -> None:
+        """Count a frame of an event."""
+        if not self.found or not self.found[-1].takes(stream, seq):
+            self.found.append(Range(stream, position, seq))
+        self.found[-1].add(data)
+
+    def write(self, backend: CatalogBackend, run_uid: str, name: str, kind: Kind) -> None:
+        """Put the ranges in place of the single frames, in the caller's transaction."""
+        for each in self.found:
+            where: list[Any] = [run_uid, each.stream, name, array_of(run_uid, name), each.start]
+            what = [each.start + each.count, each.seq_start, *kind.shape, kind.dtype.str, CODEC]
+            backend.execute(SQL["add_range"], [*where, *what, each.digest.hexdigest()])
+        backend.execute(SQL["close_frames"], [run_uid, name])
+
+
+class Field:
+    """The frames of one field of the run that is open."""
+
+    def __init__(self, session: Session, run_uid: str, name: str, first: np.ndarray[Any, Any]) -> None:
+        if not _NAME.fullmatch(name):
+            message = f"{name!r} is no name of a field: expected letters, digits, blanks and -+_. after a first letter"
+            raise InvalidInput(message)
+        self._session, self._run, self.name = session, run_uid, name
+        kind = Kind.of(first)
+        session.group(run_uid)
+        self._stack = FrameStack(session.zarr / array_of(run_uid, name), kind)
+        self._ranges = Ranges()
+        #: stream -> the number of its last event with a frame
+        self._last: dict[str, int] = {}
+
+    def append(self, image: np.ndarray[Any, Any], event_uid: str, stream: str, seq: int) -> None:
+        """Append the frame of an event, in the transaction that is under way.
+
+        Raises
+        ------
+        FrameMismatch
+            If it is not of the shape and type of the others.
+        InvalidInput
+            If the event, or a later one, has a frame of this field already.
+        """
+        data = self._stack.checked(image)
+        if seq <= self._last.get(stream, 0):
+            message = f"event {seq} has a frame of {self.name} already, or a later one has: frames come in their order"
+            raise InvalidInput(message)
+        placed = self._stack.append(data)
+        try:
+            row = [self._run, self.name, placed.position, event_uid, placed.offset, placed.nbytes, placed.crc32]
+            self._session.backend.execute(SQL["add_open_frame"], row)
+        except BaseException:
+            self._stack.take_back()  # nobody was told of it: the next one takes its place
+            raise
+        self._last[stream] = seq
+        self._ranges.add(placed.position, stream, seq, data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the shard has all its frames."""
+        return self._stack.is_full
+
+    def sync(self) -> None:
+        """Put the frames on the disk."""
+        self._stack.sync()
+
+    def close_shard(self) -> None:
+        """Close the shard, and put its ranges down; what speaks of its frames is committed before."""
+        self._session.commit()
+        self._stack.close_shard()
+        self._session.begin()
+        self._ranges.write(self._session.backend, self._run, self.name, self._stack.kind)
+        self._session.commit()
+        self._ranges = Ranges()
+
+    def let_go(self) -> None:
+        """Close the file as it is: what is in it is closed by who opens the session next."""
+        self._stack.let_go()
+
+
+def placed_of(rows: Iterable[tuple[Any, ...]]) -> list[Placed]:
+    """Return where frames lie, of rows (position, offset, nbytes, crc32, ...)."""
+    return [Placed(*row[:4]) for row in rows]

@@ -1,0 +1,176 @@
+"""One session as a writer holds it: its SQLite file under one lease, the Zarr group beside it, and who they are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from hmp_catalog.acquisition.schema import create_beamtime_schema
+from hmp_catalog.errors import WriterState
+from hmp_core.backends import SQLiteBackend
+from hmp_core.databases import Database
+from hmp_core.durable import make_folder, write_atomic
+from hmp_core.errors import CorruptError, InvalidInput
+from hmp_core.layout import catalog_path, project_root, workspace_root
+from hmp_core.statements import load_statements
+
+if TYPE_CHECKING:
+    from hmp_core.protocols import AuthBackend
+
+SQL = {name: found.sql for name, found in load_statements("hmp_catalog.acquisition").items()}
+
+#: The key under which a session, and the Zarr group beside it, say which they are.
+STORE_ID = "store_id"
+ATTRIBUTE = "hmp_store_id"
+
+
+def zarr_beside(database: Path) -> Path:
+    """Return the folder of the frames of a session."""
+    return database.with_suffix(".zarr")
+
+
+def placed_in(database: Path) -> Database:
+    """Return whose a session file is: its project's, else its workspace's, else its folder's."""
+    folder = database.parent
+    return Database("catalog", catalog_path(project_root(folder) or workspace_root(folder) or folder))
+
+
+def array_of(run_uid: str, field: str) -> str:
+    """Return where the frames of a field lie in the Zarr group."""
+    return f"runs/{run_uid}/{field}"
+
+
+class Session:
+    """A session that is open for writing, until `close`; one writer at a time, readers at any time.
+
+    Parameters
+    ----------
+    database : Path
+        The SQLite file; made, with the folders above it, if it is not there.
+    auth : AuthBackend, optional
+        Who is asked; by default whom the workspace or the environment names.
+    timeout : float
+        Seconds to wait for another writer.
+    """
+
+    def __init__(self, database: Path, *, auth: AuthBackend | None, timeout: float) -> None:
+        self.path = database
+        self.zarr = zarr_beside(database)
+        if self.zarr == database:
+            message = f"{database}: a session is a file beside its frames; give it another ending than .zarr"
+            raise InvalidInput(message)
+        owner = placed_in(database)
+        asked: dict[str, Any] = {"auth": owner.auth() if auth is None else auth, "resource": owner.resource}
+        owner.authorize("write", asked["auth"], what="open a session")
+        self.backend = SQLiteBackend(database, create=True, timeout=timeout, **asked)
+        self._stack = contextlib.ExitStack()
+        self._batch: contextlib.ExitStack | None = None
+        self._thread = threading.get_ident()
+
+    def open(self, facts: Mapping[str, Any]) -> None:
+        """Take the session, bring its tables up to date, and tie the Zarr group to it.
+
+        Parameters
+        ----------
+        facts
+            What is to be put down about the session, where nothing is said yet: text, or None.
+
+        Raises
+        ------
+        BusyError
+            If another writer has it.
+        SchemaTooNewError, CorruptError, NotWritable, AccessDenied
+            If it cannot be had; nothing is changed.
+        InvalidInput
+            If the Zarr group beside it is another session's.
+        """
+        make_folder(self.path.parent)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.backend.lease(write=True))
+            with self.backend.connection() as connection:
+                create_beamtime_schema(connection)
+            self._identify(facts)
+            self._stack = stack.pop_all()
+
+    def _identify(self, facts: Mapping[str, Any]) -> None:
+        said = dict(self.backend.fetch_all(SQL["identity"]))  # type: ignore[arg-type]
+        mine = said.get(STORE_ID) or str(uuid4())
+        root = self.zarr / "zarr.json"
+        found = _group(root)
+        theirs = found["attributes"].get(ATTRIBUTE, mine)
+        if theirs != mine:
+            message = f"{self.zarr} belongs to another session than {self.path}: two files that differ in their ending?"
+            raise InvalidInput(message)
+        new = {STORE_ID: mine} | {key: value for key, value in facts.items() if value is not None}
+        with self.backend.transaction():
+            for key, value in new.items():
+                if key not in said:
+                    self.backend.execute(SQL["say"], [key, value])
+        if found["attributes"].get(ATTRIBUTE) != mine:
+            found["attributes"][ATTRIBUTE] = mine
+            make_folder(self.zarr)
+            write_atomic(root, json.dumps(found, indent=2).encode())
+
+    def group(self, run_uid: str) -> None:
+        """Make the Zarr groups above the arrays of a run."""
+        for folder in (self.zarr / "runs", self.zarr / "runs" / run_uid):
+            if not (folder / "zarr.json").exists():
+                make_folder(folder)
+                write_atomic(folder / "zarr.json", json.dumps(_group(None), indent=2).encode())
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def require_thread(self) -> None:
+        """Return if this is the thread that opened the session: what it holds is that thread's.
+
+        Raises
+        ------
+        WriterState
+            If not.
+        """
+        if threading.get_ident() != self._thread:
+            message = f"{self.path} is written by the thread that opened it, and by no other"
+            raise WriterState(message)
+
+    def begin(self) -> None:
+        """Begin a transaction, unless one is under way."""
+        if self._batch is None:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self.backend.transaction())
+                self._batch = stack.pop_all()
+
+    def commit(self) -> None:
+        """End the transaction that is under way: what was written is durable."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.close()
+
+    def roll_back(self, error: BaseException) -> None:
+        """Undo the transaction that is under way."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.__exit__(type(error), error, error.__traceback__)
+
+    def close(self) -> None:
+        """Commit, and give the session back."""
+        try:
+            self.commit()
+        finally:
+            self._stack.close()
+
+
+def _group(file: Path | None) -> dict[str, Any]:
+    """Return the metadata of a Zarr group; those of a new one where there is none."""
+    try:
+        found = json.loads(file.read_bytes()) if file is not None else {}
+    except FileNotFoundError:
+        found = {}
+    except ValueError as error:
+        message = f"{file} cannot be read: {error}"
+        raise CorruptError(message, path=str(file)) from error
+    return {"zarr_format": 3, "node_type": "group", **found, "attributes": dict(found.get("attributes", {}))}
