@@ -559,7 +559,7 @@ from {room.__name__} import PipelineLibrary
 library = PipelineLibrary("here")
 library.save_template({{"n": 1}}, "pls")
 library.list_templates()
-print(sorted({{"polars", "joblib", "cloudpickle", "yaml", "duckdb", "sklearn"}} & set(sys.modules)))
+print(sorted({{"polars", "joblib", "yaml", "duckdb", "sklearn"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
