@@ -234,17 +234,7 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
     gone = {identity for identity in found.superseded if identity in rows}
     gone |= {identity for identity, row in rows.items() if row.place.workspace_id not in ids}
     rows = {identity: row for identity, row in rows.items() if identity not in gone}
-    read, now = [], now or datetime.now(UTC).replace(tzinfo=None)
-    parts = dict[UUID, bool]()
-    for place, reading in found.readings:
-        known = rows.get(place.project_id)
-        if place.workspace_id not in ids or (known and known.taken_at and reading.at < known.taken_at <= now):
-            continue
-        rows[place.project_id] = project_row(place, reading, known)
-        if reading.snapshot is not None:
-            read.append((place.project_id, reading.snapshot.rows))
-            if reading.experiments is not None:
-                parts[place.project_id] = reading.experiments
+    read, parts = _taken(rows, [each for each in found.readings if each[0].workspace_id in ids], now)
     changed = [row for identity, row in rows.items() if row != former.get(identity)]
     workspaces = _workspaces(state, listed, found)
     before = {row.id: row for row in state.workspaces}
@@ -261,6 +251,24 @@ def settle(state: State, listed: Sequence[Listed], found: Found, now: datetime |
         [one.line.id for one in found.seen if one.line.id in ids],
         differs=bool(other or changed or read or forgotten or gone) or not state.current,
     )
+
+
+def _taken(
+    rows: dict[UUID, ProjectRow], readings: Sequence[tuple[Place, Reading]], now: datetime | None
+) -> tuple[list[tuple[UUID, str]], dict[UUID, bool]]:
+    """Put what was read into the rows, and return what is replaced of which project; see `Settled`."""
+    now = now or datetime.now(UTC).replace(tzinfo=None)
+    read, parts = list[tuple[UUID, str]](), dict[UUID, bool]()
+    for place, reading in readings:
+        known = rows.get(place.project_id)
+        if known and known.taken_at and reading.at < known.taken_at <= now:
+            continue
+        rows[place.project_id] = project_row(place, reading, known)
+        if reading.snapshot is not None:
+            read.append((place.project_id, reading.snapshot.rows))
+            if reading.experiments is not None:
+                parts[place.project_id] = reading.experiments
+    return read, parts
 
 
 def _workspaces(state: State, listed: Sequence[Listed], found: Found) -> list[WorkspaceRow]:

@@ -117,6 +117,9 @@ def mark(catalog: Path) -> str:
 
 def store_mark(folder: str | Path) -> str:
     """Return the same of the experiments store of a folder: its file, its WAL, its journals; empty without one."""
+    # of most folders this is all: without an exception, which costs more than the look itself
+    if not os.access(f"{folder}/{_STORE}", os.F_OK) and not os.access(f"{folder}/{_JOURNALS[0]}", os.F_OK):
+        return ""
     found, journals = _stat(f"{folder}/{_STORE}"), _logs(os.fspath(folder), _JOURNALS)
     if found is None and not journals:
         return ""
