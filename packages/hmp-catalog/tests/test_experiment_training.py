@@ -30,6 +30,7 @@ from hmp_catalog.errors import TrainingFailed
 from hmp_catalog.experiments.predicting import predict
 from hmp_catalog.experiments.store import WorkspaceStore
 from hmp_catalog.experiments.training import Result, run
+from hmp_catalog.experiments.training.folds import split
 from hmp_core.errors import InvalidInput
 
 
@@ -66,6 +67,14 @@ def averages(result: Result, partition: str) -> dict[str, dict[str, Any]]:
     rows = result.predictions.filter(fold_id="avg", partition=partition)
     found = [result.store.get_prediction(each, load_arrays=True) for each in rows["prediction_id"]]
     return {each["chain_id"]: each for each in found}
+
+
+def average(result: Result, pipeline: str, partition: str) -> dict[str, Any]:
+    """Return what all folds of the only chain of a pipeline predicted."""
+    frame = result.store.list_pipelines(run_id=result.run_id)
+    own = frame.filter(name=pipeline)["pipeline_id"].item()
+    row = result.predictions.filter(pipeline_id=own, fold_id="avg", partition=partition)
+    return result.store.get_prediction(row["prediction_id"].item(), load_arrays=True)
 
 
 def assert_replayed(result: Result, X_test: Any, pipeline: str | None = None) -> None:
@@ -190,8 +199,8 @@ def test_sources_without_transformers_stand_side_by_side(data, store):
     apart = {"X": [data["X"][:, :2], data["X"][:, 2:]], "X_test": [data["X_test"][:, :2], data["X_test"][:, 2:]]}
     result = run([KFold(3), Ridge()], data | apart, workspace=store)
     assert_replayed(result, apart["X_test"])
-    same = run([KFold(3), Ridge()], data, workspace=store)
-    assert same.best["val_score"] == result.best["val_score"]
+    together = [Ridge().fit(data["X"][a], data["y"][a]).predict(data["X_test"]) for a, _ in KFold(3).split(data["X"])]
+    np.testing.assert_allclose(result.predict(apart["X_test"]), np.mean(together, axis=0), rtol=0, atol=1e-12)
 
 
 def test_wavelengths_reach_what_takes_them(data, store):
@@ -229,30 +238,30 @@ def test_predictions_and_scores_are_those_of_scikit_learn(model, data, store):
     assert scores["r2"] == pytest.approx(r2_score(data["y_test"], test), rel=1e-12)
 
 
-def test_balanced_accuracy_is_that_of_scikit_learn(data, store):
-    steps = [StandardScaler(), KFold(3), LogisticRegression()]
-    result = run(steps, classified(data), workspace=store, metric="balanced_accuracy")
-    row = averages(result, "val")[result.best["chain_id"]]
-    assert row["val_score"] == pytest.approx(balanced_accuracy_score(row["y_true"], row["y_pred"]), rel=1e-12)
+def test_balanced_accuracy_is_that_of_scikit_learn(classifications):
+    row = average(classifications, "logistic", "val")
+    score = balanced_accuracy_score(row["y_true"], row["y_pred"])
+    assert row["scores"]["val"]["balanced_accuracy"] == pytest.approx(score, rel=1e-12)
     assert row["y_proba"].shape == (60, 3)
     np.testing.assert_allclose(row["y_proba"].sum(axis=1), 1.0)
 
 
-def test_targets_are_stored_in_their_own_units(data, store):
-    result = run([{"y_processing": StandardScaler()}, KFold(3), Ridge()], data, workspace=store)
-    same = run([KFold(3), Ridge()], data, workspace=store)
-    assert result.best["val_score"] == pytest.approx(same.best["val_score"], rel=0.1)
+def test_targets_are_stored_in_their_own_units(data, regressions):
+    row = average(regressions, "target", "val")
+    assert row["y_true"].tolist() == data["y"].tolist()
+    assert row["val_score"] < 0.5
 
 
 # ── folds ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_fold_has_its_predictions_and_all_of_them_together(data, store):
-    result = run([KFold(3), Ridge()], data, workspace=store)
-    rows = {(row["fold_id"], row["partition"]): row["n_samples"] for row in result.predictions.iter_rows(named=True)}
+def test_each_fold_has_its_predictions_and_all_of_them_together(data, regressions, store):
+    best = average(regressions, "function", "val")
+    frame = regressions.predictions.filter(chain_id=best["chain_id"])
+    rows = {(row["fold_id"], row["partition"]): row["n_samples"] for row in frame.iter_rows(named=True)}
     folds = {(f"fold_{n}", part): size for n in range(3) for part, size in (("train", 40), ("val", 20), ("test", 20))}
     assert rows == folds | {("avg", "val"): 60, ("avg", "test"): 20}
-    assert sorted(store.get_chain(result.best["chain_id"])["fold_artifacts"]) == ["fold_0", "fold_1", "fold_2"]
+    assert sorted(store.get_chain(best["chain_id"])["fold_artifacts"]) == ["fold_0", "fold_1", "fold_2"]
 
 
 def test_without_a_splitter_one_model_sees_all_and_nothing_is_validated(data, store):
@@ -266,20 +275,17 @@ def test_without_a_splitter_one_model_sees_all_and_nothing_is_validated(data, st
     np.testing.assert_allclose(result.predict(data["X_test"]), whole.predict(data["X_test"]), rtol=0, atol=1e-12)
 
 
-def test_samples_that_no_fold_validates_are_left_out_of_the_average(data, store):
-    result = run([ShuffleSplit(2, test_size=0.1, random_state=0), Ridge()], data, workspace=store)
-    row = averages(result, "val")[result.best["chain_id"]]
-    folds = ShuffleSplit(2, test_size=0.1, random_state=0).split(data["X"])
+def test_samples_that_no_fold_validates_are_left_out_of_the_average(data, regressions):
+    row = average(regressions, "some", "val")
+    folds = REGRESSIONS["some"][0].split(data["X"])
     assert row["sample_indices"].tolist() == sorted(set(np.concatenate([val for _, val in folds]).tolist()))
 
 
-def test_a_sample_that_is_validated_twice_gets_the_mean(data, store):
-    folds = RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)
-    result = run([folds, Ridge()], data, workspace=store)
+def test_a_sample_that_is_validated_twice_gets_the_mean(data, regressions):
     sums = np.zeros(60)
-    for train, val in folds.split(data["X"]):
+    for train, val in REGRESSIONS["repeated"][0].split(data["X"]):
         sums[val] += Ridge().fit(data["X"][train], data["y"][train]).predict(data["X"][val])
-    found = averages(result, "val")[result.best["chain_id"]]["y_pred"]
+    found = average(regressions, "repeated", "val")["y_pred"]
     np.testing.assert_allclose(found, sums / 2, rtol=0, atol=1e-12)
 
 
@@ -291,8 +297,8 @@ def test_the_splitter_gets_the_groups(data, store):
     assert all((groups[rows] == group).sum() in (0, 10) for group in range(6))
 
 
-def test_a_splitter_that_needs_no_groups_says_nothing_of_them(data, store):
-    run([KFold(3), Ridge()], data | {"groups": np.arange(60)}, workspace=store)
+def test_a_splitter_that_needs_no_groups_says_nothing_of_them(data):
+    assert len(split(KFold(3), data["X"], data["y"], np.arange(60))) == 3
 
 
 # ── what a description stands for ────────────────────────────────────────────────────────────────────
@@ -352,6 +358,10 @@ def test_each_branch_is_a_chain_of_its_own_with_its_own_label(data, store):
         ([{"y_processing": PCA()}, object()], "object"),
         ([FunctionTransformer(lambda X: X), Ridge()], "lambda"),
         ({}, "no pipeline"),
+        ([StandardScaler()], "no model"),
+        ([{"branch": [[Ridge()], [PCA(1)]]}], "no model"),
+        ([Ridge(), StandardScaler()], "not the last"),
+        ([KFold(3), {"branch": [[KFold(3)], []]}, Ridge()], "one splitter"),
     ],
 )
 def test_what_is_no_pipeline_is_refused_before_anything_is_kept(steps, said, data, fresh):
@@ -363,16 +373,14 @@ def test_what_is_no_pipeline_is_refused_before_anything_is_kept(steps, said, dat
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ([StandardScaler()], "no model"),
-        ([Ridge(), StandardScaler()], "not the last"),
-        ([KFold(3), KFold(3), Ridge()], "split before"),
         ([{"source": [[PCA(1)], [PCA(1)]]}, Ridge()], "source"),
         ([KFold(61), Ridge()], "61"),
     ],
 )
 def test_steps_that_do_not_fit_fail_with_the_reason(steps, said, data, store):
-    with pytest.raises(TrainingFailed, match=said):
+    with pytest.raises(TrainingFailed, match=said) as caught:
         run(steps, data, workspace=store)
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_an_unknown_metric_is_refused(data, store):

@@ -89,7 +89,29 @@ def expanded(pipeline: Any) -> list[Pipeline]:
     if len(found) > _MOST:
         message = f"the choices make more than {_MOST} pipelines; make fewer"
         raise InvalidInput(message)
+    for each in found:
+        _require_whole(each.steps, each.name)
     return found
+
+
+def _require_whole(steps: Sequence[Step], name: str, split: str = "") -> None:
+    """Refuse a pipeline, or a branch, that does not end in its only model, or splits twice."""
+    for n, step in enumerate(steps):
+        if step.kind == BRANCH:
+            for inner in step.inner:
+                _require_whole([*inner, *steps[n + 1 :]], name, split)
+            return
+        if step.kind == MODEL:
+            if n + 1 < len(steps):
+                message = f"pipeline {name}: {_article(step.operator)} is a model, and not the last step"
+                raise InvalidInput(message)
+            return
+        if step.kind == SPLIT and split:
+            message = f"pipeline {name}: {_article(step.operator)} splits again after {split}; one splitter is enough"
+            raise InvalidInput(message)
+        split = split or (_article(step.operator) if step.kind == SPLIT else "")
+    message = f"pipeline {name} has no model: its last step, or that of each branch, must predict"
+    raise InvalidInput(message)
 
 
 def _title(steps: Sequence[Step]) -> str:

@@ -119,16 +119,9 @@ class Fitting:
                     yield from self._walk([*inner, *steps[n + 1 :]], state.into(at, name))
                 return
             if step.kind == expansion.MODEL:
-                if n + 1 < len(steps):
-                    message = (
-                        f"{_called(step)} is a model and not the last step; let branches end in models of their own"
-                    )
-                    raise InvalidInput(message)
                 yield self._model(step, state.joined())
                 return
             state = self._step(step, state)
-        message = "the pipeline has no model: its last step, or that of each branch, must predict"
-        raise InvalidInput(message)
 
     def _step(self, step: Step, state: _State) -> _State:
         if step.kind == expansion.SOURCE:
@@ -154,9 +147,6 @@ class Fitting:
         return state
 
     def _split(self, step: Step, state: _State) -> _State:
-        if state.folds is not None:
-            message = f"{_called(step)} splits samples that were split before; a pipeline has one splitter"
-            raise InvalidInput(message)
         splitter, started, at = seeded(step.operator, self._random_state), time.perf_counter(), next(self._count)
         made = folds.split(splitter, state.joined().train[0], self._dataset.y, self._dataset.groups)
         self._log(at, step, started, details={"folds": len(made)})
