@@ -364,6 +364,54 @@ def test_what_another_may_not_have_flushed_is_flushed(tmp_path):
     assert again == said[2:]
 
 
+def test_many_are_all_flushed_before_their_folders(tmp_path):
+    said = flushed("say(['put', *{files.put(serialised(n, 'pickle')) for n in range(30)}]); files.sync()", tmp_path)
+    names = set(said[0][1:])
+    assert len(names) == 30
+    assert set(said[1:31]) == names
+    assert set(said[31:]) == {".", *(name[:2] for name in names)}
+
+
+def test_many_are_flushed_at_the_end_of_the_interpreter(tmp_path):
+    said = flushed(
+        """
+        import atexit
+        for n in range(30):
+            files.put(serialised(n, 'pickle'))
+        atexit.register(lambda: (files.sync(), say("flushed")))
+        """,
+        tmp_path,
+    )
+    assert said[-1] == "flushed"
+    assert len([each for each in said if each.endswith(".pkl")]) == 30
+
+
+def test_a_disk_that_fails_is_said_and_tried_again(tmp_path):
+    """Of many and of few: nothing counts as flushed that was not."""
+    code = """
+    import errno
+    from hmp_core.errors import StorageError
+    def fails(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    for count in (2, 30):
+        names = {files.put(serialised([count, n], 'pickle')) for n in range(count)}
+        os.fsync = fails
+        try:
+            files.sync()
+        except StorageError:
+            say("failed")
+        os.fsync = said
+        files.sync()
+        say(sorted(names))
+    """
+    found = flushed(code, tmp_path)
+    assert found.count("failed") == 2
+    for count in (2, 30):
+        end = next(n for n, each in enumerate(found) if isinstance(each, list) and len(each) == count)
+        begin = max(n for n, each in enumerate(found[:end]) if each == "failed")
+        assert set(found[end]) == {each for each in found[begin:end] if each.endswith(".pkl")}
+
+
 # ── hostile surroundings ─────────────────────────────────────────────────────────────────────────────
 
 
