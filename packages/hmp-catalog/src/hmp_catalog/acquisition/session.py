@@ -98,7 +98,7 @@ class Session:
             self._stack = stack.pop_all()
 
     def _identify(self, facts: Mapping[str, Any]) -> None:
-        said = dict(self.backend.fetch_all(SQL["identity"]))  # type: ignore[arg-type]
+        said = dict(self.backend.fetch_all(SQL["identity"]))
         mine = said.get(STORE_ID) or str(uuid4())
         root = self.zarr / "zarr.json"
         found = _group(root)
