@@ -58,7 +58,7 @@ Schemas = dict[str, "pa.Schema"]
 
 def positions(backend: StoreBackend) -> dict[str, int]:
     """Return how far each journal is in the tables."""
-    return dict(backend.fetch_all(SQL["positions"]))  # type: ignore[arg-type]
+    return dict(backend.fetch_all(SQL["positions"]))
 
 
 def settle(backend: StoreBackend, pages: Sequence[Pages], schemas: Schemas) -> None:
