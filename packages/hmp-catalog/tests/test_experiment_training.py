@@ -17,13 +17,13 @@ pytest.importorskip("sklearn")
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor, StackingRegressor
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, RepeatedKFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MinMaxScaler, SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from hmp_catalog.errors import TrainingFailed
@@ -130,6 +130,9 @@ REGRESSIONS: dict[str, list[Any]] = {
     "repeated": [RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), Ridge()],
     "some": [ShuffleSplit(3, test_size=0.2, random_state=0), Ridge()],
     "searched": [KFold(3), GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=3)],
+    "stacked": [KFold(3), StackingRegressor([("a", Ridge()), ("b", LinearRegression())])],
+    "sparse": [SplineTransformer(n_knots=3, sparse_output=True), KFold(3), Ridge()],
+    "frame": [StandardScaler().set_output(transform="polars"), KFold(3), Ridge()],
     "nested": [KFold(3), make_pipeline(StandardScaler(), PCA(3), Ridge())],
     "branches": [StandardScaler(), KFold(3), {"branch": [[PCA(2)], [], [MinMaxScaler(), PCA(4)]]}, Ridge()],
     "branch of branches": [

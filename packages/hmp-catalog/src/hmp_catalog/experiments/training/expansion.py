@@ -224,7 +224,7 @@ def _plain(step: Any, where: str) -> tuple[Step, ...]:
     if step is None:
         return ()
     found = _operator(step, where)
-    if hasattr(found, "predict"):
+    if _predicts(found):
         kind = MODEL
     elif hasattr(found, "transform") or isinstance(found, _FUNCTIONS):
         kind = TRANSFORM
@@ -243,10 +243,23 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type(__import__("nu
 def _one(kind: str, operator: Any, name: Any, where: str) -> Step:
     found = _operator(operator, where)
     verb = {MODEL: "predict", TRANSFORM: "transform", TARGET: "inverse_transform"}[kind]
-    if not (hasattr(found, verb) or (kind == TRANSFORM and isinstance(found, _FUNCTIONS))):
+    fits = (kind == TRANSFORM and isinstance(found, _FUNCTIONS)) or (kind == MODEL and _predicts(found))
+    if not (fits or hasattr(found, verb)):
         message = f"{kind} of {where} is {_article(operator)}, which has no {verb}"
         raise InvalidInput(message)
     return Step(kind, found, _named(name, where))
+
+
+def _predicts(operator: Any) -> bool:
+    """Return whether an operator predicts; a stack of models only has the method once it is fitted."""
+    return hasattr(operator, "predict") or (hasattr(type(operator), "predict") and task_of(operator) is not None)
+
+
+def task_of(operator: Any) -> str | None:
+    """Return ``"regressor"``, ``"classifier"`` or another word of scikit-learn, None of what says nothing."""
+    tags = operator.__sklearn_tags__() if hasattr(operator, "__sklearn_tags__") else None
+    found: str | None = getattr(tags, "estimator_type", getattr(operator, "_estimator_type", None))
+    return found
 
 
 def _named(name: Any, where: str) -> str | None:

@@ -221,7 +221,7 @@ class Fitting:
             answers=answers,
             targets=state.targets,
             labelled=all(hasattr(model, "classes_") for model in models),
-            regresses=all(map(_regresses, models)),
+            regresses=all(expansion.task_of(model) == "regressor" for model in models),
             best_params=dict(getattr(models[0], "best_params_", {})) if len(models) == 1 else {},
         )
 
@@ -288,11 +288,6 @@ def _told(model: Any, x: Any) -> list[tuple[Any, NDArray[Any]]] | None:
         return None
     found = model.predict_proba(x)
     return list(zip(model.classes_, found, strict=True)) if isinstance(found, list) else [(model.classes_, found)]
-
-
-def _regresses(model: Any) -> bool:
-    tags = model.__sklearn_tags__() if hasattr(model, "__sklearn_tags__") else None
-    return getattr(tags, "estimator_type", getattr(model, "_estimator_type", None)) == "regressor"
 
 
 def _rows(x: Any, rows: NDArray[np.int64]) -> Any:
