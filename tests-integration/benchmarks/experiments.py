@@ -77,6 +77,10 @@ PATIENCE = 20.0
 # ── who is measured ──────────────────────────────────────────────────────────────────────────────────
 
 
+#: Predictions by their ids, and the arrays of each.
+Arrays = list[tuple[str, dict[str, Any]]]
+
+
 class Peer:
     """What the documented store of any of them does."""
 
@@ -87,12 +91,12 @@ class Peer:
         """End what was written, in the time of it; return the store to go on with."""
         return store
 
-    def save_arrays(self, store: Any, ids: list[str], values: dict[str, Any]) -> None:
-        for each in ids:
-            store.save_prediction_arrays(each, **values)
+    def save_arrays(self, store: Any, arrays: Arrays) -> None:
+        for identity, values in arrays:
+            store.save_prediction_arrays(identity, **values)
 
-    def save_arrays_apart(self, store: Any, ids: list[str], values: dict[str, Any]) -> None:
-        self.save_arrays(store, ids, values)
+    def save_arrays_apart(self, store: Any, arrays: Arrays) -> None:
+        self.save_arrays(store, arrays)
 
     def together(self, store: Any) -> contextlib.AbstractContextManager[Any]:
         """Return what puts calls together."""
@@ -115,12 +119,12 @@ class InBatches(Peer):
         rest = {"val_score": 1.0, "task_type": "regression", "y_proba": None, "weights": None}
         return {"prediction_id": identity, **told, **rest, **values}
 
-    def save_arrays(self, store: Any, ids: list[str], values: dict[str, Any]) -> None:
-        store.array_store.save_batch([self._record(each, values) for each in ids])
+    def save_arrays(self, store: Any, arrays: Arrays) -> None:
+        store.array_store.save_batch([self._record(*each) for each in arrays])
 
-    def save_arrays_apart(self, store: Any, ids: list[str], values: dict[str, Any]) -> None:
-        for each in ids:
-            store.array_store.save_batch([self._record(each, values)])
+    def save_arrays_apart(self, store: Any, arrays: Arrays) -> None:
+        for each in arrays:
+            store.array_store.save_batch([self._record(*each)])
 
     def together(self, store: Any) -> contextlib.AbstractContextManager[Any]:
         return store.transaction()
@@ -147,11 +151,12 @@ class Round:
         self.way, self.home = way(who), home
         self.chance = np.random.default_rng(3)
         self.count = 0
-        self.fitted = models() if who else []
+        self.fitted = models()
+        self.made = [self._values() for _ in range(ARRAYS)]
         # what is imported at the first call is not what is compared
         with contextlib.closing(self._opened("warm")) as store:
             ids = self._predict_all(store, self._new_chains(store, "warm", 1)[1], 1)
-            self.way.save_arrays(store, ids, self._values())
+            self.way.save_arrays(store, self._arrays_of(ids))
             store.save_artifact(self.fitted[0], "sklearn.linear_model.Ridge", "model", "joblib")
             store.top_predictions(1)
             store.query_predictions()
@@ -219,6 +224,10 @@ class Round:
         true = self.chance.random(VALUES)
         return {"y_true": true, "y_pred": true + 0.01, "sample_indices": np.arange(VALUES)}
 
+    def _arrays_of(self, ids: list[str]) -> Arrays:
+        """Return arrays for predictions: no two alike, up to a thousand."""
+        return [(identity, self.made[n % ARRAYS]) for n, identity in enumerate(ids)]
+
     @contextlib.contextmanager
     def _timed(self, took: dict[str, float], each: int = 1, *, writes: bool = False) -> Iterator[None]:
         wall, cpu = time.perf_counter(), processor()
@@ -266,13 +275,13 @@ class Round:
 
     def _arrays(self) -> dict[str, float]:
         took: dict[str, float] = {}
-        values = self._values()
+        arrays = self._arrays_of(self.predicted[:ARRAYS])
         with self._timed(took, writes=True):
-            self.way.save_arrays(self.store, self.predicted[:ARRAYS], values)
-        found = self.store.get_prediction(self.predicted[ARRAYS - 1], load_arrays=True)
-        for name, expected in values.items():
-            np.testing.assert_array_equal(found[name], expected)
-        self.values = values
+            self.way.save_arrays(self.store, arrays)
+        for identity, values in (arrays[0], arrays[-1]):
+            found = self.store.get_prediction(identity, load_arrays=True)
+            for name, expected in values.items():
+                np.testing.assert_array_equal(found[name], expected)
         return took | {"bytes": size(self.path)}
 
     def _logs(self) -> dict[str, float]:
@@ -350,7 +359,7 @@ class Round:
 
         def ask(number: int) -> None:
             found = self.store.get_prediction(self.predicted[which[number]], load_arrays=True)
-            assert found["y_true"][7] == self.values["y_true"][7]
+            assert found["y_true"][7] == self.made[which[number]]["y_true"][7]
 
         return self._asked(ask, first=False)
 
@@ -424,12 +433,11 @@ class Round:
 
     def _all(self) -> dict[str, float]:
         took: dict[str, float] = {}
-        values = self._values()
         with self._timed(took):
             store = self._opened("all")
             run, chains = self._new_chains(store, "all", PREDICTIONS)
             ids = self._predict_all(store, chains, PREDICTIONS)
-            self.way.save_arrays(store, ids[:ARRAYS], values)
+            self.way.save_arrays(store, self._arrays_of(ids[:ARRAYS]))
             for pipeline, _ in chains:
                 store.complete_pipeline(pipeline, 0.1, 0.2, "rmse", 1)
             store.complete_run(run, {})
@@ -437,7 +445,7 @@ class Round:
         with contextlib.closing(self.way.open(self.path)) as store:
             assert store.query_predictions().height == PREDICTIONS
             found = store.get_prediction(ids[0], load_arrays=True)
-            np.testing.assert_array_equal(found["y_pred"], values["y_pred"])
+            np.testing.assert_array_equal(found["y_pred"], self.made[0]["y_pred"])
         return took
 
     def _predictions_together(self) -> dict[str, float]:
@@ -460,12 +468,12 @@ class Round:
         self.store = self._opened(f"grown {self.count}")
         with self.way.together(self.store):
             ids = self._predict_all(self.store, self._new_chains(self.store, "grown", count)[1], count)
-        values = self._values()
         self.store.query_predictions(limit=1)
+        arrays = self._arrays_of(ids)
         with self._timed(took, writes=True):
-            (self.way.save_arrays_apart if apart else self.way.save_arrays)(self.store, ids, values)
+            (self.way.save_arrays_apart if apart else self.way.save_arrays)(self.store, arrays)
         found = self.store.get_prediction(ids[-1], load_arrays=True)
-        np.testing.assert_array_equal(found["y_pred"], values["y_pred"])
+        np.testing.assert_array_equal(found["y_pred"], arrays[-1][1]["y_pred"])
         self.store.close()
         took["bytes"] = size(self.path)
         shutil.rmtree(self.path)
