@@ -67,6 +67,12 @@ def artifact(backend: CatalogBackend, artifact_id: str) -> dict[str, Any] | None
     return _record(backend, "artifact", artifact_id)
 
 
+def newest_artifacts(backend: CatalogBackend, limit: int) -> list[dict[str, Any]]:
+    """Return what is known of the artefacts saved last."""
+    rows = backend.fetch_all(_SQL["newest_artifacts"].sql, [limit])
+    return [dict(zip(_NAMES["artifact"], row, strict=True)) for row in rows]
+
+
 def prediction(backend: CatalogBackend, prediction_id: str, *, load_arrays: bool = False) -> dict[str, Any] | None:
     """Return a prediction, None where there is none; with its arrays if asked, each None where it has none."""
     found = _record(backend, "prediction", prediction_id)

@@ -60,6 +60,14 @@ SELECT
 FROM artifacts
 WHERE artifact_id = $1;
 
+-- name: newest_artifacts
+-- The artefacts saved last.
+SELECT
+    artifact_id, artifact_path, content_hash, operator_class, artifact_type, format, size_bytes, ref_count, created_at
+FROM artifacts
+ORDER BY created_at DESC
+LIMIT $1;
+
 -- name: prediction
 -- One prediction.
 SELECT
