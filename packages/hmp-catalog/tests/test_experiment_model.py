@@ -319,7 +319,7 @@ class Beside(RuleBasedStateMachine):
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.reuse, Phase.generate]}
 
 TestBeside = Beside.TestCase
-TestBeside.settings = settings(max_examples=5, stateful_step_count=30, **QUICK)
+TestBeside.settings = settings(max_examples=4, stateful_step_count=30, **QUICK)
 
 
 @pytest.mark.soak
