@@ -6,14 +6,11 @@ import platform
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hmp_catalog import __version__
 from hmp_catalog.plain import plain
 from hmp_core.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from hmp_catalog.experiments.store import WorkspaceStore
 
 #: What may be told of where a chain was trained.
 ORIGIN = ("run_id", "run_name", "dataset_name", "dataset_hash", "datasets")
@@ -22,10 +19,8 @@ ORIGIN = ("run_id", "run_name", "dataset_name", "dataset_hash", "datasets")
 _OF_CHAIN = ("chain_id", "pipeline_id", "model_class", "model_step_idx", "preprocessings", "fold_strategy")
 
 
-def origin(store: WorkspaceStore, chain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where a chain of a store was trained: its run, and the data sets as that recorded them."""
-    pipeline = store.get_pipeline(chain["pipeline_id"]) or {}
-    run = store.get_run(pipeline.get("run_id", "")) or {}
+def origin(pipeline: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a chain was trained: its run, and the data sets as that recorded them."""
     return {
         "run_id": run.get("run_id"),
         "run_name": run.get("name"),

@@ -6,12 +6,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hmp_catalog.experiments import bundles, exports, provenance, queries
+from hmp_catalog.experiments import exports, queries
 from hmp_catalog.experiments.ending import Ending
+from hmp_catalog.experiments.handing import Handing
 from hmp_catalog.experiments.keeper import Keeper
 from hmp_catalog.experiments.loading import Loading
-from hmp_catalog.experiments.recording import Recording, missing
-from hmp_catalog.experiments.replaying import replay
+from hmp_catalog.experiments.recording import Recording
 from hmp_catalog.experiments.snapshot import Snapshot
 from hmp_core.locks import DEFAULT_TIMEOUT
 from hmp_core.paths import to_local
@@ -75,6 +75,7 @@ class WorkspaceStore:
         self._recording = Recording(self._keeper)
         self._ending = Ending(self._keeper, self._recording)
         self._loading = Loading(self._keeper)
+        self._handing = Handing(self._keeper, self._loading)
         self._snapshot = Snapshot(self._keeper)
         # a store that was not closed is closed with its last reference, or with the interpreter
         self._closing = weakref.finalize(self, self._keeper.close)
@@ -326,10 +327,8 @@ class WorkspaceStore:
         ReplayError
             If the chain cannot be replayed as it was trained.
         """
-        chain = self.get_chain(chain_id)
-        if chain is None:
-            raise missing(chain_id, "chain")
-        return replay(chain, self.load_artifact, X, wavelengths)
+        found: np.ndarray = self._handing.replay(chain_id, X, wavelengths)
+        return found
 
     # ── predictions ──────────────────────────────────────────────────────────────────────────────────
 
@@ -593,11 +592,7 @@ class WorkspaceStore:
         ArtifactLost, ArtifactDamaged
             If an artefact is not there or not what was saved: then nothing is written.
         """
-        chain = self.get_chain(chain_id)
-        if chain is None:
-            raise missing(chain_id, "chain")
-        trained = provenance.origin(self, chain)
-        return bundles.write(chain, self._loading.read, to_local(output_path), format, origin=trained)
+        return self._handing.chain(chain_id, output_path, format)
 
     def export_pipeline_config(self, pipeline_id: str, output_path: Path) -> Path:
         """Write the configuration of a pipeline as JSON, and return where.
@@ -607,10 +602,7 @@ class WorkspaceStore:
         ExperimentNotFound
             If there is no such pipeline.
         """
-        found = self.get_pipeline(pipeline_id)
-        if found is None:
-            raise missing(pipeline_id, "pipeline")
-        return exports.config_to_json(found, to_local(output_path))
+        return self._handing.pipeline_config(pipeline_id, output_path)
 
     def export_run(self, run_id: str, output_path: Path) -> Path:
         """Write a run with its pipelines and chains as YAML, and return where.
@@ -620,11 +612,7 @@ class WorkspaceStore:
         ExperimentNotFound
             If there is no such run.
         """
-        with self._keeper.reading() as backend:
-            found = queries.whole_run(backend, run_id)
-        if found is None:
-            raise missing(run_id, "run")
-        return exports.run_to_yaml(found, to_local(output_path))
+        return self._handing.run(run_id, output_path)
 
     def export_predictions_parquet(self, output_path: Path, **filters: Any) -> Path:
         """Write the predictions that meet the filters of `query_predictions` as Parquet, and return where."""
