@@ -336,6 +336,12 @@ def test_what_was_given_is_never_fitted(data, store):
     assert np.array_equal(before, data["X"])
 
 
+def test_branches_of_branches_have_numbers_of_their_own(regressions):
+    rows = regressions.predictions.filter(fold_id="avg", partition="val").sort("branch_id")
+    names = {(row["branch_id"], row["branch_name"]) for row in rows.iter_rows(named=True)}
+    assert {(0, "a/branch_0"), (1, "a/branch_1"), (2, "b")} <= names
+
+
 def test_each_branch_is_a_chain_of_its_own_with_its_own_label(data, store):
     steps = [StandardScaler(), KFold(3), {"branch": {"few": [PCA(2)], "more": [MinMaxScaler(), PCA(4)]}}, Ridge()]
     result = run(steps, data, workspace=store)

@@ -44,6 +44,8 @@ class Trained:
 
     done: tuple[ExecutionStep, ...]
     model: Step
+    #: its number among all branches of the pipeline, those of branches too
+    branch_id: int | None
     branch_path: tuple[int, ...]
     branch_name: str | None
     n_features: int
@@ -98,6 +100,7 @@ class Fitting:
         self._random_state = random_state
         self._format = artifact_format
         self._count = itertools.count(1)
+        self._branches = itertools.count()
 
     def trained(self, steps: Sequence[Step]) -> Iterator[Trained]:
         """Execute the steps, and yield each chain once its model is trained.
@@ -214,6 +217,7 @@ class Fitting:
         return Trained(
             done=(*state.done, done),
             model=step,
+            branch_id=next(self._branches) if state.branch else None,
             branch_path=state.branch,
             branch_name="/".join(state.names) or None,
             n_features=int(x.shape[1]),

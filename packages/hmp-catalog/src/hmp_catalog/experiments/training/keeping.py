@@ -72,7 +72,7 @@ class Keeping:
             "task_type": task,
             "n_features": trained.n_features,
             "best_params": trained.best_params,
-            "branch_id": trained.branch_path[-1] if trained.branch_path else None,
+            "branch_id": trained.branch_id,
             "branch_name": trained.branch_name,
             "exclusion_count": 0,
             "exclusion_rate": 0.0,
