@@ -62,3 +62,12 @@ def _keeper(folder: Path, auth: AuthBackend | None, timeout: float) -> Keeper:
         with contextlib.suppress(NotWritable, AccessDenied):
             return Keeper(folder, auth=auth, timeout=timeout)
     return Keeper(folder, auth=auth, timeout=timeout, read_only=True)
+
+
+class Opening:
+    """What stands under ``experiments`` in the entry point group ``hmp.stores``; see `hmp_core.databases.Settling`."""
+
+    reading = staticmethod(reading)
+
+
+STORE = Opening()
