@@ -30,6 +30,9 @@ OTHERS = ("pandas", "xarray", "zarr", "pytest", "hypothesis")
 #: What the extra [datasets] brings, and nothing else may.
 GRIDDED = ("cf_xarray", "dask", "h5netcdf", "h5py", "pyproj", "rechunkit", "rioxarray", "scipy", "shapely")
 
+#: What the extra [experiments] brings, and its users: a chain is trained with what they like.
+LEARNED = ("joblib", "polars", "sklearn")
+
 #: What hmp is measured beside; the original is somebody else's.
 PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5", "cfdb>=0.11")
 #: What experiments are measured beside: two versions of one package, each in an environment of its own.
@@ -42,7 +45,17 @@ ABSENT = {
     "hmp-core": ("hmp_index", "hmp_cache", "hmp_catalog", "hydromodpy", "httpx", *OTHERS),
     "hmp-index": ("hmp_cache", "hmp_catalog", "hydromodpy", "httpx", *OTHERS),
     "hmp-cache": ("hmp_index", "hmp_catalog", "hydromodpy", *OTHERS),
-    "hmp-catalog": ("hmp_index", "hmp_cache", "hydromodpy", "httpx", "matplotlib", "pytest", "hypothesis", *GRIDDED),
+    "hmp-catalog": (
+        "hmp_index",
+        "hmp_cache",
+        "hydromodpy",
+        "httpx",
+        "matplotlib",
+        "pytest",
+        "hypothesis",
+        *GRIDDED,
+        *LEARNED,
+    ),
     "hydromodpy": ("matplotlib", "spotpy", "pytest", "hypothesis"),
 }
 #: A verb of a package that is then not there, and what the command says to install.
@@ -336,7 +349,7 @@ def _alone(session: nox.Session, package: str, wheels: dict[str, Path], *options
 def _tests_on_wheel(session: nox.Session, package: str, python: str, folder: Path, *arguments: str) -> None:
     """Run the tests of a package against its installed wheel, from a copy that has no source beside it."""
     known = _pyproject(package)["project"]["optional-dependencies"]
-    extra = ",".join(name for name in ("testing", "datasets") if name in known)
+    extra = ",".join(name for name in ("testing", "datasets", "experiments") if name in known)
     _install_wheels(session, python, package, _wheels(folder / "dist"), extra=extra)
     session.run("uv", "pip", "install", "--quiet", "--python", python, *_tools("test"))
     copy = folder / f"tests-{package}"
