@@ -72,7 +72,9 @@ def _described(item: Any, where: str, folder: Path, workspace: Path | None) -> A
 def _entries(said: Any) -> list[InputEntry]:
     if said is None:
         return []
-    entries = [said] if isinstance(said, InputEntry) else list(said) if isinstance(said, Iterable) else [None]
+    entries: list[Any] = (
+        [said] if isinstance(said, InputEntry) else list(said) if isinstance(said, Iterable) else [None]
+    )
     if not all(isinstance(entry, InputEntry) for entry in entries):
         message = f"entry is a {type(said).__name__}, expected an entry of the input cache, or a list of them"
         raise InvalidInput(message)
