@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -230,6 +232,67 @@ def test_a_killed_process_loses_nothing_that_returned(tmp_path, heard):
         store.complete_run(began, {})
         assert store.get_run(began)["status"] == "completed"
     assert left(tmp_path) == []
+
+
+#: Somebody who settles, fails and deletes all the time: death comes within the engine more often than not.
+RESTLESS = """
+import itertools
+store = WorkspaceStore(folder)
+run, pipeline = begun(store)
+say((run, pipeline))
+for n in itertools.count(1):
+    saved = predict(store, pipeline, n)
+    store.save_prediction_arrays(saved, [float(n)], [float(-n)])
+    say(saved)
+    doomed, failing = begun(store, "doomed")
+    chain(store, failing, store.save_artifact({"coef": n}, "a.M", "model", "joblib"))
+    predict(store, failing, n)
+    if n % 2:
+        store.fail_pipeline(failing, "singular")
+    assert store.delete_run(doomed) == (2 if n % 2 else 4)
+    store.query_predictions(limit=1)
+    if n % 5 == 0:
+        store.gc_artifacts()
+"""
+
+
+def die_at_any_moment(folder: Path, delay: float) -> None:
+    with start(knowing(RESTLESS), folder=folder) as child:
+        child.hear()
+        child.hear()
+        time.sleep(delay)
+        os.kill(child.pid, signal.SIGKILL)
+        said = child.rest()[1:]
+    with WorkspaceStore(folder) as store:
+        assert set(said) <= ids(store)
+        runs = store.list_runs()
+        kept = runs.filter(runs["name"] == "first")["run_id"].to_list()
+        pipelines = store.list_pipelines(run_id=kept[0])["pipeline_id"].to_list()
+        assert len(store.query_predictions(pipeline_id=pipelines[0])) in {len(said), len(said) + 1}
+        for n, saved in enumerate(said, 1):
+            assert store.get_prediction(saved, load_arrays=True)["y_pred"].tolist() == [-n]
+        # of the last run that was to go there is all or nothing
+        assert len(runs) <= 2
+        for doomed in set(runs["run_id"]) - set(kept):
+            rows = store.query_predictions(run_id=doomed)
+            failed = [each for each in store.list_pipelines(run_id=doomed)["status"] if each == "failed"]
+            assert len(rows) + len(failed) <= 1
+            assert store.delete_run(doomed) in {1, 2, 3, 4}
+        store.gc_artifacts()
+        assert [each for each in (folder / "artifacts").rglob("*") if each.is_file()] == []
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("delay", [0.11, 0.37])
+def test_killed_at_any_moment_nothing_is_lost_or_left_half(tmp_path, delay):
+    """Also within the engine, in the midst of a commit or a checkpoint."""
+    die_at_any_moment(tmp_path, delay)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100))
+def test_killed_at_many_moments(tmp_path, seed):
+    die_at_any_moment(tmp_path, random.Random(seed).uniform(0.0, 0.6))
 
 
 def test_a_process_that_just_ends_loses_nothing(tmp_path):
