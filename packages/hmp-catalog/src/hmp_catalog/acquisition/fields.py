@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hmp_core.protocols import CatalogBackend
 
 #: What the name of a field may be: it is a node of a Zarr group, and a folder.
-_NAME = re.compile(r"(?!__)[^\W.][\w .+-]{0,99}")
+_NAME = re.compile(r"(?!__|zarr\.json$)[^\W.][\w .+-]{0,99}")
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Field:
     """The frames of one field of the run that is open."""
 
     def __init__(self, session: Session, run_uid: str, name: str, first: np.ndarray[Any, Any]) -> None:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             message = f"{name!r} is no name of a field: expected letters, digits, blanks and -+_. after a first letter"
             raise InvalidInput(message)
         self._session, self._run, self.name = session, run_uid, name
@@ -76,9 +76,11 @@ class Field:
         self._ranges = Ranges()
         #: stream -> the number of its last event with a frame
         self._last: dict[str, int] = {}
+        #: the same, for the shards that are closed
+        self._last_closed: dict[str, int] = {}
 
-    def append(self, image: np.ndarray[Any, Any], event_uid: str, stream: str, seq: int) -> None:
-        """Append the frame of an event, in the transaction that is under way.
+    def checked(self, image: np.ndarray[Any, Any], stream: str, seq: int) -> np.ndarray[Any, Any]:
+        """Return the frame of an event as it is kept.
 
         Raises
         ------
@@ -91,15 +93,32 @@ class Field:
         if seq <= self._last.get(stream, 0):
             message = f"event {seq} has a frame of {self.name} already, or a later one has: frames come in their order"
             raise InvalidInput(message)
+        return data
+
+    def append(self, data: np.ndarray[Any, Any], event_uid: str, stream: str, seq: int) -> None:
+        """Append a frame that `checked` gave, in the transaction that is under way; see `go_back` where that fails."""
         placed = self._stack.append(data)
-        try:
-            row = [self._run, self.name, placed.position, event_uid, placed.offset, placed.nbytes, placed.crc32]
-            self._session.backend.execute(SQL["add_open_frame"], row)
-        except BaseException:
-            self._stack.take_back()  # nobody was told of it: the next one takes its place
-            raise
+        row = [self._run, self.name, placed.position, event_uid, placed.offset, placed.nbytes, placed.crc32]
+        self._session.backend.execute(SQL["add_open_frame"], row)
         self._last[stream] = seq
         self._ranges.add(placed.position, stream, seq, data)
+
+    def go_back(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Be as the tables say, after something failed: the single frames that they tell of are those of the shard.
+
+        Raises
+        ------
+        LostFrames, CorruptError
+            If they are not in the file.
+        """
+        if self._stack.is_closed and not rows:
+            self._begin_shard()  # its ranges are in the tables
+            return
+        self._ranges, self._last = Ranges(), dict(self._last_closed)
+        for row, frame in zip(rows, self._stack.keep(placed_of(rows)), strict=True):
+            position, *_, stream, seq = row
+            self._ranges.add(position, stream, seq, frame.data)
+            self._last[stream] = seq
 
     @property
     def is_full(self) -> bool:
@@ -111,13 +130,20 @@ class Field:
         self._stack.sync()
 
     def close_shard(self) -> None:
-        """Close the shard, and put its ranges down; what speaks of its frames is committed before."""
-        self._session.commit()
+        """Close the shard, and put its ranges down; what speaks of its frames is committed before.
+
+        Where it fails it may be done again.
+        """
+        if self._stack.is_empty:
+            return
         self._stack.close_shard()
-        self._session.begin()
-        self._ranges.write(self._session.backend, self._run, self.name, self._stack.kind)
-        self._session.commit()
-        self._ranges = Ranges()
+        with self._session.backend.transaction():
+            self._ranges.write(self._session.backend, self._run, self.name, self._stack.kind)
+        self._begin_shard()
+
+    def _begin_shard(self) -> None:
+        self._stack.begin_shard()
+        self._ranges, self._last_closed = Ranges(), dict(self._last)
 
     def let_go(self) -> None:
         """Close the file as it is: what is in it is closed by who opens the session next."""

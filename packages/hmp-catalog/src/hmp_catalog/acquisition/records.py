@@ -19,7 +19,7 @@ class SampleMetadata:
     Parameters
     ----------
     name : str
-        What it is called; the first sample of a session with that name is the one.
+        What it is called. Said otherwise than before, it is another sample of that name.
     formula, serial : str, optional
         Its chemical formula, and what is written on it.
     tags : list of str

@@ -10,34 +10,37 @@ import itertools
 import json
 import logging
 import re
-import time
+from pathlib import Path
 from typing import Any
 
 from hmp_catalog.acquisition.fields import Ranges, placed_of
 from hmp_catalog.acquisition.records import INTERRUPTED
 from hmp_catalog.acquisition.session import SQL, Session, array_of
-from hmp_catalog.acquisition.stack import PER_SHARD, Kind, described, recover, shard_file
-from hmp_catalog.errors import LostFrames
+from hmp_catalog.acquisition.stack import PER_SHARD, Kind, described, length, recover, shard_file
 from hmp_core.durable import translated, write_atomic
+from hmp_core.errors import CorruptError
 
 _log = logging.getLogger(__name__)
 
 _REASON = "its writer ended without a word"
 _OPEN = re.compile(r"\.open-\d+")
+#: What a process that died in the midst of `write_atomic` left.
+_HALF = re.compile(r"\.zarr\.json\.[0-9a-f]+\.tmp")
 
 
 def interrupt_dead_runs(session: Session) -> list[str]:
     """Close what dead writers left of the runs of a session that is open for writing, and return these runs."""
-    found = [row[0] for row in session.backend.fetch_all(SQL["unended_runs"])]
-    for uid in found:
-        _close_fields(session, uid)
+    found = session.backend.fetch_all(SQL["unended_runs"])
+    for uid, began, owner in found:
+        if owner is not None:  # else an earlier version wrote it, whose frames are complete files
+            _close_fields(session, uid)
         counts = session.backend.fetch_all(SQL["counts"], [uid])
-        last = max((row[2] for row in counts if row[2] is not None), default=time.time())
+        last = max((row[2] for row in counts if row[2] is not None), default=began)
         by_stream = {name: count for name, count, _ in counts}
         ended = [last, INTERRUPTED, _REASON, sum(by_stream.values()), json.dumps(by_stream), uid]
         with session.backend.transaction():
             session.backend.execute(SQL["end_run"], ended)
-    return found
+    return [row[0] for row in found]
 
 
 def _close_fields(session: Session, uid: str) -> None:
@@ -54,7 +57,7 @@ def _close_field(session: Session, uid: str, name: str, rows: list[tuple[Any, ..
         ranges = Ranges()
         for row, frame in zip(rows, recover(folder, kind, placed_of(rows)), strict=True):
             ranges.add(row[0], row[4], row[5], frame.data)
-    except LostFrames as error:
+    except CorruptError as error:
         # they were acknowledged: `verify` goes on naming them, and nothing else waits for them
         _log.error("run %s, field %s: %s", uid, name, error)
         return
@@ -65,20 +68,31 @@ def _close_field(session: Session, uid: str, name: str, rows: list[tuple[Any, ..
 def _drop_tails(session: Session, uid: str) -> None:
     """Remove shards of which nothing was acknowledged, and let arrays end where the last acknowledged frame does."""
     run = session.zarr / "runs" / uid
-    for file in run.glob("*/zarr.json"):
-        folder = file.parent
-        (stop,) = session.backend.fetch_one(
-            "SELECT coalesce(max(stop), 0) FROM frames WHERE zarr_group = $1", [array_of(uid, folder.name)]
-        ) or (0,)
-        waits = session.backend.fetch_one(
-            "SELECT count(*) FROM frames_open WHERE run_uid = $1 AND field_name = $2", [uid, folder.name]
-        )
-        if waits != (0,):
-            continue  # its frames are lost for now: nothing of it is removed
-        beyond = shard_file(folder, -(-stop // PER_SHARD))
-        with translated(folder):
-            for left in [*(p for p in folder.iterdir() if _OPEN.fullmatch(p.name)), beyond]:
-                left.unlink(missing_ok=True)
-        said = json.loads(file.read_bytes())
-        if said["shape"][0] != stop:
-            write_atomic(file, json.dumps(described(stop, Kind.read(folder)), indent=2).encode())
+    if not run.is_dir():
+        return
+    with translated(run):
+        for place in sorted(run.iterdir()):
+            if place.is_dir():
+                _drop_tail(session, uid, place)
+            elif _HALF.fullmatch(place.name):
+                place.unlink(missing_ok=True)
+
+
+def _drop_tail(session: Session, uid: str, folder: Path) -> None:
+    if session.backend.fetch_one(SQL["frames_waiting"], [uid, folder.name]) != (0,):
+        return  # its frames are lost for now: nothing of it is removed
+    (stop,) = session.backend.fetch_one(SQL["frames_end"], [array_of(uid, folder.name)]) or (0,)
+    beyond = shard_file(folder, -(-stop // PER_SHARD))
+    for left in folder.iterdir():
+        if left == beyond or _OPEN.fullmatch(left.name) or _HALF.fullmatch(left.name):
+            left.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+        return
+    try:
+        kind, count = Kind.read(folder), length(folder)
+    except CorruptError as error:
+        _log.error("run %s, field %s: %s", uid, folder.name, error)
+        return
+    if count != stop:
+        write_atomic(folder / "zarr.json", json.dumps(described(stop, kind), indent=2).encode())

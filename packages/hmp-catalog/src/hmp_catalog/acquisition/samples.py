@@ -1,4 +1,4 @@
-"""The samples of a session: a name stands for what was said of it; said otherwise, it is another sample."""
+"""The samples of a session: a name alone stands for the first one; said otherwise, it is another sample."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ def sample_id(backend: CatalogBackend, sample: SampleMetadata) -> int:
     row = _row(sample)
     if sample.id is not None:
         found = backend.fetch_one(SQL["sample"], [sample.id])
-        if found is None or found[1] != sample.name:
+        if found is None or sample_of(found) != sample_of((sample.id, *row)):
             message = (
-                f"sample {sample.id} of this session is {found and found[1]!r}, not {sample.name!r}: leave its id out"
+                f"sample {sample.id} of this session is {found and sample_of(found)}, not {sample}: leave its id out"
             )
             raise InvalidInput(message)
         return sample.id
-    for known in backend.fetch_all(SQL["samples_called"], [sample.name]):
-        if sample_of(known) == sample_of((known[0], *row)):
-            return int(known[0])
+    known = backend.fetch_all(SQL["samples_called"], [sample.name])
+    for each in known:
+        if sample_of(each) == sample_of((each[0], *row)):
+            return int(each[0])
+    if known and sample == SampleMetadata(sample.name):
+        return int(known[0][0])  # nothing else is said of it
     backend.execute(SQL["add_sample"], row)
     added: int = backend.fetch_all(SQL["samples_called"], [sample.name])[-1][0]
     return added
@@ -49,7 +52,7 @@ def _row(sample: SampleMetadata) -> list[Any]:
         word(sample.name, "name of a sample"),
         text(sample.formula or None, "formula"),
         text(sample.serial or None, "serial"),
-        dumped(list(sample.tags), "tags"),
+        dumped(list(sample.tags or ()), "tags"),
         text(sample.beamline_pos or None, "beamline_pos"),
-        dumped(dict(sample.extra), "extra"),
+        dumped(dict(sample.extra or {}), "extra"),
     ]

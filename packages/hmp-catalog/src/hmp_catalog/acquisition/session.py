@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,8 @@ from hmp_catalog.acquisition.schema import create_beamtime_schema
 from hmp_catalog.errors import WriterState
 from hmp_core.backends import SQLiteBackend
 from hmp_core.databases import Database
-from hmp_core.durable import make_folder, write_atomic
-from hmp_core.errors import CorruptError, InvalidInput
+from hmp_core.durable import make_folder, translated, write_atomic
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
 from hmp_core.layout import catalog_path, project_root, workspace_root
 from hmp_core.statements import load_statements
 
@@ -30,8 +31,8 @@ ATTRIBUTE = "hmp_store_id"
 
 
 def zarr_beside(database: Path) -> Path:
-    """Return the folder of the frames of a session."""
-    return database.with_suffix(".zarr")
+    """Return the folder of the frames of a session: beside its file, links followed."""
+    return Path(os.path.realpath(database)).with_suffix(".zarr")
 
 
 def placed_in(database: Path) -> Database:
@@ -59,9 +60,9 @@ class Session:
     """
 
     def __init__(self, database: Path, *, auth: AuthBackend | None, timeout: float) -> None:
-        self.path = database
+        self.path = Path(os.path.realpath(database))
         self.zarr = zarr_beside(database)
-        if self.zarr == database:
+        if self.zarr == self.path:
             message = f"{database}: a session is a file beside its frames; give it another ending than .zarr"
             raise InvalidInput(message)
         owner = placed_in(database)
@@ -70,7 +71,7 @@ class Session:
         self.backend = SQLiteBackend(database, create=True, timeout=timeout, **asked)
         self._stack = contextlib.ExitStack()
         self._batch: contextlib.ExitStack | None = None
-        self._thread = threading.get_ident()
+        self._thread, self._process = threading.get_ident(), os.getpid()
 
     def open(self, facts: Mapping[str, Any]) -> None:
         """Take the session, bring its tables up to date, and tie the Zarr group to it.
@@ -90,12 +91,25 @@ class Session:
             If the Zarr group beside it is another session's.
         """
         make_folder(self.path.parent)
+        if not self.path.exists():
+            self._require_no_frames()  # of another session; before there is a file
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.backend.lease(write=True))
             with self.backend.connection() as connection:
                 create_beamtime_schema(connection)
             self._identify(facts)
             self._stack = stack.pop_all()
+
+    def _require_no_frames(self) -> None:
+        if ATTRIBUTE in _group(self.zarr / "zarr.json")["attributes"] or (self.zarr / "runs").exists():
+            raise self._not_mine()
+
+    def _not_mine(self) -> InvalidInput:
+        message = (
+            f"{self.zarr} belongs to another session than {self.path}: do two files differ in their ending alone, or "
+            "was the file moved away? Give this session another name"
+        )
+        return InvalidInput(message)
 
     def _identify(self, facts: Mapping[str, Any]) -> None:
         said = dict(self.backend.fetch_all(SQL["identity"]))
@@ -104,8 +118,7 @@ class Session:
         found = _group(root)
         theirs = found["attributes"].get(ATTRIBUTE, mine)
         if theirs != mine:
-            message = f"{self.zarr} belongs to another session than {self.path}: two files that differ in their ending?"
-            raise InvalidInput(message)
+            raise self._not_mine()
         new = {STORE_ID: mine} | {key: value for key, value in facts.items() if value is not None}
         with self.backend.transaction():
             for key, value in new.items():
@@ -133,9 +146,17 @@ class Session:
         WriterState
             If not.
         """
+        if self.inherited:
+            message = f"{self.path} is written by the process that opened it; this child of a fork opens a writer anew"
+            raise WriterState(message)
         if threading.get_ident() != self._thread:
             message = f"{self.path} is written by the thread that opened it, and by no other"
             raise WriterState(message)
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is the child of a fork: the session is its parent's."""
+        return os.getpid() != self._process
 
     def begin(self) -> None:
         """Begin a transaction, unless one is under way."""
@@ -167,10 +188,11 @@ class Session:
 def _group(file: Path | None) -> dict[str, Any]:
     """Return the metadata of a Zarr group; those of a new one where there is none."""
     try:
-        found = json.loads(file.read_bytes()) if file is not None else {}
-    except FileNotFoundError:
-        found = {}
-    except ValueError as error:
+        with translated(file or Path()):
+            found = json.loads(file.read_bytes()) if file is not None else {}
+        return {"zarr_format": 3, "node_type": "group", **found, "attributes": dict(found.get("attributes", {}))}
+    except PathNotFound:
+        return _group(None)
+    except (ValueError, AttributeError, TypeError) as error:
         message = f"{file} cannot be read: {error}"
         raise CorruptError(message, path=str(file)) from error
-    return {"zarr_format": 3, "node_type": "group", **found, "attributes": dict(found.get("attributes", {}))}

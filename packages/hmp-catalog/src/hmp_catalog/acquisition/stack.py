@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.errors import FrameMismatch, LostFrames
+from hmp_catalog.errors import FrameMismatch, LostFrames, WriterState
 from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
 from hmp_core.errors import CorruptError, InvalidInput, StorageError
 
@@ -35,6 +35,8 @@ CODEC = "blosc"
 _BLOSC = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle", "blocksize": 0}
 
 _KINDS = "biuf"
+#: What Blosc takes at once.
+_GREATEST = 2**31 - 17
 _SUM = 4
 #: What the index says of a chunk that is not there (Zarr v3, "sharding-indexed").
 _NOTHING = 2**64 - 1
@@ -70,6 +72,9 @@ class Kind:
         if frame.ndim != 2 or 0 in frame.shape:
             message = f"a frame is a matrix of rows and columns, not an array of shape {frame.shape}"
             raise InvalidInput(message)
+        if frame.nbytes > _GREATEST:
+            message = f"a frame of {frame.nbytes} bytes is too great, expected at most {_GREATEST}; split it into tiles"
+            raise InvalidInput(message)
         return cls((int(frame.shape[0]), int(frame.shape[1])), _pixel(frame.dtype))
 
     @classmethod
@@ -97,6 +102,12 @@ class Kind:
             raise CorruptError(message, path=str(file)) from error
 
 
+def length(folder: Path) -> int:
+    """Return how many frames an array has by its metadata, which `Kind.read` could read."""
+    found: int = json.loads((folder / "zarr.json").read_bytes())["shape"][0]
+    return found
+
+
 class FrameStack:
     """Appends frames of one shape and type to one array.
 
@@ -113,9 +124,10 @@ class FrameStack:
         self.count = 0
         self._first = 0
         self._placed: list[Placed] = []
+        self._closed = False
         self._descriptor = -1
         self._codec = _compressor()
-        if (folder / "zarr.json").exists():
+        if any(folder.glob("c.*")):
             message = f"{folder} is there already: its frames are another run's"
             raise InvalidInput(message)
         make_folder(folder)
@@ -130,7 +142,12 @@ class FrameStack:
         ------
         StorageError
             If the disk is full or fails; the frame is not part of the array.
+        WriterState
+            If the shard has its index already.
         """
+        if self._closed:
+            message = f"{self.folder.name}: the run is being ended, and its frames are closed already: close the run"
+            raise WriterState(message)
         packed = self._codec.encode(data)
         packed = bytes(packed) + _summed(packed)
         if self._descriptor < 0:
@@ -175,24 +192,41 @@ class FrameStack:
             with translated(self._hidden):
                 os.fsync(self._descriptor)
 
-    def take_back(self) -> None:
-        """Forget the last frame, which nobody was told of; the next one takes its place."""
-        self._placed.pop()
-        self.count -= 1
+    @property
+    def is_empty(self) -> bool:
+        """Whether the shard has no frame."""
+        return not self._placed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the shard has its index and its name."""
+        return self._closed
+
+    def keep(self, placed: Sequence[Placed]) -> Iterator[Frame]:
+        """Forget the frames of the shard but for the first few, which are yielded; the next one takes their place."""
+        self._placed = list(placed)
+        self.count = self._first + len(self._placed)
+        for each in self._placed:
+            yield read_frame(self.folder, each, self.kind)
 
     def close_shard(self) -> None:
-        """Give the shard its index and its name, and let the array grow by it; nothing where it has no frame.
+        """Give the shard its index and its name, and let the array grow by it; done again where it failed.
 
         A process that dies on the way leaves a shard that `recover` closes.
         """
-        if not self._placed:
-            return
-        try:
-            _finish(self._hidden, self._descriptor, self._placed, self._shard, self.kind.per_shard)
-        finally:
-            self.let_go()
+        if not self._closed:
+            if self._descriptor < 0:
+                self._open()
+            try:
+                _finish(self._hidden, self._descriptor, self._placed, self._shard, self.kind.per_shard)
+            finally:
+                self._closed = self._shard.exists()
+                self.let_go()
         self._describe(self.count)
-        self._first, self._placed = self.count, []
+
+    def begin_shard(self) -> None:
+        """Go on with another shard."""
+        self._first, self._placed, self._closed = self.count, [], False
 
     def let_go(self) -> None:
         """Close the file as it is."""
@@ -212,7 +246,7 @@ class FrameStack:
 
     def _open(self) -> None:
         with translated(self._hidden):
-            self._descriptor = os.open(self._hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(self._hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
             fsync_folder(self.folder)
 
     def _describe(self, count: int) -> None:
@@ -270,17 +304,31 @@ def recover(folder: Path, kind: Kind, placed: Sequence[Placed]) -> Iterator[Fram
     """
     number = placed[0].position // kind.per_shard
     closed, hidden = shard_file(folder, number), hidden_file(folder, number)
-    source = closed if closed.exists() else hidden  # it died after the rename
     for each in placed:
-        yield decoded(read_placed(source, each), kind, where=str(source))
-    if source == hidden:
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CLOEXEC)
+        yield read_frame(folder, each, kind)
+    if not closed.exists():  # else it died after the rename
+        with translated(hidden):
+            descriptor = os.open(hidden, os.O_WRONLY | os.O_CLOEXEC)
         try:
             _finish(hidden, descriptor, placed, closed, kind.per_shard)
         finally:
             os.close(descriptor)
     said = described(placed[-1].position + 1, kind)
     write_atomic(folder / "zarr.json", json.dumps(said, indent=2).encode())
+
+
+def read_frame(folder: Path, placed: Placed, kind: Kind) -> Frame:
+    """Return a frame of a shard that is open, or was so a moment ago.
+
+    Raises
+    ------
+    LostFrames, CorruptError
+        If it is not there, or not the one that was written.
+    """
+    number = placed.position // kind.per_shard
+    closed = shard_file(folder, number)
+    source = closed if closed.exists() else hidden_file(folder, number)
+    return decoded(read_placed(source, placed), kind, where=str(source))
 
 
 def read_placed(file: Path, placed: Placed) -> bytes:

@@ -22,7 +22,11 @@ def dumped(value: Any, where: str) -> str:
     InvalidInput
         If it has no such form; ``where`` says which.
     """
-    return json.dumps(kept(value, where), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        return json.dumps(kept(value, where), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError as error:
+        message = f"{where} is nested too deep, or refers to itself"
+        raise InvalidInput(message) from error
 
 
 def kept(value: Any, where: str) -> Any:
@@ -50,7 +54,8 @@ def kept(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [kept(each, f"{where}[{n}]") for n, each in enumerate(value)]
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
-        return kept(value.tolist(), where)
+        found = value.tolist()
+        return kept(float(found) if type(found) is type(value) else found, where)  # a long double gives itself
     return plain(value, where)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +24,11 @@ from hmp_catalog.acquisition.session import SQL, Session
 from hmp_catalog.acquisition.values import dumped
 from hmp_catalog.errors import WriterState
 from hmp_catalog.plain import dumps, mapping, printable, real, text, whole, word
-from hmp_core.errors import InvalidInput
+from hmp_core.errors import HmpError, InvalidInput
 from hmp_core.locks import DEFAULT_TIMEOUT, this_process
 from hmp_core.paths import to_local
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -146,13 +149,18 @@ class RunWriter:
         session = self._session
         if session is None:
             return
-        session.require_thread()
         try:
-            if self._run is not None:
+            if self._run is not None and not session.inherited:
                 self.close_run(exit_status=ABORTED, reason="the writer was closed before the run was")
         finally:
-            self._let_go()
-            self._session = None
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        if not session.inherited:
+            session.require_thread()
+        self._let_go()
+        self._session = None
+        if not session.inherited:  # else it is its parent's
             session.close()
 
     def _let_go(self) -> None:
@@ -167,13 +175,20 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        session = self._session
+        if session is None:
+            return
+        status = SUCCESS if error is None else FAILED if isinstance(error, Exception) else ABORTED
         try:
-            if self._run is not None:
-                status = SUCCESS if error is None else FAILED if isinstance(error, Exception) else ABORTED
-                with contextlib.suppress(InvalidInput) if error is not None else contextlib.nullcontext():
+            try:
+                if self._run is not None and not session.inherited:
                     self.close_run(exit_status=status, reason=_told(error))
-        finally:
-            self.close()
+            finally:
+                self._forget(session)
+        except HmpError as worse:
+            if error is None:
+                raise
+            error.add_note(f"and the run was not ended: {worse}")
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,7 +227,7 @@ class RunWriter:
         uid = uuid4().hex
         number = whole(scan_id, "scan_id")
         said = None if metadata is None else dumped(dict(mapping(metadata, "metadata")), "metadata")
-        about = [operator and word(operator, "operator"), said]
+        about = [word(operator, "operator") if operator else None, said]
         plan = word(plan_name, "plan_name")
         with session.backend.transaction():
             if number is None:
@@ -244,9 +259,9 @@ class RunWriter:
         if exit_status not in ENDS:
             message = f"a run ends as one of {', '.join(ENDS)}, not {exit_status!r}"
             raise InvalidInput(message)
+        self._settle(session, run)
         for each in run.fields.values():
             each.close_shard()
-        self._commit(session)
         by_stream = {name: stream.seq for name, stream in run.streams.items()}
         told = None if reason is None else printable(str(reason))
         ended = [time.time(), exit_status, told, sum(by_stream.values()), json.dumps(by_stream), run.uid]
@@ -275,13 +290,13 @@ class RunWriter:
         """
         session, run = self._opened(), self._opened_run()
         called = word(name, "name of a stream")
-        keys = data_keys if isinstance(data_keys, Mapping) else dict.fromkeys(data_keys)
-        said = dumped(dict(keys), "data_keys")
+        keys = dict(mapping(data_keys, "data_keys"))
+        said = dumped(keys, "data_keys")
         if called in run.streams:
             message = f"the run has a stream {called!r} already; write to it with write_event(..., stream={called!r})"
             raise InvalidInput(message)
         uid = uuid4().hex
-        self._commit(session)
+        self._settle(session, run)
         with session.backend.transaction():
             session.backend.execute(SQL["begin_stream"], [uid, run.uid, called, said, time.time()])
         run.streams[called] = _Stream(uid, frozenset(map(str, keys)))
@@ -317,12 +332,11 @@ class RunWriter:
         if strange := set(map(str, data)) - found.keys:
             message = f"the stream has no key {', '.join(sorted(strange))}; it has {', '.join(sorted(found.keys))}"
             raise InvalidInput(message)
-        when = dumped(dict(timestamps or {}), "timestamps")
+        when = dumped(dict(mapping(timestamps or {}, "timestamps")), "timestamps")
         uid = uuid4().hex
-        self._put(session, SQL["add_event"], [uid, found.uid, found.seq + 1, time.time(), said, when])
-        found.seq += 1
-        found.last = uid
-        self._commit_if_due(session)
+        with self._recording(session, run):
+            session.backend.execute(SQL["add_event"], [uid, found.uid, found.seq + 1, time.time(), said, when])
+            found.seq, found.last = found.seq + 1, uid
         return uid
 
     def write_image(self, event_uid: str, field_name: str, image: np.ndarray[Any, Any]) -> None:
@@ -351,25 +365,17 @@ class RunWriter:
         session, run = self._opened(), self._opened_run()
         self._stream(run, None)
         stream, seq = self._event(session, run, event_uid)
-        if field_name not in run.fields:
-            run.fields[field_name] = Field(session, run.uid, field_name, np.asarray(image))
+        given = np.asarray(image)
+        if not isinstance(field_name, str) or field_name not in run.fields:
+            run.fields[field_name] = Field(session, run.uid, field_name, given)
         into = run.fields[field_name]
-        session.begin()
-        try:
-            into.append(np.asarray(image), event_uid, stream, seq)
-        except InvalidInput:
-            if not self._waiting:
-                session.commit()  # refused before anything was written
-            raise
-        except BaseException as error:
-            self._undo(session, error)
-            raise
-        if time.monotonic() - self._synced > self._sync_seconds:
-            into.sync()
-            self._synced = time.monotonic()
-        self._commit_if_due(session)
+        data = into.checked(given, stream, seq)
         if into.is_full:
+            self._settle(session, run)
             into.close_shard()
+        with self._recording(session, run):
+            into.append(data, event_uid, stream, seq)
+            self._sync_if_due(run)
 
     def _stream(self, run: _Run, name: str | None) -> _Stream:
         if not run.streams:
@@ -392,33 +398,58 @@ class RunWriter:
 
     # ── committing ───────────────────────────────────────────────────────────────────────────────────
 
-    def _put(self, session: Session, sql: str, row: list[Any]) -> None:
-        session.begin()
+    @contextlib.contextmanager
+    def _recording(self, session: Session, run: _Run) -> Iterator[None]:
+        """Record what the block does, and commit when it is due; what fails is undone, on the disk and here."""
+        with self._undoing(session, run):
+            session.begin()
+            yield
+            now = time.monotonic()
+            self._since = self._since if self._waiting else now
+            self._waiting += 1
+            if self._waiting >= self._flush_events or now - self._since >= self._flush_seconds:
+                session.commit()
+                self._waiting = 0
+
+    def _settle(self, session: Session, run: _Run) -> None:
+        """Commit what was gathered."""
+        with self._undoing(session, run):
+            session.commit()
+            self._waiting = 0
+
+    @contextlib.contextmanager
+    def _undoing(self, session: Session, run: _Run) -> Iterator[None]:
+        """Take back what is not committed where the block fails: the run goes on behind what the tables hold."""
+        gathered = self._waiting
         try:
-            session.backend.execute(sql, row)
+            yield
         except BaseException as error:
-            self._undo(session, error)
+            self._waiting = 0
+            session.roll_back(error)
+            if gathered:
+                error.add_note(f"{gathered} events and frames that were gathered before are not recorded either")
+            try:
+                self._go_back(session, run)
+            except HmpError as worse:
+                _log.error("run %s cannot go on: %s", run.uid, worse)
+                self._let_go()
             raise
 
-    def _undo(self, session: Session, error: BaseException) -> None:
-        """Take back what is not committed; the run cannot go on where events were gathered: their numbers are gone."""
-        gathered = self._waiting
-        session.roll_back(error)
-        self._waiting = 0
-        if gathered:
-            self._let_go()
+    def _go_back(self, session: Session, run: _Run) -> None:
+        """Be as the tables say: a commit may have been one though it was cut short."""
+        for name, seq, uid in session.backend.fetch_all(SQL["last_events"], [run.uid]):
+            if name in run.streams:
+                run.streams[name].seq, run.streams[name].last = seq or 0, uid or ""
+        rows = session.backend.fetch_all(SQL["open_frames"], [run.uid])
+        for name, each in run.fields.items():
+            each.go_back([row[1:] for row in rows if row[0] == name])
 
-    def _commit_if_due(self, session: Session) -> None:
+    def _sync_if_due(self, run: _Run) -> None:
         now = time.monotonic()
-        if not self._waiting:
-            self._since = now
-        self._waiting += 1
-        if self._waiting >= self._flush_events or now - self._since > self._flush_seconds:
-            self._commit(session)
-
-    def _commit(self, session: Session) -> None:
-        self._waiting = 0
-        session.commit()
+        if now - self._synced >= self._sync_seconds:
+            for each in run.fields.values():
+                each.sync()
+            self._synced = now
 
     # ── guards ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -62,12 +62,25 @@ INSERT INTO frames (
 
 -- name: unended_runs
 -- the runs that have not ended
-SELECT uid FROM runs WHERE exit_status IS NULL ORDER BY time_start
+SELECT uid, time_start, owner FROM runs WHERE exit_status IS NULL ORDER BY time_start
 
 -- name: open_frames
 -- the frames of a run in shards that are not closed, with the event of each
 SELECT f.field_name, f.position, f.offset, f.nbytes, f.crc32, e.stream_uid, e.seq_num
 FROM frames_open f JOIN events e ON e.uid = f.event_uid WHERE f.run_uid = $1 ORDER BY f.field_name, f.position
+
+-- name: frames_end
+-- where the last range of an array ends
+SELECT coalesce(max(stop), 0) FROM frames WHERE zarr_group = $1
+
+-- name: frames_waiting
+-- how many frames of a field lie in a shard that is not closed
+SELECT count(*) FROM frames_open WHERE run_uid = $1 AND field_name = $2
+
+-- name: last_events
+-- the last event of each stream of a run; no number where it has none
+SELECT s.name, max(e.seq_num), e.uid FROM streams s LEFT JOIN events e ON e.stream_uid = s.uid
+WHERE s.run_uid = $1 GROUP BY s.uid
 
 -- name: counts
 -- how many events each stream of a run has, and when the last of them was
