@@ -117,7 +117,7 @@ def test_two_who_write_and_one_who_deletes_and_collects_lose_nothing(tmp_path):
     store = WorkspaceStore(folder)
     run, pipeline = begun(store, f"writer {number}")
     kept = []
-    for n in range(25):
+    for n in range(15):
         artifact = store.save_artifact({"coef": n}, "a.M", "model", "joblib")  # the same for both
         kept.append((chain(store, pipeline, artifact), artifact, predict(store, pipeline, n)))
     store.complete_pipeline(pipeline, 0.1, 0.2, "rmse", 1)
@@ -129,10 +129,10 @@ def test_two_who_write_and_one_who_deletes_and_collects_lose_nothing(tmp_path):
     store = WorkspaceStore(folder)
     say("begun")
     n = 0
-    while n < 12 or not stop.exists():
+    while n < 6 or not stop.exists():
         n += 1
         run, pipeline = begun(store, "doomed")
-        chain(store, pipeline, store.save_artifact({"coef": n % 25}, "a.M", "model", "joblib"))
+        chain(store, pipeline, store.save_artifact({"coef": n % 15}, "a.M", "model", "joblib"))
         predict(store, pipeline, n)
         assert store.delete_run(run) == 4
         store.gc_artifacts()
@@ -155,7 +155,7 @@ def test_two_who_write_and_one_who_deletes_and_collects_lose_nothing(tmp_path):
         for saved, artifact, _ in kept:
             assert store.get_chain(saved)["fold_artifacts"] == {"fold_0": artifact}
             assert store.artifact(artifact)["ref_count"] == 2
-        assert [store.load_artifact(artifact)["coef"] for _, artifact, _ in said[0][1]] == [*range(25)]
+        assert [store.load_artifact(artifact)["coef"] for _, artifact, _ in said[0][1]] == [*range(15)]
         assert store.gc_artifacts() == 0
     assert left(folder) == []
 
@@ -213,7 +213,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("heard", [1, 45, 70])
+@pytest.mark.parametrize("heard", [1, 45])
 def test_a_killed_process_loses_nothing_that_returned(tmp_path, heard):
     with start(knowing(ENDLESS), folder=tmp_path) as child:
         began, pipeline = child.hear()
@@ -456,7 +456,7 @@ def test_a_store_of_a_newer_hmp_is_refused_untouched(tmp_path):
     assert (tmp_path / "store.duckdb").read_bytes() == before
 
 
-@pytest.mark.parametrize("leaving", [0, 4_096, 30_000, 120_000, 400_000])
+@pytest.mark.parametrize("leaving", [0, 30_000, 400_000])
 def test_on_a_full_disk_nothing_false_is_acknowledged(leaving):
     with small_disk("12m") as disk:
         folder = disk / "store"

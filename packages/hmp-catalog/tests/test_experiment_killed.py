@@ -21,7 +21,7 @@ from hmp_catalog.experiments.store import WorkspaceStore
 from hmp_core.backends.duckdb import DuckDBBackend
 
 #: Kills, two of them one after the other in the same store.
-SEEDS, MANY, EACH = range(8), range(8, 300), 2
+SEEDS, MANY, EACH = range(6), range(6, 300), 2
 PARTS = 12
 
 #: Where a line more or less decides whether something happened.
@@ -237,7 +237,7 @@ def test_killed_while_pending_entries_become_rows(tmp_path, victims, places, cha
     """At lines of settling, in several of its turns."""
     lines = [place for place in places if place.startswith(SWITCHES)]
     assert len(lines) > 10
-    for place in lines[::4]:
+    for place in lines[::6]:
         folder = tmp_path / place.replace(":", "-")
         said = victims.work(folder, places[place][len(places[place]) // 2])
         check(folder, Counter(dict.fromkeys(COUNTED, 0)), said, changes)
