@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from hmp_catalog.acquisition.catalog import Catalog
+from hmp_catalog.acquisition.events import Event
+from hmp_catalog.acquisition.images import LazyImageSequence
 from hmp_catalog.acquisition.records import BeamtimeInfo, ResearcherInfo, RunSummary, SampleMetadata
+from hmp_catalog.acquisition.run import Run
 from hmp_catalog.acquisition.schema import (
     BEAMTIME_SCHEMA_VERSION,
     INDEX_SCHEMA_VERSION,
@@ -17,7 +21,11 @@ __all__ = [
     "BEAMTIME_SCHEMA_VERSION",
     "INDEX_SCHEMA_VERSION",
     "BeamtimeInfo",
+    "Catalog",
+    "Event",
+    "LazyImageSequence",
     "ResearcherInfo",
+    "Run",
     "RunSummary",
     "RunWriter",
     "SampleMetadata",

@@ -1,0 +1,69 @@
+"""A stream of a run as a netCDF-4 file, which is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hmp_catalog.acquisition.exporting.arrays import to_xarray
+from hmp_core.durable import fsync_folder, fsync_place, translated
+from hmp_core.errors import MissingPart, PathNotFound, PathTaken
+from hmp_core.paths import to_local
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from hmp_catalog.acquisition.run import Run
+
+#: Frames are packed one by one: whoever reads one of them unpacks no other.
+_PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
+
+_FRAMES = 3
+
+
+def to_netcdf(run: Run, path: str | Path | UPath, stream: str) -> None:
+    """Write a stream to a new file; see `Run.to_netcdf`."""
+    try:
+        import h5netcdf  # noqa: F401 - xarray asks for it by name
+    except ImportError as error:
+        message = "netCDF files are written with h5netcdf: pip install 'hmp-catalog[datasets]'"
+        raise MissingPart(message, install="hmp-catalog[datasets]") from error
+    found = to_xarray(run, stream)
+    said: dict[Any, Any] = {
+        name: {**_PACKED, "chunksizes": (1, *variable.shape[1:])}
+        for name, variable in found.data_vars.items()
+        if variable.ndim == _FRAMES and name in run.fields and variable.size
+    }
+    with _beside(to_local(path)) as draft:
+        found.to_netcdf(draft, engine="h5netcdf", encoding=said)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a place for a file that goes to ``path`` when it is whole; what is there already is left as it is."""
+    if path.exists() or path.is_symlink():
+        raise _taken(path)
+    if not path.parent.is_dir():
+        message = f"{path.parent}: no such folder"
+        raise PathNotFound(message, path=str(path.parent))
+    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    with translated(path):
+        try:
+            yield draft
+            fsync_place(draft)
+            try:
+                os.link(draft, path)
+            except FileExistsError as error:
+                raise _taken(path) from error
+            fsync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> PathTaken:
+    message = f"{path} is there already; take another name, or remove it yourself"
+    return PathTaken(message, path=str(path))
