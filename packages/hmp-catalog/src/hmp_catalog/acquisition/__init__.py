@@ -5,6 +5,8 @@ from __future__ import annotations
 from hmp_catalog.acquisition.catalog import Catalog
 from hmp_catalog.acquisition.events import Event
 from hmp_catalog.acquisition.images import LazyImageSequence
+from hmp_catalog.acquisition.index import IndexedRun, IndexWriter, MasterIndex
+from hmp_catalog.acquisition.indexing import Refreshed
 from hmp_catalog.acquisition.records import BeamtimeInfo, ResearcherInfo, RunSummary, SampleMetadata
 from hmp_catalog.acquisition.run import Run
 from hmp_catalog.acquisition.schema import (
@@ -23,7 +25,11 @@ __all__ = [
     "BeamtimeInfo",
     "Catalog",
     "Event",
+    "IndexWriter",
+    "IndexedRun",
     "LazyImageSequence",
+    "MasterIndex",
+    "Refreshed",
     "ResearcherInfo",
     "Run",
     "RunSummary",

@@ -113,3 +113,42 @@ WHERE f.run_uid = $1 AND f.field_name = $2 ORDER BY f.position
 SELECT i.zarr_group, i.index_in_stack, i.shape_x, i.shape_y, i.dtype, e.stream_uid, e.seq_num
 FROM image_refs i JOIN events e ON e.uid = i.event_uid JOIN streams s ON s.uid = e.stream_uid
 WHERE s.run_uid = $1 AND i.field_name = $2 ORDER BY e.seq_num, i.index_in_stack
+
+-- name: identity
+-- what is known of the whole session
+SELECT key, value FROM session
+
+-- name: identity_before_3
+-- as `identity`, of a file that does not know that table
+SELECT NULL, NULL WHERE 0
+
+-- name: all_ranges
+-- all ranges of frames in closed shards, with the run that each is of
+SELECT run_uid, field_name, zarr_group, start, stop, sha256 FROM frames ORDER BY zarr_group, start
+
+-- name: all_ranges_before_3
+-- as `all_ranges`, of a file that has none
+SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE 0
+
+-- name: all_open
+-- all frames in shards that are not closed
+SELECT run_uid, field_name, position, offset, nbytes, crc32 FROM frames_open ORDER BY run_uid, field_name, position
+
+-- name: all_open_before_3
+-- as `all_open`, of a file that has none
+SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE 0
+
+-- name: all_refs
+-- the arrays of the first versions, and how many frames of each there are to be
+SELECT s.run_uid, i.field_name, i.zarr_group, max(i.index_in_stack) + 1
+FROM image_refs i JOIN events e ON e.uid = i.event_uid JOIN streams s ON s.uid = e.stream_uid
+GROUP BY s.run_uid, i.field_name, i.zarr_group ORDER BY s.run_uid, i.field_name
+
+-- name: holes
+-- streams whose events are not numbered from 1 without a gap
+SELECT s.run_uid, s.name, count(*), max(e.seq_num) FROM events e JOIN streams s ON s.uid = e.stream_uid
+GROUP BY s.uid HAVING max(e.seq_num) <> count(*) ORDER BY s.run_uid, s.name
+
+-- name: whole
+-- whether the engine finds the file in order
+PRAGMA integrity_check(20)
