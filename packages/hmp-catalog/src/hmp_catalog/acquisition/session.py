@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from hmp_catalog.acquisition.schema import create_beamtime_schema
+from hmp_catalog.acquisition.schema import BEAMTIME_SCHEMA_VERSION, create_beamtime_schema
 from hmp_catalog.errors import WriterState
 from hmp_core.backends import SQLiteBackend
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder, translated, write_atomic
-from hmp_core.errors import CorruptError, InvalidInput, PathNotFound
+from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, SchemaTooNewError
 from hmp_core.layout import catalog_path, project_root, workspace_root
 from hmp_core.statements import load_statements
 
@@ -91,7 +91,9 @@ class Session:
             If the Zarr group beside it is another session's.
         """
         make_folder(self.path.parent)
-        if not self.path.exists():
+        if self.path.exists():
+            self._require_known()
+        else:
             self._require_no_frames()  # of another session; before there is a file
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.backend.lease(write=True))
@@ -99,6 +101,17 @@ class Session:
                 create_beamtime_schema(connection)
             self._identify(facts)
             self._stack = stack.pop_all()
+
+    def _require_known(self) -> None:
+        """Refuse what a newer hmp, or somebody else, wrote before it is opened for writing: its first page changes."""
+        (found,) = self.backend.fetch_one("PRAGMA user_version") or (0,)
+        if found > BEAMTIME_SCHEMA_VERSION:
+            message = f"{self.path} was written by a newer hmp (version {found} of its tables): upgrade this one"
+            raise SchemaTooNewError(message, path=str(self.path), found=found, known=BEAMTIME_SCHEMA_VERSION)
+        tables, of_runs = self.backend.fetch_one(SQL["tables_at_all"]) or (0, 0)
+        if tables and not of_runs:
+            message = f"{self.path} is a database of something else, and no session: give another path"
+            raise InvalidInput(message)
 
     def _require_no_frames(self) -> None:
         if ATTRIBUTE in _group(self.zarr / "zarr.json")["attributes"] or (self.zarr / "runs").exists():

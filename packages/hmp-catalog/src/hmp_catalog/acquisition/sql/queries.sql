@@ -4,6 +4,10 @@
 -- what is known of the whole session
 SELECT key, value FROM session
 
+-- name: tables_at_all
+-- how many tables there are, and whether that of runs is one of them
+SELECT count(*), coalesce(sum(name = 'runs'), 0) FROM sqlite_master WHERE type = 'table'
+
 -- name: say
 -- put down something about the session
 INSERT INTO session (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value
