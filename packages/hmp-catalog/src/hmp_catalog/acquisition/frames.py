@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hmp_catalog.acquisition.reading import Reading
-from hmp_catalog.acquisition.stack import Placed
+from hmp_catalog.acquisition.stack import Kind, Placed
+from hmp_catalog.errors import LostFrames
 from hmp_core.errors import CorruptError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.int64]
+
+
+#: Frames that an error counts up.
+_SOME = 5
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,42 @@ def frames_of(reading: Reading, run: str, name: str, kind: tuple[tuple[int, int]
         refs = [] if ranges or opened else reading.ask("refs_of", [run, name])
     if refs:
         return _of_refs(reading, run, name, refs)
-    shape, dtype = ((ranges[0][5], ranges[0][6]), ranges[0][7]) if ranges else kind
     group = ranges[0][0] if ranges else f"runs/{run}/{name}"
+    folder = _folder(reading, group)
+    if ranges:
+        shape, dtype = (ranges[0][5], ranges[0][6]), ranges[0][7]
+    else:
+        shape, dtype = _of_array(run, name, folder, [row[0] for row in opened]) if opened else kind
     counts = [stop - start for _, start, stop, *_ in ranges]
     positions = [np.arange(start, stop) for _, start, stop, *_ in ranges]
     numbers = [seq + np.arange(count) for (_, _, _, seq, *_), count in zip(ranges, counts, strict=True)]
     streams = [uid for (*_, uid, _, _, _), count in zip(ranges, counts, strict=True) for _ in range(count)]
     return Frames(
-        run, name, _folder(reading, group), shape, _dtype(dtype, name),
+        run, name, folder, shape, _dtype(dtype, name),
         np.concatenate([*positions, [row[0] for row in opened]]).astype(np.int64),
         np.concatenate([*numbers, [row[5] for row in opened]]).astype(np.int64),
         np.array([*streams, *(row[4] for row in opened)], dtype=object),
         {row[0]: Placed(*row[:4]) for row in opened},
     )  # fmt: skip
+
+
+def lost(run: str, name: str, folder: Path, positions: Sequence[int], why: object) -> LostFrames:
+    """Return the error that says which frames of which run cannot be read."""
+    some = ", ".join(str(position) for position in positions[:_SOME]) + (", ..." if len(positions) > _SOME else "")
+    message = (
+        f"run {run}, field {name}: frame{'s' if len(positions) > 1 else ''} {some} cannot be read: {why}; "
+        f"restore {folder} from a backup"
+    )
+    return LostFrames(message, path=str(folder), run=run, field=name, frames=tuple(positions))
+
+
+def _of_array(run: str, name: str, folder: Path, positions: list[int]) -> tuple[tuple[int, int], str]:
+    """Return what the array says of its frames: no range of them is closed yet."""
+    try:
+        kind = Kind.read(folder)
+    except (CorruptError, OSError) as error:
+        raise lost(run, name, folder, positions, error) from error
+    return kind.shape, kind.dtype.str
 
 
 def _of_refs(reading: Reading, run: str, name: str, refs: list[tuple[Any, ...]]) -> Frames:

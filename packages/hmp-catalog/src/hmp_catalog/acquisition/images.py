@@ -110,7 +110,7 @@ class LazyImageSequence:
         if copy is False:
             message = f"the frames of {self.field} are on the disk: there is no array of them without a copy"
             raise InvalidInput(message)
-        found = self[:]
+        found: NDArray[Any] = self[:]
         return found if dtype is None else found.astype(dtype, copy=False)
 
     def __repr__(self) -> str:

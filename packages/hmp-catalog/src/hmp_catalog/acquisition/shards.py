@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmp_catalog.acquisition.frames import Frames
+from hmp_catalog.acquisition.frames import Frames, lost
 from hmp_catalog.acquisition.stack import Kind, described, hidden_file, shard_file
 from hmp_catalog.errors import LostFrames
 from hmp_core.errors import CorruptError
@@ -90,15 +90,33 @@ class Shard:
         CorruptError
             If it is not there, or not what was written.
         """
-        if self._index is None:
-            length = self._kind.per_shard * _ENTRY + _SUM
-            found = self._checked(self._size - length, length, "the index of its frames")
-            self._index = found.view("<u8").reshape(-1, 2).tolist()
-        offset, length = self._index[number]
+        offset, length = self._entries()[number]
         if offset == _NOTHING:
             why = "it has no such frame"
             raise self._damaged(why)
         self.chunk(offset, length, target)
+
+    def lacks(self, count: int) -> list[int]:
+        """Return which of its first frames it has not, by its index; their bytes are not looked at.
+
+        Raises
+        ------
+        CorruptError
+            If its index is not what was written.
+        """
+        end = self._size - self._kind.per_shard * _ENTRY - _SUM
+        return [n for n, (offset, length) in enumerate(self._entries()[:count]) if offset + length > end]
+
+    def holds(self, offset: int, length: int) -> bool:
+        """Return whether it is long enough for a frame to lie there."""
+        return offset + length <= self._size
+
+    def _entries(self) -> list[list[int]]:
+        if self._index is None:
+            length = self._kind.per_shard * _ENTRY + _SUM
+            found = self._checked(self._size - length, length, "the index of its frames")
+            self._index = found.view("<u8").reshape(-1, 2).tolist()
+        return self._index
 
     def chunk(self, offset: int, length: int, target: Values, *, crc32: int | None = None) -> None:
         """Put the frame that lies somewhere in place.
@@ -213,11 +231,5 @@ def _naming(frames: Frames, *positions: int) -> Iterator[None]:
         yield
     # damage shows to Zarr as any of these, depending on the byte
     except (CorruptError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        lost = getattr(error, "frames", None) or positions
-        some = ", ".join(str(position) for position in lost[:5]) + (", ..." if len(lost) > 5 else "")
-        message = (
-            f"run {frames.run}, field {frames.field}: frame{'s' if len(lost) > 1 else ''} {some} cannot be read: "
-            f"{error}; restore {frames.folder} from a backup"
-        )
-        said = {"path": str(frames.folder), "run": frames.run, "field": frames.field, "frames": tuple(lost)}
-        raise LostFrames(message, **said) from error
+        found = getattr(error, "frames", None) or positions
+        raise lost(frames.run, frames.field, frames.folder, found, error) from error
