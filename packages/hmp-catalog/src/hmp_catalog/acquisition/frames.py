@@ -30,7 +30,7 @@ class Frames:
     """The frames of a field, in the order in which they lie in their array.
 
     ``opened`` says where those lie whose shard is not closed yet, by their place in the array. ``others`` are those
-    that an old file says to have another shape or type than the first of them, by their number here.
+    that an old file says to have another shape or type than their array, by their number here.
     """
 
     run: str
@@ -106,8 +106,10 @@ def _of_array(run: str, name: str, folder: Path, positions: list[int]) -> tuple[
 
 
 def _of_refs(reading: Reading, run: str, name: str, refs: list[tuple[Any, ...]]) -> Frames:
-    """Return frames that have a row each."""
-    group, _, height, width, dtype, *_ = refs[0]
+    """Return frames that have a row each; their array has the shape of the last that came, and the type of the first."""
+    group = refs[0][0]
+    came = sorted(refs, key=lambda row: int(row[1]))
+    height, width, dtype = came[-1][2], came[-1][3], came[0][4]
     others = {n: f"{row[2]} x {row[3]} {row[4]}" for n, row in enumerate(refs) if row[2:5] != (height, width, dtype)}
     if {row[0] for row in refs} != {group}:
         message = f"{reading.path}: the frames of {name} of run {run} lie in several arrays"
