@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from pathlib import PurePath
 from typing import Any
@@ -92,10 +92,10 @@ def _writable(value: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        message = f"{where} is {_shown(value)}, which is not valid Unicode: {error.reason}"
+        message = f"{where} is {shown(value)}, which is not valid Unicode: {error.reason}"
         raise InvalidInput(message) from error
     if "\0" in value:
-        message = f"{where} is {_shown(value)}; a NUL character cannot be kept"
+        message = f"{where} is {shown(value)}; a NUL character cannot be kept"
         raise InvalidInput(message)
     return str.__str__(value)  # an enumeration that is text calls itself by its name
 
@@ -105,10 +105,11 @@ def printable(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return the head of a value as an error message shows it."""
     try:
         return f"{value!r:.80}"
-    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+    except (ValueError, RuntimeError):  # Python writes no number of more than 4300 digits, and no list in itself 1000 x
         return f"a {type(value).__name__}"
 
 
@@ -131,7 +132,7 @@ def real(value: Any, where: str) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        message = f"{where} is {_shown(value)}, expected a number"
+        message = f"{where} is {shown(value)}, expected a number"
         raise InvalidInput(message) from error
 
 
@@ -182,7 +183,7 @@ def word(value: Any, where: str, *, most: int | None = LONGEST_NAME) -> str:
             message = f"{where} has {len(value)} characters, expected at most {most}: {value[:40]!r}..."
             raise InvalidInput(message)
         return _writable(value, where)
-    message = f"{where} is {_shown(value)}, expected text"
+    message = f"{where} is {shown(value)}, expected text"
     raise InvalidInput(message)
 
 
@@ -195,6 +196,20 @@ def label(value: Any, where: str) -> str:
         If it is not text, longer than a name, or cannot be kept.
     """
     return value if isinstance(value, str) and not value else word(value, where)
+
+
+def one_of(value: Any, known: Collection[str], where: str) -> str:
+    """Return ``value`` if it is one of the words that are known.
+
+    Raises
+    ------
+    InvalidInput
+        If it is anything else.
+    """
+    if isinstance(value, str) and value in known:
+        return str.__str__(value)
+    message = f"{where} is {shown(value)}, expected one of {', '.join(known)}"
+    raise InvalidInput(message)
 
 
 def whole(value: Any, where: str) -> int | None:
@@ -212,7 +227,7 @@ def whole(value: Any, where: str) -> int | None:
     except TypeError:
         found = 1 << 63
     if isinstance(value, bool) or not -(1 << 63) <= found < 1 << 63:
-        message = f"{where} is {_shown(value)}, expected a whole number of 64 bits"
+        message = f"{where} is {shown(value)}, expected a whole number of 64 bits"
         raise InvalidInput(message)
     return found
 
@@ -233,7 +248,7 @@ def time_text(value: Any, where: str) -> str | None:
             raise ValueError
         found = datetime.fromisoformat(kept)
     except ValueError as error:
-        message = f"{where} is {_shown(value)}, expected a time such as 2001-12-31 or a datetime"
+        message = f"{where} is {shown(value)}, expected a time such as 2001-12-31 or a datetime"
         raise InvalidInput(message) from error
     return _in_utc(found, where).isoformat()
 
@@ -253,7 +268,7 @@ def period_text(value: Any, where: str) -> tuple[str | None, str | None] | None:
             raise TypeError
         first, last = value
     except (TypeError, ValueError) as error:
-        message = f"{where} is {_shown(value)}, expected its first and last time"
+        message = f"{where} is {shown(value)}, expected its first and last time"
         raise InvalidInput(message) from error
     begin, end = time_text(first, where), time_text(last, where)
     if begin is not None and end is not None and begin > end:
@@ -275,7 +290,7 @@ def uuid_text(value: Any, where: str) -> str | None:
     try:
         return str(UUID(str(value)))
     except ValueError as error:
-        message = f"{where} is {_shown(value)}, expected a UUID"
+        message = f"{where} is {shown(value)}, expected a UUID"
         raise InvalidInput(message) from error
 
 
@@ -294,7 +309,7 @@ def numbers(values: Any, count: int, where: str) -> tuple[float, ...] | None:
     except (TypeError, InvalidInput):
         found = ()
     if len(found) != count or not all(map(math.isfinite, found)):
-        message = f"{where} is {_shown(values)}, expected {count} numbers"
+        message = f"{where} is {shown(values)}, expected {count} numbers"
         raise InvalidInput(message)
     return found
 

@@ -20,6 +20,7 @@ from hmp_catalog.errors import ArtifactDamaged, ArtifactLost
 from hmp_catalog.experiments import libraries
 from hmp_catalog.experiments.schema import ARTIFACTS, DATABASE
 from hmp_catalog.experiments.sharing import SharingLock
+from hmp_catalog.plain import one_of
 from hmp_core.durable import fsync_place, make_folder, translated
 from hmp_core.errors import CorruptError, InvalidInput, MissingPart, NotWritable
 from hmp_core.layout import internal_folder
@@ -71,9 +72,7 @@ def serialised(obj: Any, format: str) -> Content:  # noqa: A002 - the word of th
     MissingPart
         If the library of the format is not installed.
     """
-    if format not in EXTENSIONS:
-        message = f"format {format!r} is not one of {', '.join(EXTENSIONS)}"
-        raise InvalidInput(message)
+    one_of(format, EXTENSIONS, "format")
     dumps = libraries.cloudpickle().dumps if format == "cloudpickle" else pickle.dumps
     try:
         data = dumps(obj, protocol=_PROTOCOL)
@@ -107,9 +106,7 @@ def load(data: bytes, format: str) -> Any:  # noqa: A002 - the word of the doors
     CorruptError
         If the bytes are no object, or one of other versions of its libraries.
     """
-    if format not in EXTENSIONS:
-        message = f"format {format!r} is not one of {', '.join(EXTENSIONS)}"
-        raise InvalidInput(message)
+    one_of(format, EXTENSIONS, "format")
     if format == "cloudpickle":
         libraries.cloudpickle()
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from hmp_catalog.errors import ReplayError
 from hmp_catalog.experiments.planning import SOURCE_MAP, plan
 from hmp_catalog.experiments.values import kept
-from hmp_catalog.plain import mapping, whole, word
+from hmp_catalog.plain import mapping, one_of, whole, word
 from hmp_core.errors import InvalidInput
 
 #: How the models of the folds relate: each fold has its own, or one serves all.
@@ -57,15 +57,12 @@ def checked(
     >>> artifacts_of(chain)
     ['a', 'b']
     """
-    if fold_strategy not in STRATEGIES or not isinstance(fold_strategy, str):
-        message = f"fold_strategy is {str(fold_strategy)!r:.40}, expected one of {', '.join(STRATEGIES)}"
-        raise InvalidInput(message)
     found = {
         "steps": _steps(steps),
         "model_step_idx": _integer(model_step_idx, "model_step_idx"),
         "model_class": word(model_class, "model_class", most=None),
         "preprocessings": "" if isinstance(preprocessings, str) and not preprocessings else _text(preprocessings),
-        "fold_strategy": fold_strategy,
+        "fold_strategy": one_of(fold_strategy, STRATEGIES, "fold_strategy"),
         "fold_artifacts": _keyed(fold_artifacts, "fold_artifacts"),
         "shared_artifacts": _shared(shared_artifacts),
         "branch_path": None if branch_path is None else _whole_numbers(branch_path, "branch_path"),

@@ -46,7 +46,8 @@ def described(datasets: Any, folder: Path) -> list[Any]:
     InvalidInput
         If it is no list, or one of its items cannot be kept.
     """
-    if isinstance(datasets, (str, bytes, Mapping)) or not isinstance(datasets, Iterable):
+    no_list = isinstance(datasets, (str, bytes, Mapping)) or not isinstance(datasets, Iterable)
+    if no_list or getattr(datasets, "ndim", 1) == 0:
         message = f"datasets is a {type(datasets).__name__}, expected a list of mappings"
         raise InvalidInput(message)
     workspace = workspace_root(folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hmp_catalog.errors import EndedError
 from hmp_catalog.experiments.keeper import Keeper
-from hmp_catalog.experiments.recording import Recording, missing
+from hmp_catalog.experiments.recording import Recording, known_form, missing
 from hmp_catalog.experiments.schema import COMPLETED, FAILED, SCHEMA
 from hmp_catalog.experiments.settling import SQL, recount, staged_ids
 from hmp_catalog.plain import from_microseconds, printable
@@ -56,7 +56,7 @@ class Ending:
     def _may_fail(self, backend: StoreBackend, table: str, key: str, identity: str) -> bool:
         """Return whether there is something to do: failing twice is harmless, the first error stays."""
         noun = table.removesuffix("s")
-        found = backend.fetch_one(f"SELECT status FROM {table} WHERE {key} = $1", [identity])
+        found = backend.fetch_one(f"SELECT status FROM {table} WHERE {key} = $1", [known_form(identity, noun)])
         if found is None:
             raise missing(identity, noun)
         if found[0] == COMPLETED:
@@ -71,7 +71,7 @@ class Ending:
         with self._clearing() if delete_artifacts else contextlib.nullcontext():
             gone: list[str] = []
             with self._changing("delete a run") as backend:
-                if backend.fetch_one("SELECT 1 FROM runs WHERE run_id = $1", [run_id]) is None:
+                if not _is_there(backend, "runs", "run_id", run_id):
                     return 0
                 rows = backend.fetch_all("SELECT pipeline_id FROM pipelines WHERE run_id = $1", [run_id])
                 pipelines = [row[0] for row in rows]
@@ -87,7 +87,7 @@ class Ending:
     def delete_prediction(self, prediction_id: str) -> bool:
         """See `WorkspaceStore.delete_prediction`."""
         with self._changing("delete a prediction") as backend:
-            if backend.fetch_one("SELECT 1 FROM predictions WHERE prediction_id = $1", [prediction_id]) is None:
+            if not _is_there(backend, "predictions", "prediction_id", prediction_id):
                 return False
             for table in ("prediction_arrays", "predictions"):
                 backend.execute(f"DELETE FROM {table} WHERE prediction_id = $1", [prediction_id])
@@ -136,6 +136,7 @@ class Ending:
     def _clearing(self) -> Iterator[None]:
         """Keep everybody's saving of artefacts out: none is removed between the look for its file and its entry."""
         self._keeper.authorize("write", "remove artefacts")
+        self._keeper.journal.require_home()
         with self._keeper.files.clearing(self._keeper.timeout):
             yield
 
@@ -153,6 +154,10 @@ class Ending:
                 yield backend
         finally:
             self._recording.forget()
+
+
+def _is_there(backend: StoreBackend, table: str, key: str, identity: object) -> bool:
+    return isinstance(identity, str) and bool(backend.fetch_all(f"SELECT 1 FROM {table} WHERE {key} = $1", [identity]))
 
 
 def _fail(backend: StoreBackend, pipelines: Sequence[str], error: str) -> None:

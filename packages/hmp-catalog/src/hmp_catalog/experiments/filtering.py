@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.experiments.libraries import polars
+from hmp_catalog.plain import shown
+from hmp_catalog.plain import whole as integer
 from hmp_core.errors import InvalidInput, UnknownFilter
 from hmp_core.filters import Bound
 
@@ -32,7 +34,7 @@ def whole(value: Any, where: str) -> int:
     except TypeError:
         found = -1
     if found < 0:
-        message = f"{where} is {value!r}, expected a whole number, 0 or more"
+        message = f"{where} is {shown(value)}, expected a whole number, 0 or more"
         raise InvalidInput(message)
     return min(found, _MOST)
 
@@ -45,10 +47,18 @@ def exactly(value: Any, where: str) -> str | None:
     InvalidInput
         If it is not text.
     """
-    if value is not None and not isinstance(value, str):
-        message = f"{where} is {value!r}, expected text"
+    if value is not None and not (isinstance(value, str) and _is_unicode(value)):
+        message = f"{where} is {shown(value)}, expected text"
         raise InvalidInput(message)
     return value
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def limited(limit: Any, offset: Any, bound: Bound) -> str:
@@ -98,11 +108,7 @@ class Filters:
     def __post_init__(self) -> None:
         for name in (*_EQUAL, "model_class", "run_id"):
             exactly(getattr(self, name), name)
-        try:
-            operator.index(0 if self.branch_id is None else self.branch_id)
-        except TypeError as error:
-            message = f"branch_id is {self.branch_id!r}, expected a whole number"
-            raise InvalidInput(message) from error
+        integer(self.branch_id, "branch_id")
         whole(self.offset, "offset")
         if self.limit is not None:
             whole(self.limit, "limit")

@@ -126,15 +126,25 @@ class Journal:
         if self._segment is not None and not self._segment.is_linked():
             self._abandon()
         if self._segment is None:
-            home = self.folder.parents[2]
-            if not home.is_dir():
-                message = f"{home}: no such folder; it was moved or removed, so nothing can be recorded there"
-                raise PathNotFound(message, path=str(home))
+            self.require_home()
             make_folder(self.folder)
             with forking:  # the child of a fork must find what it is to close
                 self._segment = Segment(self.folder)
             self._end = 0
         return self._segment
+
+    def require_home(self) -> None:
+        """Return if the folder of the store is still there: none is made again where it was moved away.
+
+        Raises
+        ------
+        PathNotFound
+            If it is not.
+        """
+        home = self.folder.parents[2]
+        if not home.is_dir():
+            message = f"{home}: no such folder; it was moved or removed, so nothing can be recorded there"
+            raise PathNotFound(message, path=str(home))
 
     def _abandon(self) -> None:
         """Give the file up; what is in it is settled from there."""
@@ -172,8 +182,7 @@ class Journal:
         with self._guard:
             if name == self.name:
                 self._entries = [entry for entry in self._entries if entry.end > end]
-                if not self._entries:
-                    self.size = 0
+                self.size = self._end - end if self._entries else 0
 
     def is_mine(self, name: str) -> bool:
         """Return whether this store wrote a journal, this one or a former one."""

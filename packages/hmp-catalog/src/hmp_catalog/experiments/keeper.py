@@ -24,11 +24,21 @@ from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backends.making import made_by
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder
-from hmp_core.errors import BusyError, FoldDisabled, InvalidInput, NotWritable, WalCorrupt
+from hmp_core.errors import (
+    AccessDenied,
+    BusyError,
+    FoldDisabled,
+    InvalidInput,
+    NotWritable,
+    PathNotFound,
+    StorageError,
+    WalCorrupt,
+)
 from hmp_core.events.columns import import_arrow
 from hmp_core.events.host import why_not_fold
 from hmp_core.locks import database_lock
 from hmp_core.migrations.runner import migrate, require_current
+from hmp_core.saying import once
 
 if TYPE_CHECKING:
     from hmp_core.protocols import AuthBackend, BackendFactory, StoreBackend
@@ -157,6 +167,9 @@ class Keeper:
                 self._settle()
         except (BusyError, NotWritable) as error:
             _log.debug("%s is not settled now: %s", self.database, error)
+        except (StorageError, AccessDenied, PathNotFound) as error:
+            # what was said is written already: whoever asks next is told if this stays so
+            once(_log, "%s is not settled now, what was written is in its journal: %s", self.database, error)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -183,6 +196,17 @@ class Keeper:
             stack.enter_context(_read_lease(self._backend))
             if self.lack:
                 self._tell_lack()
+            yield self._backend
+
+    def pending(self) -> Pages | None:
+        """Return what this store wrote that is not in the tables, None where there is nothing."""
+        return self.journal.waiting()
+
+    @contextlib.contextmanager
+    def tables(self) -> Iterator[StoreBackend]:
+        """Hold a lease on the tables as they are: what is pending is not in them."""
+        self.authorize("read")
+        with _read_lease(self._backend):
             yield self._backend
 
     def _tell_lack(self) -> None:
@@ -300,15 +324,15 @@ class Keeper:
         """
         if self._closed:
             return
-        try:
+        self._closed = True
+        wrote = bool(self.journal.name)
+        with contextlib.ExitStack() as stack:
+            # a disk that fails keeps nothing from being given back, whichever of these it fails
+            stack.callback(self._backend.close)
+            if wrote and not self.read_only:
+                stack.callback(self._in_passing, self.timeout)
+            stack.callback(self.journal.close)
             self.files.sync()
-            wrote = bool(self.journal.name)
-            self.journal.close()
-        finally:
-            self._closed = True
-        if wrote and not self.read_only:
-            self._in_passing(self.timeout)
-        self._backend.close()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from hmp_catalog.errors import ArtifactLost
 from hmp_catalog.experiments import artifacts, queries
 from hmp_catalog.experiments.keeper import Keeper
-from hmp_catalog.experiments.recording import missing
+from hmp_catalog.experiments.recording import known_form, missing
 
 #: How many ids are remembered.
 _MANY = 10_000
@@ -46,7 +46,7 @@ class Loading:
             See `WorkspaceStore.load_artifact`.
         """
         self._keeper.authorize("read")
-        record = self._known.get(artifact_id)
+        record = self._known.get(known_form(artifact_id, "artefact"))
         if record is not None:
             try:
                 return record, self._bytes(record)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.experiments.arrays import from_row
 from hmp_catalog.experiments.filtering import Filters, exactly, limited
 from hmp_catalog.experiments.libraries import polars
 from hmp_catalog.experiments.schema import STATUSES
+from hmp_catalog.plain import from_microseconds, one_of
 from hmp_core.errors import InvalidInput
 from hmp_core.filters import Bound
 from hmp_core.statements import load_statements
@@ -136,12 +137,9 @@ def runs(
     InvalidInput
         If one of them is of another kind.
     """
-    if status is not None and status not in STATUSES:
-        message = f"status is {status!r}, expected one of {', '.join(sorted(STATUSES))}"
-        raise InvalidInput(message)
     bound, wanted = Bound(), []
     if status is not None:
-        wanted.append(f"status = {bound.add(status)}")
+        wanted.append(f"status = {bound.add(one_of(status, sorted(STATUSES), 'status'))}")
     if exactly(dataset, "dataset") is not None:
         name = bound.add(dataset)
         # data sets are mappings with a name, or just named
@@ -212,6 +210,14 @@ def all_predictions(backend: CatalogBackend) -> pl.DataFrame:
 def newest_first(rows: pl.DataFrame) -> pl.DataFrame:
     """Return predictions in the order in which they are listed."""
     return rows.sort(["created_at", "prediction_id"], descending=True)
+
+
+def rows_of(said: Sequence[Mapping[str, Any]], schema: Any) -> pl.DataFrame:
+    """Return predictions as a store was told of them, as rows of that schema."""
+    moments = [from_microseconds(each["created_at"]) for each in said]
+    columns = {name: [each.get(name) for each in said] for name in schema}
+    rows: pl.DataFrame = polars().DataFrame(columns | {"created_at": moments}, schema=schema)
+    return rows
 
 
 def count_predictions(backend: CatalogBackend) -> int:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from hmp_catalog.experiments.filtering import exactly, whole
 from hmp_catalog.experiments.schema import SCORES
+from hmp_catalog.plain import one_of
 from hmp_core.backends.identifiers import identifier
-from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,14 +74,9 @@ class Ranking:
         whole(self.n, "n")
         exactly(self.partition, "partition")
         exactly(self.dataset_name, "dataset_name")
-        if self.metric not in SCORES:
-            message = (
-                f"metric is {self.metric!r}, expected one of {', '.join(SCORES)}: the columns that rank predictions"
-            )
-            raise InvalidInput(message)
-        if self.group_by is not None and self.group_by not in GROUPS:
-            message = f"group_by is {self.group_by!r}, expected one of {', '.join(GROUPS)}"
-            raise InvalidInput(message)
+        one_of(self.metric, SCORES, "metric")
+        if self.group_by is not None:
+            one_of(self.group_by, GROUPS, "group_by")
 
     def of_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the best of a frame of all predictions."""

@@ -16,7 +16,8 @@ from hmp_catalog.experiments.keeper import Keeper
 from hmp_catalog.experiments.schema import COMPLETED, FAILED, RUNNING
 from hmp_catalog.experiments.settling import ARRAYS, PIPELINE_ENDED, RUN_ENDED
 from hmp_catalog.experiments.values import kept
-from hmp_catalog.plain import dumps, label, real, text, whole, word
+from hmp_catalog.plain import dumps, label, real, shown, text, whole, word
+from hmp_core.errors import InvalidInput
 from hmp_core.events.clock import clock
 from hmp_core.identity import derived_id, random_id
 
@@ -24,6 +25,9 @@ from hmp_core.identity import derived_id, random_id
 _MANY = 100_000
 #: So many of the newest are asked for with one that is not known: whoever opens a store again goes on with them.
 _BESIDE = 10_000
+
+#: The greatest number of an integer column.
+_GREATEST = (1 << 31) - 1
 
 #: Table -> its key, of what entries name.
 _KEYS = {"runs": "run_id", "pipelines": "pipeline_id", "chains": "chain_id", "predictions": "prediction_id"}
@@ -77,7 +81,7 @@ class Recording:
             "expanded_config": _json(said["expanded_config"], "expanded_config"),
             "generator_choices": _json(said["generator_choices"], "generator_choices"),
             "dataset_name": word(said["dataset_name"], "dataset_name"),
-            "dataset_hash": text(said["dataset_hash"] or None, "dataset_hash"),
+            "dataset_hash": _said(said["dataset_hash"], "dataset_hash"),
             "status": RUNNING,
             "created_at": clock.tick(),
         }
@@ -92,7 +96,7 @@ class Recording:
             "completed_at": clock.tick(),
             "best_val": score(said["best_val"], "best_val"),
             "best_test": score(said["best_test"], "best_test"),
-            "metric": text(said["metric"] or None, "metric"),
+            "metric": _said(said["metric"], "metric"),
             "duration_ms": _milliseconds(said["duration_ms"]),
         }
         self._keeper.write(PIPELINE_ENDED, facts)
@@ -129,12 +133,14 @@ class Recording:
             "pipeline_id": pipeline_id,
             "chain_id": chain_id,
             **{name: word(said[name], name) for name in ("dataset_name", "model_name", "model_class", "partition")},
-            **{name: label(said[name], name) for name in ("fold_id", "metric", "task_type", "preprocessings")},
+            **{name: label(said[name], name) for name in ("fold_id", "metric", "task_type")},
+            "preprocessings": _said(said["preprocessings"], "preprocessings") or "",
             **{name: score(said[name], name) for name in ("val_score", "test_score", "train_score")},
-            **{name: whole(said[name], name) for name in ("n_samples", "n_features", "branch_id")},
+            **{name: whole(said[name], name) for name in ("n_samples", "n_features")},
+            "branch_id": None if said["branch_id"] is None else _index(said["branch_id"], "branch_id"),
             "scores": _json(said["scores"], "scores"),
             "best_params": _json(said["best_params"], "best_params"),
-            "branch_name": text(said["branch_name"] or None, "branch_name"),
+            "branch_name": _said(said["branch_name"], "branch_name"),
             "exclusion_count": whole(said["exclusion_count"], "exclusion_count") or 0,
             "exclusion_rate": score(said["exclusion_rate"], "exclusion_rate") or 0.0,
             "created_at": clock.tick(),
@@ -153,11 +159,11 @@ class Recording:
         row = {
             "log_id": str(random_id()),
             "pipeline_id": pipeline_id,
-            "step_idx": whole(said["step_idx"], "step_idx"),
-            "operator_class": text(said["operator_class"] or None, "operator_class"),
+            "step_idx": _index(said["step_idx"], "step_idx"),
+            "operator_class": _said(said["operator_class"], "operator_class"),
             "event": word(said["event"], "event"),
             "duration_ms": _milliseconds(said["duration_ms"]),
-            "message": text(said["message"] or None, "message"),
+            "message": _said(said["message"], "message"),
             "details": _json(said["details"], "details"),
             "level": word(said["level"], "level"),
             "created_at": clock.tick(),
@@ -171,14 +177,15 @@ class Recording:
         row = {
             "artifact_id": str(derived_id("artifact", content.sha256, content.extension)),
             "content_hash": content.sha256,
-            "operator_class": text(operator_class or None, "operator_class"),
-            "artifact_type": text(artifact_type or None, "artifact_type"),
+            "operator_class": _said(operator_class, "operator_class"),
+            "artifact_type": _said(artifact_type, "artifact_type"),
             "format": format,
             "size_bytes": len(content.data),
             "ref_count": 0,
             "created_at": clock.tick(),
         }
         # between the look for the file and the entry nobody may clear it away
+        self._keeper.journal.require_home()
         with self._keeper.files.saving():
             row["artifact_path"] = self._keeper.files.put(content)
             self._keeper.write("artifact.saved", row)
@@ -202,7 +209,7 @@ class Recording:
         EndedError
             If it failed.
         """
-        status = self._known.get((table, identity))
+        status = self._known.get((table, known_form(identity, _NOUNS[table])))
         if status is None:
             status = self._ask(table, identity)
         if status == FAILED:
@@ -215,7 +222,7 @@ class Recording:
         column = "status" if table in {"runs", "pipelines"} else "''"
         rows = f"SELECT {key}, {column} FROM {table}"
         with self._keeper.reading() as backend:
-            found = backend.fetch_one(f"{rows} WHERE {key} = $1", [identity]) if isinstance(identity, str) else None
+            found = backend.fetch_one(f"{rows} WHERE {key} = $1", [identity])
             if found is None:
                 raise missing(identity, _NOUNS[table])
             beside = backend.fetch_all(f"{rows} ORDER BY created_at DESC LIMIT {_BESIDE}")
@@ -247,8 +254,21 @@ class Recording:
 
 def missing(identity: Any, noun: str) -> ExperimentNotFound:
     """Return the error for an id that nothing goes by."""
-    message = f"no {noun} goes by the id {identity!r} in this store"
-    return ExperimentNotFound(message, reference=str(identity), candidates=[])
+    message = f"no {noun} goes by the id {shown(identity)} in this store"
+    return ExperimentNotFound(message, reference=f"{identity:.80}" if isinstance(identity, str) else "", candidates=[])
+
+
+def known_form(identity: Any, noun: str) -> str:
+    """Return an id if it is text, as all of them are.
+
+    Raises
+    ------
+    ExperimentNotFound
+        If it is anything else, which nothing goes by.
+    """
+    if isinstance(identity, str):
+        return identity
+    raise missing(identity, noun)
 
 
 def score(value: Any, where: str) -> float | None:
@@ -269,5 +289,25 @@ def _json(value: Any, where: str) -> str | None:
     return None if value is None else dumps(kept(value, where))
 
 
+def _said(value: Any, where: str) -> str | None:
+    """Return text, None for empty one."""
+    return None if isinstance(value, str) and not value else text(value, where)
+
+
+def _index(value: Any, where: str) -> int:
+    """Return a whole number as an integer column takes it: what it does not take could never be settled."""
+    found = whole(value, where)
+    if found is None or not -_GREATEST <= found <= _GREATEST:
+        message = f"{where} is {found}, expected a whole number of 32 bits"
+        raise InvalidInput(message)
+    return found
+
+
 def _milliseconds(value: Any) -> int | None:
-    return None if value is None else round(real(value, "duration_ms"))
+    if value is None:
+        return None
+    found = real(value, "duration_ms")
+    if not math.isfinite(found):
+        message = f"duration_ms is {found}, expected a number of milliseconds"
+        raise InvalidInput(message)
+    return whole(round(found), "duration_ms")
