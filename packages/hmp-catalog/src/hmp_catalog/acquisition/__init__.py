@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from hmp_catalog.acquisition.catalog import Catalog
+from hmp_catalog.acquisition.checking import verify
+from hmp_catalog.acquisition.clearing import delete_run, gc
 from hmp_catalog.acquisition.events import Event
 from hmp_catalog.acquisition.images import LazyImageSequence
 from hmp_catalog.acquisition.index import IndexedRun, IndexWriter, MasterIndex
 from hmp_catalog.acquisition.indexing import Refreshed
+from hmp_catalog.acquisition.looking import Finding
 from hmp_catalog.acquisition.records import BeamtimeInfo, ResearcherInfo, RunSummary, SampleMetadata
 from hmp_catalog.acquisition.run import Run
 from hmp_catalog.acquisition.schema import (
@@ -25,6 +28,7 @@ __all__ = [
     "BeamtimeInfo",
     "Catalog",
     "Event",
+    "Finding",
     "IndexWriter",
     "IndexedRun",
     "LazyImageSequence",
@@ -37,6 +41,9 @@ __all__ = [
     "SampleMetadata",
     "create_beamtime_schema",
     "create_index_schema",
+    "delete_run",
+    "gc",
     "migrate_beamtime_schema",
     "migrate_index_schema",
+    "verify",
 ]

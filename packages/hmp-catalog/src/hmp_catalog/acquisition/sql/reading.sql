@@ -124,11 +124,11 @@ SELECT NULL, NULL WHERE 0
 
 -- name: all_ranges
 -- all ranges of frames in closed shards, with the run that each is of
-SELECT run_uid, field_name, zarr_group, start, stop, sha256 FROM frames ORDER BY zarr_group, start
+SELECT run_uid, field_name, start, stop, height, width, dtype, sha256 FROM frames ORDER BY run_uid, field_name, start
 
 -- name: all_ranges_before_3
 -- as `all_ranges`, of a file that has none
-SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE 0
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0
 
 -- name: all_open
 -- all frames in shards that are not closed
