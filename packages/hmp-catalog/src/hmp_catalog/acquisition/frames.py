@@ -106,7 +106,7 @@ def _of_array(run: str, name: str, folder: Path, positions: list[int]) -> tuple[
 
 
 def _of_refs(reading: Reading, run: str, name: str, refs: list[tuple[Any, ...]]) -> Frames:
-    """Return frames that have a row each; their array has the shape of the last that came, and the type of the first."""
+    """Return frames that have a row each; their array has the shape of the last, and the type of the first."""
     group = refs[0][0]
     came = sorted(refs, key=lambda row: int(row[1]))
     height, width, dtype = came[-1][2], came[-1][3], came[0][4]

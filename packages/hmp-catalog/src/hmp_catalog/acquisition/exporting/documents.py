@@ -40,6 +40,8 @@ def documents(run: Run) -> Iterator[Document]:
             yield from _resource(run, uid, found.of_stream(uid))
     last, counts = run.time_start, {name: 0 for name, _, _ in streams.values()}
     for event in run.batches():
+        if event.stream_uid not in streams:
+            continue  # of a stream that began meanwhile, which nobody was told of
         last, counts[event.stream] = event.time, counts[event.stream] + 1
         yield "event", _event(event, images)
     if status != RUNNING:

@@ -81,7 +81,7 @@ def data_key(about: Any, sample: Any) -> dict[str, Any]:
     known = isinstance(shape, (list, tuple)) and all(_is_size(size) for size in shape)
     found["shape"] = list(shape or ()) if known else _shape(sample)
     found["dtype"] = _dtype(said.get("dtype"), found["shape"], sample)
-    precise = said.get("dtype_numpy") or (_numpy(said["dtype"]) if said.get("dtype") not in _DTYPES else None)
+    precise = said.get("dtype_numpy") or _numpy(said.get("dtype"))
     if isinstance(precise, str) and _DTYPE_NUMPY.match(precise):
         found["dtype_numpy"] = precise
     return found
@@ -116,8 +116,8 @@ def _kept_words(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dtype(said: Any, shape: list[Any], sample: Any) -> str:
-    if said in _DTYPES:
-        return str(said)
+    if isinstance(said, str) and said in _DTYPES:
+        return said
     if shape:
         return "array"
     precise = _numpy(said) or np.asarray("" if sample is None else sample).dtype.str
@@ -125,9 +125,12 @@ def _dtype(said: Any, shape: list[Any], sample: Any) -> str:
 
 
 def _numpy(said: Any) -> str | None:
+    """Return the precise type that is meant; None for a word of the model, which means none."""
+    if not isinstance(said, str) or said in _DTYPES:
+        return None
     try:
-        return np.dtype(said).str if isinstance(said, str) else None
-    except TypeError:
+        return np.dtype(said).str
+    except (TypeError, ValueError, SyntaxError):
         return None
 
 
