@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -402,3 +403,44 @@ def test_the_journal_of_a_dead_process_is_readable_json(store: WorkspaceStore) -
     (journal,) = (store.path / ".hmp" / "store" / "pending").glob("*.log")
     line = journal.read_bytes().split(b"\n")[0]
     assert json.loads(line[18:])["payload"]["name"] == "first"
+
+
+# ── the best so far ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_just_written_is_in_the_ranking_without_being_settled(store: WorkspaceStore) -> None:
+    made = pipeline(store, store.begin_run("first", {}, []))
+    for n in range(3):
+        prediction(store, made, val_score=float(n))
+    store.top_predictions(1)
+    time.sleep(0.1)  # what changed a moment ago is not kept
+    store.top_predictions(1)
+    before = (store.path / "store.duckdb").stat().st_mtime_ns
+    for score in (-1.0, None, -2.0):
+        shown = prediction(store, made, val_score=score)
+        store.complete_pipeline(made, score, None, "rmse", 1)
+        best = store.top_predictions(10)
+        assert shown in best["prediction_id"].to_list()
+        assert best["val_score"].to_list() == sorted(
+            best["val_score"].to_list(), key=lambda each: (each is None, each or 0.0)
+        )
+    assert (store.path / "store.duckdb").stat().st_mtime_ns == before
+    with WorkspaceStore(store.path) as other:
+        assert other.top_predictions(10).equals(store.top_predictions(10))
+
+
+def test_a_pipeline_that_fails_takes_what_was_just_written_out_of_the_ranking(tmp_path: Path) -> None:
+    with WorkspaceStore(tmp_path) as training, WorkspaceStore(tmp_path) as tidying:
+        run = training.begin_run("first", {}, [])
+        good, bad = pipeline(training, run), pipeline(training, run)
+        kept = prediction(training, good, val_score=5.0)
+        for _ in range(2):
+            training.top_predictions(1)
+            time.sleep(0.1)
+        prediction(training, bad, val_score=1.0)
+        assert training.top_predictions(1)["val_score"].to_list() == [1.0]
+        tidying.fail_pipeline(bad, "no convergence")
+        prediction(training, bad, val_score=0.5)  # it cannot know yet
+        for _ in range(3):
+            assert training.top_predictions(9)["prediction_id"].to_list() == [kept]
+            time.sleep(0.1)
