@@ -16,16 +16,15 @@ from typing import Any
 from hmp_catalog.acquisition.fields import Ranges, placed_of
 from hmp_catalog.acquisition.records import INTERRUPTED
 from hmp_catalog.acquisition.session import SQL, Session, array_of
-from hmp_catalog.acquisition.stack import PER_SHARD, Kind, described, length, recover, shard_file
+from hmp_catalog.acquisition.stack import Kind, described, length, recover, shard_file
 from hmp_core.durable import translated, write_atomic
 from hmp_core.errors import CorruptError
 
 _log = logging.getLogger(__name__)
 
 _REASON = "its writer ended without a word"
-_OPEN = re.compile(r"\.open-\d+")
-#: What a process that died in the midst of `write_atomic` left.
-_HALF = re.compile(r"\.zarr\.json\.[0-9a-f]+\.tmp")
+#: Shards that were never closed, and what a process that died in the midst of `write_atomic` left.
+_LEFT = re.compile(r"\.open-\d+|\.zarr\.json\.[0-9a-f]+\.tmp")
 
 
 def interrupt_dead_runs(session: Session) -> list[str]:
@@ -74,7 +73,7 @@ def _drop_tails(session: Session, uid: str) -> None:
         for place in sorted(run.iterdir()):
             if place.is_dir():
                 _drop_tail(session, uid, place)
-            elif _HALF.fullmatch(place.name):
+            elif _LEFT.fullmatch(place.name):
                 place.unlink(missing_ok=True)
 
 
@@ -82,9 +81,8 @@ def _drop_tail(session: Session, uid: str, folder: Path) -> None:
     if session.backend.fetch_one(SQL["frames_waiting"], [uid, folder.name]) != (0,):
         return  # its frames are lost for now: nothing of it is removed
     (stop,) = session.backend.fetch_one(SQL["frames_end"], [array_of(uid, folder.name)]) or (0,)
-    beyond = shard_file(folder, -(-stop // PER_SHARD))
     for left in folder.iterdir():
-        if left == beyond or _OPEN.fullmatch(left.name) or _HALF.fullmatch(left.name):
+        if _LEFT.fullmatch(left.name):
             left.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
@@ -94,5 +92,6 @@ def _drop_tail(session: Session, uid: str, folder: Path) -> None:
     except CorruptError as error:
         _log.error("run %s, field %s: %s", uid, folder.name, error)
         return
+    shard_file(folder, -(-stop // kind.per_shard)).unlink(missing_ok=True)
     if count != stop:
         write_atomic(folder / "zarr.json", json.dumps(described(stop, kind), indent=2).encode())
