@@ -15,7 +15,8 @@ from hypothesis import settings
 MARKS = ("notimpl", "notyet", "never")
 
 # two busy cores make any deadline a coin toss; a hang is cut by the timeout of the test
-settings.register_profile("default", deadline=None)
+# the ordinary run must stay under a quarter of an hour: more examples are for the long one
+settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("soak", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
