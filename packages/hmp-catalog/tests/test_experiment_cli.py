@@ -278,6 +278,7 @@ def test_runs_and_pipelines_are_exported(made: SimpleNamespace, ask: Callable[..
     ask("export", "spring", tmp_path / "all.parquet")
     assert len(pl.read_parquet(tmp_path / "all.parquet")) == 3
     ask("export", made.chain, tmp_path / "chain.yaml", code=2)
+    ask("export", "spring", tmp_path / "all.csv", code=2)
 
 
 # ── looking after ────────────────────────────────────────────────────────────────────────────────────

@@ -84,6 +84,30 @@ def test_the_delimiter_of_a_file_is_seen_from_it(text, tmp_path) -> None:
     assert told(tmp_path / "wells.csv", "head") == ((X.tolist(),), y.tolist())
 
 
+def test_test_samples_have_their_columns_by_name(tmp_path) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"rain": [1.0, 2.0], "snow": [3.0, 4.0]})
+    turned = frame[["snow", "rain"]].assign(day="a")
+    found = read({"X": frame, "y": [1.0, 2.0], "X_test": turned}, None, tmp_path)
+    assert found.features == ("rain", "snow")
+    assert found.X_test is not None
+    assert found.X_test[0].tolist() == found.X[0].tolist()
+    with pytest.raises(InvalidInput, match="X_test has no column snow"):
+        read({"X": frame, "y": [1.0, 2.0], "X_test": frame[["rain"]]}, None, tmp_path)
+    for name, each in (("Xcal", frame), ("Xval", turned), ("Ycal", frame[["rain"]])):
+        each.to_csv(tmp_path / f"{name}.csv", index=False)
+    found = read(tmp_path, None, tmp_path)
+    assert found.X_test is not None
+    assert found.X_test[0].tolist() == found.X[0].tolist()
+
+
+def test_columns_that_have_numbers_for_names_have_none(tmp_path) -> None:
+    pd = pytest.importorskip("pandas")
+    found = read(pd.DataFrame([[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]), "2", tmp_path)
+    assert found.features is None
+    assert found.y.tolist() == [5.0, 6.0]
+
+
 def test_a_parquet_file_is_read(tmp_path) -> None:
     pl.DataFrame(COLUMNS).write_parquet(tmp_path / "wells.parquet")
     found = read(str(tmp_path / "wells.parquet"), "head", tmp_path)

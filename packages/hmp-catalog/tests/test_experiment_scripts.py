@@ -197,6 +197,31 @@ def test_tables_are_read_with_or_without_a_header(made, tmp_path, text, header, 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "rain,temperature\n1,2\n",
+        "temperature,day,rain\n2,2020-01-01,1\n",
+        '\ufeff"temperature", rain \r\n2,1\r\n',
+        "1,2\n",
+    ],
+)
+def test_columns_are_taken_by_their_names_where_there_are_names(made, tmp_path, text) -> None:
+    (tmp_path / "in.csv").write_text(text, encoding="utf-8", newline="")
+    assert made["read_csv"](tmp_path / "in.csv", features=["rain", "temperature"]).tolist() == [[1, 2]]
+
+
+def test_wavelengths_are_names_where_that_is_said(made, tmp_path) -> None:
+    (tmp_path / "in.csv").write_text("1102,1100.0\n2,1\n", encoding="utf-8")
+    assert made["read_csv"](tmp_path / "in.csv", header=True, features=["1100", "1102"]).tolist() == [[1, 2]]
+
+
+def test_a_table_that_lacks_a_column_by_its_name_is_refused(made, tmp_path) -> None:
+    (tmp_path / "in.csv").write_text("rain,snow\n1,2\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"in\.csv has no column temperature, which the chain was trained on"):
+        made["read_csv"](tmp_path / "in.csv", features=["rain", "temperature"])
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "no row of numbers"),

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.errors import ReplayError
-from hmp_catalog.experiments.planning import TARGET, Action, Step, article, refused, shown
+from hmp_catalog.experiments.planning import SPLITTER, TARGET, Action, Step, article, refused, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: What fitted objects raise when data do not fit them, or they are not fitted.
 _REFUSALS = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+#: Where the splitters are that are kept by their class alone, as ``KFold``.
+_SPLITTERS = "sklearn.model_selection"
 #: Parameters nested deeper than this refer to themselves.
 _DEEPEST = 50
 
@@ -37,18 +39,20 @@ def operators_of(action: Action, load: Callable[[str], Any]) -> list[Any]:
 
 def _made(step: Step) -> list[Any]:
     """Return the operator of a step that keeps nothing, made anew; none for one that only splits."""
-    try:
-        found = _imported(step.operator)
-        splits = isinstance(found, type) and hasattr(found, "split") and not hasattr(found, "transform")
-    except _REFUSALS as error:
-        if step.stateless:
-            message = f"it keeps no state, and cannot be imported by the name {shown(step.operator)}: {error}"
-            raise refused(step, message) from error
-        splits = False
-    if splits:
+    if step.kind == SPLITTER or ("." not in step.operator and _splits(f"{_SPLITTERS}.{step.operator}")):
+        return []
+    if _splits(step.operator):
         return []
     if not step.stateless:
         raise refused(step, "it has no artefact, and is not stateless: it cannot be applied as it was trained")
+    try:
+        found = _imported(step.operator)
+    except _REFUSALS as error:
+        message = (
+            f"it keeps no state, and cannot be imported by the name {shown(step.operator)}: {error}; "
+            "say the whole name, as package.module.Class, or save the object and name its artefact"
+        )
+        raise refused(step, message) from error
     with named(step):
         params = _revived({} if step.params is None else step.params)
         if not isinstance(params, dict):
@@ -62,10 +66,19 @@ def _made(step: Step) -> list[Any]:
         return [functools.partial(found, **params)]
 
 
+def _splits(name: str) -> bool:
+    """Return whether a name is that of a class that makes folds, and changes nothing."""
+    try:
+        found = _imported(name)
+    except _REFUSALS:
+        return False
+    return isinstance(found, type) and hasattr(found, "split") and not hasattr(found, "transform")
+
+
 def _imported(name: str) -> Any:
     parts = name.split(".")
     if len(parts) < 2 or len(parts) > _DEEPEST:
-        message = "expected module.name"
+        message = "it tells no module"
         raise ValueError(message)
     for n in range(len(parts) - 1, 0, -1):
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 #: Kinds of step (``operator_type``).
-TARGET, MODEL, AUGMENTED = "y_processing", "model", "feature_augmentation"
+TARGET, MODEL, AUGMENTED, SPLITTER = "y_processing", "model", "feature_augmentation", "splitter"
 #: Among the artefacts of ``shared_artifacts``: step -> source -> its artefacts.
 SOURCE_MAP = "_source_map"
 #: The model that was trained on all folds: it answers alone.
@@ -238,7 +238,10 @@ def _models(chain: Mapping[str, Any], own: list[Step], last: Step, shared: Mappi
     if folds:
         loose = set(given) - set(folds.values())
         if loose:
-            raise refused(last, f"artefact {shown(min(loose))} of the model is none of its folds")
+            message = (
+                f"artefact {shown(min(loose))} of the model is none of its folds; is step {shown(last.idx)} the model?"
+            )
+            raise refused(last, message)
         final = next((f for f in _FINAL if f in folds), None)
         return [folds[f] for f in ([final] if final else sorted(folds, key=_in_order))]
     found = given or tuple(dict.fromkeys(i for s in own if s.idx == last.idx for i in s.ids))

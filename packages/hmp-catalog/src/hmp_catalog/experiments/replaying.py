@@ -34,7 +34,9 @@ def replay(
     load
         Returns the fitted object of an artefact id; what it raises for one that is gone passes unchanged.
     X
-        Matrix of samples by features, or a list of them, one a source. It is not modified.
+        Matrix of samples by features, or a list of them, one a source. It is not modified. Of a frame with names,
+        the columns that the chain was trained on are taken by their names, if it knows them (``features`` of the
+        model's step).
     wavelengths
         Given to the operators that take an argument of that name; for several sources it may be a list of arrays.
 
@@ -69,7 +71,9 @@ def replay(
     """
     actions, last, models = plan(chain)
     only = chain.get("source_index")
-    matrix = Matrix(X, wavelengths, sourced=any(a.source is not None for a in actions), only=only)
+    matrix = Matrix(
+        by_name(X, features_of(chain)), wavelengths, sourced=any(a.source is not None for a in actions), only=only
+    )
     targets: list[tuple[Step, Any]] = []
     for alike in _together(actions):
         forward: list[Any] = []
@@ -86,6 +90,51 @@ def replay(
         return answer(last, found, matrix.joined(), targets)
 
 
+def features_of(chain: Mapping[str, Any]) -> list[str] | None:
+    """Return the names of the columns that a chain was trained on, in order; None where they had none."""
+    idx = chain.get("model_step_idx")
+    found = next((s.get("features") for s in chain.get("steps") or () if s.get("step_idx") == idx), None)
+    if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+        raise refused(None, f"the features of the chain are {shown(found)}, expected a list of names")
+    return found
+
+
+def by_name(x: Any, features: list[str] | None, where: str = "X") -> Any:
+    """Return a frame with these columns, in their order; anything without names as it is."""
+    names = names_of(x)
+    if features is None or names is None:
+        return x
+    order = places(names, features, where)
+    if order == list(range(len(names))):
+        return x
+    return x.iloc[:, order] if hasattr(x, "iloc") else x[:, order]
+
+
+def names_of(x: Any) -> list[str] | None:
+    """Return what the columns of a frame are called, None if it is none, or numbered them itself."""
+    if not hasattr(x, "columns") or not hasattr(x, "to_numpy"):
+        return None
+    names = [str(name) for name in x.columns]
+    numbered = [[f"{word}{n + first}" for n in range(len(names))] for word, first in _NUMBERED]
+    return None if names in numbered else names
+
+
+def places(names: Sequence[str], features: Sequence[str], where: str) -> list[int]:
+    """Return where the columns of these names stand; a number is the same however it is written."""
+    found = {_key(name): n for n, name in reversed(list(enumerate(names)))}
+    if lost := [name for name in features if _key(name) not in found]:
+        message = f"{where} has no column {', '.join(lost[:5])}, which the chain was trained on; it has "
+        raise refused(None, f"{message}{', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"[:1000])
+    return [found[_key(name)] for name in features]
+
+
+def _key(name: str) -> str | float:
+    try:
+        return float(name)
+    except ValueError:
+        return name.strip()
+
+
 def _together(actions: list[Action]) -> Iterator[list[Action]]:
     """Yield what is applied to the same matrix: augmenting entries of one step, anything else alone."""
     alike: list[Action] = []
@@ -98,6 +147,10 @@ def _together(actions: list[Action]) -> Iterator[list[Action]]:
         alike.append(action)
     if alike:
         yield alike
+
+
+#: How pandas and polars, and polars of a file without a header, call columns that have no names.
+_NUMBERED = (("", 0), ("column_", 0), ("column_", 1))
 
 
 class Matrix:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hmp_catalog.experiments.replaying import replay
+from hmp_catalog.experiments.replaying import features_of, places, replay
 
 #: Where the chain comes from, as the manifest of a bundle says it; the chain itself; its artefacts by their ids:
 #: format, SHA-256, and the bytes as base64.
@@ -70,18 +70,28 @@ def predict_from_file(
     """Return what the chain predicts for the rows of a CSV file, and write it to another if one is named.
 
     A first row in which a word stands is a header and left out. Say ``header=True`` where the names of the columns are
-    numbers themselves, as wavelengths are. What is written has no header: one row of numbers or labels a sample, each
-    number so that it reads back to the last bit.
+    numbers themselves, as wavelengths are. Where the chain knows the names of its columns, those of a header are taken
+    by their names, and others passed over; without a header all are taken in order. What is written has no header: one
+    row of numbers or labels a sample, each number so that it reads back to the last bit.
     """
-    predictions = predict(read_csv(input_path, delimiter, header=header), wavelengths)
+    samples = read_csv(input_path, delimiter, header=header, features=features_of(CHAIN))
+    predictions = predict(samples, wavelengths)
     if output_path is not None:
         write_csv(output_path, predictions, delimiter)
     return predictions
 
 
-def read_csv(path: str | os.PathLike[str], delimiter: str = ",", *, header: bool | None = None) -> Any:
-    """Return the numbers of a CSV file as a matrix; see `predict_from_file`."""
+def read_csv(
+    path: str | os.PathLike[str],
+    delimiter: str = ",",
+    *,
+    header: bool | None = None,
+    features: list[str] | None = None,
+) -> Any:
+    """Return the numbers of a CSV file as a matrix, of ``features`` if it names them; see `predict_from_file`."""
     rows: list[Any] = []
+    order: list[int] | None = None
+    width = 0
     first = True
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -89,10 +99,13 @@ def read_csv(path: str | os.PathLike[str], delimiter: str = ",", *, header: bool
             for row in reader:
                 if not row or (len(row) == 1 and not row[0].strip()):
                     continue
-                skipped = first and (_is_header(row) if header is None else header)
+                if first and (_is_header(row) if header is None else header):
+                    if features is not None:
+                        order, width = places(row, features, str(path)), len(row)
+                else:
+                    width = width or len(row)
+                    rows.append(_numbers(row, f"{path}, line {reader.line_num}", width, order))
                 first = False
-                if not skipped:
-                    rows.append(_numbers(row, f"{path}, line {reader.line_num}", len(rows[0]) if rows else len(row)))
     except (UnicodeDecodeError, csv.Error) as error:
         message = f"{path} is not a CSV file in UTF-8: {error}"
         raise ValueError(message) from error
@@ -114,13 +127,14 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _numbers(row: list[str], where: str, expected: int) -> Any:
+def _numbers(row: list[str], where: str, expected: int, order: list[int] | None) -> Any:
     if len(row) != expected:
         message = f"{where} has {len(row)} columns, expected {expected} as in the rows before; is the delimiter right?"
         raise ValueError(message)
-    found = [_number(cell) for cell in row]
+    taken = range(len(row)) if order is None else order
+    found = [_number(row[at]) for at in taken]
     if None in found:
-        at = found.index(None)
+        at = taken[found.index(None)]
         message = f"{where}, column {at + 1}: {row[at]!r:.60} is not a number; is the delimiter right?"
         raise ValueError(message)
     return np.array(found, dtype=np.float64)

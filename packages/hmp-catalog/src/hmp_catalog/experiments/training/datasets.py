@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hmp_catalog.experiments.replaying import names_of
 from hmp_catalog.experiments.training import reading
 from hmp_catalog.plain import word
 from hmp_core.errors import InvalidInput
@@ -30,7 +31,7 @@ class Dataset:
 
     Each X is a tuple of matrices, one of each source, with a row for each sample; ``y`` and ``y_test`` have the
     shape ``(n,)``, or ``(n, k)`` where there are several targets. ``inputs`` are the files and cache entries that
-    all of it came from.
+    all of it came from. ``features`` are the names of the columns of X, where it came from a table with names.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     y_test: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
     wavelengths: NDArray[Any] | None = None
+    features: tuple[str, ...] | None = None
     inputs: tuple[Any, ...] = field(default=())
 
     @property
@@ -95,16 +97,17 @@ def read(given: Any, target: str | Sequence[str] | None, root: Path) -> Dataset:
     found = _parts(given, target, root)
     inputs = tuple(found.pop("inputs", ()))
     named = word(found.pop("name", None) or "dataset", "name of the dataset")
-    test = found.get("X_test")
+    features, test = found.get("features", names_of(found.get("X"))), found.get("X_test")
     wavelengths = found.get("wavelengths")
     made = Dataset(
         name=named,
         X=_matrices(found.get("X"), "X"),
         y=_target(found.get("y"), "y"),
-        X_test=None if test is None else _matrices(test, "X_test"),
+        X_test=None if test is None else _matrices(reading.in_order(test, features, "X_test"), "X_test"),
         y_test=None if found.get("y_test") is None else _target(found["y_test"], "y_test"),
         groups=None if found.get("groups") is None else _labels(found["groups"], "groups"),
         wavelengths=None if wavelengths is None else _labels(wavelengths, "wavelengths"),
+        features=None if features is None else tuple(features),
         inputs=inputs,
     )
     _require_consistent(made)

@@ -61,6 +61,8 @@ class Keeping:
     def keep(self, trained: Trained) -> Kept:
         """Keep a chain with its predictions."""
         chain = chain_of(trained)
+        if self._dataset.features is not None:
+            chain["steps"][-1]["features"] = list(self._dataset.features)
         chain_id = self._store.save_chain(self._pipeline_id, **chain)
         task = task_of(trained)
         about: dict[str, Any] = {

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hmp_catalog.errors import ReplayError
 from hmp_catalog.experiments import libraries
+from hmp_catalog.experiments.replaying import by_name, names_of
 from hmp_catalog.inputs import InputEntry
 from hmp_core.errors import InvalidInput, PathNotFound
 from hmp_core.paths import from_relative, to_local
@@ -82,12 +84,16 @@ def of_table(frame: Any, target: str | Sequence[str] | None, where: str) -> dict
     if missing := [name for name in targets if name not in columns]:
         message = f"{where} has no column {', '.join(map(str, missing))}, expected of {', '.join(columns[:20])}"
         raise InvalidInput(message)
-    features = {name: frame[name] for name in columns if name not in targets}
+    features = {name: frame[key] for name, key in zip(columns, frame.columns, strict=True) if name not in targets}
     if not features or not targets:
         message = f"{where} needs a target and another column at least"
         raise InvalidInput(message)
-    sought = [np.asarray(frame[name].to_numpy()) for name in targets]
-    return {"X": stacked(features, where), "y": sought[0] if len(sought) == 1 else np.column_stack(sought)}
+    sought = [np.asarray(frame[frame.columns[columns.index(name)]].to_numpy()) for name in targets]
+    return {
+        "X": stacked(features, where),
+        "y": sought[0] if len(sought) == 1 else np.column_stack(sought),
+        "features": list(features) if names_of(frame) else None,
+    }
 
 
 def stacked(columns: Mapping[str, Any], where: str) -> NDArray[Any]:
@@ -125,27 +131,47 @@ def _of_folder(folder: Path) -> dict[str, Any]:
         if x not in files:
             continue
         targets = _table(files[y]) if y in files else None
-        matrix, header = _features(files[x], None if targets is None else len(targets))
-        found[f"X{suffix}"] = matrix
-        found.setdefault("wavelengths", header)
+        frame = _features(files[x], None if targets is None else len(targets))
+        if not suffix:
+            found |= {"wavelengths": _wavelengths(frame), "features": names_of(frame)}
+        frame = in_order(frame, found["features"], str(files[x]))
+        found[f"X{suffix}"] = stacked({str(name): frame[name] for name in frame.columns}, str(files[x]))
         if targets is not None:
             columns = [np.asarray(targets[name].to_numpy()) for name in targets.columns]
             found[f"y{suffix}"] = columns[0] if len(columns) == 1 else np.column_stack(columns)
     return found
 
 
-def _features(file: Path, rows: int | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return a matrix, and the numbers its columns are named after, as wavelengths are.
+def in_order(frame: Any, features: Sequence[str] | None, where: str) -> Any:
+    """Return a frame with these columns, if both have names.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them is not there.
+    """
+    try:
+        return by_name(frame, None if features is None else list(features), where)
+    except ReplayError as error:
+        raise InvalidInput(error.message) from error
+
+
+def _features(file: Path, rows: int | None) -> Any:
+    """Return the frame of a file of features.
 
     A first line of numbers is a row of data, unless there is one row more than there are targets.
     """
     found = _table(file)
     if file.suffix.lower() == ".csv" and rows is not None and len(found) == rows + 1 and _unnamed(found):
         found = _table(file, header=True)
-    matrix = stacked({str(name): found[name] for name in found.columns}, str(file))
-    if _unnamed(found) or not all(_is_number(name) for name in found.columns):
-        return matrix, None
-    return matrix, np.array([float(name) for name in found.columns])
+    return found
+
+
+def _wavelengths(frame: Any) -> NDArray[Any] | None:
+    """Return the numbers that columns are named after, as wavelengths are."""
+    if _unnamed(frame) or not all(_is_number(name) for name in frame.columns):
+        return None
+    return np.array([float(name) for name in frame.columns])
 
 
 def _unnamed(frame: Any) -> bool:

@@ -43,7 +43,8 @@ def export(reference: str, output: str, project: str | None, form: str) -> None:
     emit([row], list(row), form=form)
 
 
-_OTHERS = {".yaml", ".yml", ".json", ".parquet"}
+#: Endings that are no bundle's and no script's.
+_OTHERS = {".yaml", ".yml", ".json", ".parquet", ".csv"}
 
 
 def _exported(store: WorkspaceStore, meant: Meant, path: Path) -> Path:
@@ -72,14 +73,17 @@ def _exported(store: WorkspaceStore, meant: Meant, path: Path) -> Path:
 def replay(reference: str, data: str, project: str | None, form: str, *, output: str | None, **said: Any) -> None:
     """Predict for the rows of a CSV file with a chain, exactly as it was trained.
 
-    REFERENCE is a chain, a prediction, or a run or a pipeline that has one chain.
+    REFERENCE is a chain, a prediction, or a run or a pipeline that has one chain. Columns are taken by their names
+    where the chain was trained on named ones and the file has a header, else in order.
     """
     from hmp_catalog.experiments import references
+    from hmp_catalog.experiments.replaying import features_of
 
     with reading(project) as store:
         with store._keeper.reading() as backend:
             chain = references.chain_of(backend, reference)
-        predicted = store.replay_chain(chain, _samples(data, **said))
+        known = store.get_chain(chain) or {}
+        predicted = store.replay_chain(chain, _samples(data, features_of(known), **said))
     if output is not None:
         path = _written(output, predicted)
         emit([{"chain_id": chain, "samples": len(predicted), "path": str(path)}], form=form)
@@ -89,13 +93,13 @@ def replay(reference: str, data: str, project: str | None, form: str, *, output:
     emit([dict(zip(columns, row, strict=True)) for row in rows], columns, form=form)
 
 
-def _samples(data: str, *, header: bool | None) -> Any:
+def _samples(data: str, features: list[str] | None, *, header: bool | None) -> Any:
     from hmp_catalog.experiments.standalone import read_csv
     from hmp_core.errors import PathNotFound
 
     path = to_local(data)
     try:
-        return read_csv(path, header=header)
+        return read_csv(path, header=header, features=features)
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise PathNotFound(message, path=str(path)) from error
