@@ -313,6 +313,7 @@ def test_the_chain_of_a_bundle_is_the_one_of_the_store(one, bundle) -> None:
         ("model.v1", "n4a.py", "model.v1.n4a.py"),
         ("model.n4a", "n4a.py", "model.n4a.py"),
         ("model.n4a.py", "n4a.py", "model.n4a.py"),
+        ("model.py", "n4a.py", "model.py"),
         ("deep/er/model", "n4a", "deep/er/model.n4a"),
     ],
 )

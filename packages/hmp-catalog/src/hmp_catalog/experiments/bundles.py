@@ -74,7 +74,7 @@ def write(
     read_artifact : callable
         Returns the row of an artefact and its bytes, and raises if they are lost or damaged.
     path : path
-        Where to; ``.n4a`` or ``.n4a.py`` is added where it is missing, and folders are made.
+        Where to; ``.n4a``, or ``.n4a.py`` if it is no ``.py``, is added where it is missing, and folders are made.
     format : {"n4a", "n4a.py"}, default "n4a"
         A bundle for `predict` and `Bundle`, or a script that needs no hmp.
     origin : mapping, optional
@@ -122,7 +122,8 @@ def _target(path: str | Path, format: str) -> Path:  # noqa: A002 - the word of 
     if format == BUNDLE and target.name.endswith(f".{SCRIPT}"):
         message = f"{target} is the name of a script, and a bundle was asked for; say format={SCRIPT!r}"
         raise InvalidInput(message)
-    if target.name.endswith(f".{format}"):
+    # a script is a script by any name that ends as one
+    if target.name.endswith(f".{format}" if format == BUNDLE else ".py"):
         return target
     return target.with_name(f"{target.name.removesuffix(f'.{BUNDLE}')}.{format}")
 

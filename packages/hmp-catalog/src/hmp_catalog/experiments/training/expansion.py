@@ -77,7 +77,8 @@ def expanded(pipeline: Any) -> list[Pipeline]:
     for name, steps in named.items():
         base = word(name, "name of a pipeline") if isinstance(pipeline, Mapping) else ""
         if not isinstance(steps, (list, tuple)) or not steps:
-            message = f"the pipeline {base} is {_article(steps)}, expected a list of steps".replace("  ", " ")
+            what = "empty" if isinstance(steps, (list, tuple)) else _article(steps)
+            message = f"the pipeline {base} is {what}, expected a list of steps".replace("  ", " ")
             raise InvalidInput(message)
         ways = list(itertools.islice(_ways(steps, base or "pipeline"), _MOST + 1))
         for n, (chosen, choices) in enumerate(ways, 1):
