@@ -90,9 +90,13 @@ ENGINES = {
     **{
         engine: Importers(("hmp_catalog.datasets.*",))
         for engine in (
-            *("cf_xarray", "dask", "distributed", "h5netcdf", "h5py"),
+            *("cf_xarray", "distributed", "h5py"),
             *("pyproj", "rechunkit", "rioxarray", "scipy", "shapely"),
         )
+    },
+    **{
+        engine: Importers(("hmp_catalog.datasets.*", "hmp_catalog.acquisition.exporting.*"))
+        for engine in ("dask", "h5netcdf")
     },
     "flopy": Importers(("hmp_catalog.modflow",), at_most=1),
     "matplotlib": Importers(("hmp_catalog.plot.*", "hydromodpy.demo.*")),

@@ -21,6 +21,7 @@ import pytest
 from hmp_catalog.acquisition import Catalog, Event, Run, RunWriter, SampleMetadata, migrate_beamtime_schema
 from hmp_catalog.errors import StoreClosed
 from hmp_core.errors import (
+    AccessDenied,
     AmbiguousReference,
     CorruptError,
     DatabaseNotFound,
@@ -384,10 +385,9 @@ def test_two_readers_follow_a_run_to_its_end(tmp_path: Path, elsewhere: subproce
     uid = elsewhere.stdout.readline().strip()
     heard: list[list[Event]] = [[], []]
 
-    def follow(into: list[Event], backlog: bool) -> None:
-        into.extend(Catalog(tmp_path / "live.db")[uid].follow(0.01, backlog=backlog))
-
-    readers = [threading.Thread(target=follow, args=(heard[n], bool(n))) for n in range(2)]
+    # from now on, and from the first event: of a run without any it is the same
+    following = [Catalog(tmp_path / "live.db")[uid].follow(0.01, backlog=bool(n)) for n in range(2)]
+    readers = [threading.Thread(target=heard[n].extend, args=(following[n],)) for n in range(2)]
     run = Catalog(tmp_path / "live.db")[uid]
     assert (run.exit_status, run.num_events, run.time_stop) == ("running", 0, None)
     for reader in readers:
@@ -465,3 +465,21 @@ def test_a_reader_sees_a_session_that_is_migrated_meanwhile(tmp_path: Path) -> N
 def test_a_poll_that_is_no_time_is_refused(catalog: Catalog, uids: list[str], poll: float) -> None:
     with pytest.raises(InvalidInput):
         catalog[uids[0]].follow(poll)
+
+
+# ── rights ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_whoever_may_not_read_is_refused(session: tuple[Path, list[str]]) -> None:
+    class Closed:
+        def current_user(self) -> str:
+            return "bea"
+
+        def can_read(self, resource: str) -> bool:
+            return False
+
+        def can_write(self, resource: str) -> bool:
+            return True
+
+    with pytest.raises(AccessDenied, match="bea"):
+        Catalog(session[0], auth=Closed())

@@ -91,11 +91,11 @@ class Reading:
         """Return runs as they are shown: with ``status``, and how many events they have until now."""
         with self.snapshot():
             found = [dict(zip(_RUN, row, strict=True)) for row in self.ask("runs", params, more=more)]
-            unended = [run for run in found if run["exit_status"] is None]
-            counts = dict(self.ask("counts_of_unended")) if unended else {}
-        for run in found:
-            run["status"] = status_of(run["exit_status"], run["owner"])
-            run["num_events"] = counts.get(run["uid"], 0) if run["exit_status"] is None else run["num_events"] or 0
+            for run in found:
+                run["status"] = status_of(run["exit_status"], run["owner"])
+                if run["exit_status"] is None:
+                    ((run["num_events"],),) = self.ask("count_events", [run["uid"]])
+                run["num_events"] = run["num_events"] or 0
         return found
 
     @property

@@ -45,10 +45,9 @@ SELECT uid FROM runs WHERE uid >= $1 AND uid < $2 ORDER BY uid LIMIT 6
 -- how runs ended
 SELECT DISTINCT exit_status FROM runs WHERE exit_status IS NOT NULL
 
--- name: counts_of_unended
--- how many events each run has that has not ended
-SELECT s.run_uid, count(*) FROM runs r JOIN streams s ON s.run_uid = r.uid JOIN events e ON e.stream_uid = s.uid
-WHERE r.exit_status IS NULL GROUP BY s.run_uid
+-- name: count_events
+-- how many events a run has
+SELECT count(*) FROM events WHERE stream_uid IN (SELECT uid FROM streams WHERE run_uid = $1)
 
 -- name: sample_of_run
 -- the sample of a run
