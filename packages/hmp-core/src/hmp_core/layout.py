@@ -6,6 +6,7 @@
     <workspace>/                                 workspace.toml  data/cache.duckdb  projects/
     <workspace>/projects/<project>/              project.toml  catalog.duckdb  simulations/  events/
     <workspace> or <project>/                    store.duckdb  artifacts/   (experiments, where there are any)
+                                                 acquisition/<session>.db  <session>.zarr/   (measuring sessions)
 
 A marker file, not a database, makes a root: deleting a database never un-makes a project.
 """
@@ -76,6 +77,20 @@ def has_experiments(folder: Path) -> bool:
     """Return whether there is an experiments store in a folder, or what is left of one that lost its database."""
     path = experiments_path(folder)
     return os.path.lexists(path) or os.path.isdir(internal_folder(path))
+
+
+def acquisition_folder(folder: Path) -> Path:
+    """Return where the measuring sessions of a project or a workspace lie."""
+    return folder / "acquisition"
+
+
+def sessions(folder: Path) -> list[Path]:
+    """Return the files of a project or a workspace that are sessions by their place and name, by name."""
+    try:
+        names = os.listdir(acquisition_folder(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [acquisition_folder(folder) / name for name in sorted(names) if name.endswith(".db") and name[0] != "."]
 
 
 def internal_folder(database: Path) -> Path:

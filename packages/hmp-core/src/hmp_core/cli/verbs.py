@@ -10,6 +10,7 @@ from hmp_core.errors import MissingPart
 
 #: What to install for a verb that is not there.
 _HOME = {
+    "acquisition": "hmp-catalog",
     "db": "hmp-core",
     "doctor": "hmp-core",
     "index": "hmp-index",
@@ -22,6 +23,7 @@ _HOME = {
 }
 
 _SUMMARY = {
+    "acquisition": "Measuring sessions: list, show, follow, check, clear, export.",
     "db": "The databases: their state, upgrades, backups, checks and locks.",
     "doctor": "What is wrong with the databases and this machine, and what to do.",
     "index": "The machine index: find workspaces and simulations anywhere.",
