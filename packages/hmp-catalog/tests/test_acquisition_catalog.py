@@ -159,7 +159,7 @@ def test_runs_are_found_by_time_in_seconds_text_and_datetimes(catalog: Catalog, 
     third = catalog[uids[2]].time_start
     assert [run.uid for run in catalog.find(since=third)] == uids[:1:-1]
     assert [run.uid for run in catalog.find(until=third)] == uids[1::-1]
-    moment = datetime.fromtimestamp(third, UTC)
+    moment = datetime.fromtimestamp(third, UTC) - timedelta(milliseconds=1)  # it has no more than microseconds
     elsewhere = (moment + timedelta(hours=2)).replace(tzinfo=None)
     assert catalog.find(since=elsewhere) == []
     assert len(catalog.find(since="2001-01-01", until=moment.isoformat())) == 2
