@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 
 #: What a statement is made of: blanks and comments, text and quoted names, parameters, words, anything else.
 _TOKEN = re.compile(
@@ -18,6 +19,9 @@ _TOKEN = re.compile(
 #: A column of these types would change what is put into it: a DOUBLE loses the sign of -0.0, a JSON its number as it
 #: was written. With one more word SQLite keeps the value as it is, and the first word stays the declared type.
 _KEPT = {"DOUBLE": "BLOB", "REAL": "BLOB", "FLOAT": "BLOB", "JSON": "TEXT"}
+
+#: Statements of more characters are not remembered.
+_LONG = 4_000
 
 _BEFORE_A_COLUMN = {"(", ",", "ADD", "COLUMN"}
 
@@ -86,6 +90,13 @@ def _is_name(token: tuple[str, str]) -> bool:
     return kind == "quoted" or (kind == "word" and text.upper() != "COLUMN")
 
 
-def _tokens(sql: str) -> Iterator[tuple[str, str]]:
-    for found in _TOKEN.finditer(sql):
-        yield str(found.lastgroup), found[0]
+def _tokens(sql: str) -> tuple[tuple[str, str], ...]:
+    return _split(sql) if len(sql) > _LONG else _known(sql)
+
+
+def _split(sql: str) -> tuple[tuple[str, str], ...]:
+    return tuple((str(found.lastgroup), found[0]) for found in _TOKEN.finditer(sql))
+
+
+#: Whoever writes row by row says the same statement each time: to take it apart was a fifth of an event (0.07 ms).
+_known = lru_cache(maxsize=256)(_split)
