@@ -38,7 +38,12 @@ PEERS = ("mlflow>=3", "signac>=2.2", "optuna>=4", "hydromodpy==2.0.0a5", "cfdb>=
 #: What experiments are measured beside: two versions of one package, each in an environment of its own.
 EXPERIMENTERS = {"0.7.1": ("nirs4all==0.7.1", "duckdb", "polars"), "newest": ("nirs4all>=1.4",)}
 #: What is measured beside others -> the script that does.
-BESIDE = {"catalog": "compare.py", "datasets": "datasets.py", "experiments": "experiments.py"}
+BESIDE = {
+    "catalog": "compare.py",
+    "datasets": "datasets.py",
+    "experiments": "experiments.py",
+    "acquisition": "acquisition.py",
+}
 
 #: What installing a package alone must not bring along (import names).
 ABSENT = {
@@ -140,7 +145,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure what the design promises, beside others (``-- catalog``, ``datasets``, ``experiments``, ``-k ...``)."""
+    """Measure what the design promises, beside others (``-- catalog``, ``datasets``, ``experiments``, ...)."""
     _develop(session, *PACKAGES, groups=("test", "benchmarks"))
     part = session.posargs[0] if session.posargs else ""
     if part not in BESIDE:
@@ -148,11 +153,12 @@ def benchmarks(session: nox.Session) -> None:
     for name, script in BESIDE.items():
         if not part or part == name:
             path = f"tests-integration/benchmarks/{script}"
+            peers: list[str] = []
             if name == "experiments":
                 peers = [f"{who}={_peers(session, who, *what)}" for who, what in EXPERIMENTERS.items()]
-            else:
+            elif name != "acquisition":  # its peer, Zarr, is beside it already
                 peers = [_peers(session, "peers", *PEERS)]
-            session.run("python", path, *session.posargs[1:], "--peers", *peers)
+            session.run("python", path, *session.posargs[1:], *(["--peers", *peers] if peers else []))
 
 
 @nox.session
