@@ -7,6 +7,7 @@ them. A journal is a segment (`hmp_core.events.segment`): locked by its owner, `
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hmp_catalog.experiments.schema import COMPONENT
-from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
+from hmp_core.durable import fsync_folder, fsync_place, make_folder, translated, write_atomic
 from hmp_core.errors import HmpError, InvalidInput, PathNotFound
 from hmp_core.events.clock import clock
 from hmp_core.events.record import Event, decode, encode, is_torn
@@ -78,6 +79,8 @@ class Journal:
         self._end = 0
         #: journals of this store that were left half-way, as after a full disk: their owner is not dead
         self._former: set[str] = set()
+        #: those of them that were not flushed since
+        self._unflushed: set[Path] = set()
         _all.add(self)
 
     @property
@@ -150,6 +153,7 @@ class Journal:
         """Give the file up; what is in it is settled from there."""
         if self._segment is not None:
             self._former.add(self._segment.path.name)
+            self._unflushed.add(self._segment.path)
             self._segment.close()
         self._segment, self._end, self.size, self._entries = None, 0, 0, []
 
@@ -162,6 +166,10 @@ class Journal:
             If it did not reach the disk.
         """
         with self._guard:
+            for path in list(self._unflushed):
+                with translated(path), contextlib.suppress(FileNotFoundError):  # all of it is in the tables
+                    fsync_place(path)
+                self._unflushed.discard(path)
             if self._segment is None:
                 return
             try:
@@ -204,7 +212,8 @@ class Journal:
         if self._segment is not None:
             self._segment.let_go()
         self._guard = threading.RLock()
-        self._segment, self._end, self.size, self._entries, self._former = None, 0, 0, [], set()
+        self._segment, self._end, self.size, self._entries = None, 0, 0, []
+        self._former, self._unflushed = set(), set()
 
 
 _all: weakref.WeakSet[Journal] = weakref.WeakSet()
@@ -241,8 +250,7 @@ class Journals:
         """Return what a journal says beyond ``position``, claimed where its owner has left it."""
         descriptor = claim(path)
         try:
-            with translated(path):
-                data = _bytes(path)
+            data = _bytes(path)
             lines = list(decode(data, position))
             # the last line may still be under way, or was cut short by a death: it was never acknowledged
             if lines and (is_torn(lines[-1]) or (lines[-1].event is None and descriptor is None)):
@@ -326,7 +334,7 @@ class Journals:
 def _bytes(path: Path) -> bytes:
     """Return a journal's bytes once they are on the disk: the tables must not know what a power cut would take."""
     try:
-        with path.open("rb") as file:
+        with translated(path), path.open("rb") as file:
             data = file.read()
             if data:
                 os.fsync(file.fileno())

@@ -210,7 +210,11 @@ class Keeper:
             yield self._backend
 
     def _tell_lack(self) -> None:
-        missing = self._journals.unsettled(settling.positions(self._backend))
+        missing: int | str
+        try:
+            missing = self._journals.unsettled(settling.positions(self._backend))
+        except NotWritable:  # a journal that its owner keeps to himself
+            missing = "an unknown number of"
         self.lack = f"{missing} entries are not in the answer: {self.lack}" if missing else ""
         if missing:
             _log.warning("%s: %s", self.database, self.lack)
