@@ -330,6 +330,52 @@ def test_a_run_whose_writer_died_failed(tmp_path: Path, killed: Any) -> None:
     assert "ended without" in stop["reason"]
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run whose names mean something to files and models."""
+    keys: dict[str, Any] = {
+        "motor/x": {"units": "", "scale_factor": 2, "big": 1 << 80, "dotted": {"a.b": 1}, "_FillValue": "none"},
+        "motor.x": {"shape": "none", "dtype": ["int"], "units": True, "choices": [1]},
+        **dict.fromkeys(("event", "camera_y", "eye.1", "great", "ragged", "nothing", "")),
+    }
+    path = tmp_path_factory.mktemp("session") / "odd.db"
+    with RunWriter(path, SampleMetadata("a", extra={"a.b": 1})) as writer:
+        uid = writer.open_run("scan")
+        writer.open_stream("pri.mary", keys)
+        for n in range(3):
+            data = {"motor/x": n, "motor.x": n / 2, "event": n, "camera_y": "a", "great": (1 << 63) + n, "": n}
+            event = writer.write_event(data | {"ragged": [[1], [2, n]], "nothing": None, "eye.1": n})
+            writer.write_image(event, "eye.1", frame(n))
+            writer.write_image(event, "camera", frame(n))
+    return Catalog(path)[uid]
+
+
+def test_names_that_mean_something_to_a_file_go_by_others(odd: Run, tmp_path: Path) -> None:
+    pytest.importorskip("h5netcdf")
+    found = odd.to_xarray("pri.mary")
+    assert found["great"].values.tolist() == [(1 << 63) + n for n in range(3)]
+    assert found["data_camera_y"].dims == ("event",)
+    odd.to_netcdf(tmp_path / "odd.nc", "pri.mary")
+    with xr.open_dataset(tmp_path / "odd.nc", engine="h5netcdf") as kept:
+        called = {kept[name].attrs.get("hmp_name", name): name for name in kept.variables}
+        assert set(called) == set(found.variables)
+        for name, variable in found.variables.items():
+            assert np.array_equal(kept[called[name]].values, variable.values)
+        assert kept[called["motor/x"]].attrs["described_scale_factor"] == 2
+
+
+def test_names_that_the_model_does_not_know_go_by_others(odd: Run) -> None:
+    found = valid(odd.documents())
+    (descriptor,), (first, *_) = found["descriptor"], found["event"]
+    keys = descriptor["data_keys"]
+    assert {key.get("declared_name", name) for name, key in keys.items()} == {*odd.data_keys("pri.mary"), "camera"}
+    assert set(first["data"]) == {name for name, key in keys.items() if "external" not in key}
+    assert {each["data_key"] for each in found["stream_resource"]} == {"camera", "eye_1"}
+    assert (keys["eye_1"]["external"], keys["data_eye_1"]["dtype"]) == ("STREAM:", "integer")
+    assert found["stop"][0]["num_events"] == {descriptor["name"]: 3}
+    assert json.loads(found["start"][0]["sample"]["extra_json"]) == {"a.b": 1}
+
+
 @pytest.fixture
 def killed(python: Any) -> Any:
     """Return a function that makes a session in a process that dies in the midst of a run."""

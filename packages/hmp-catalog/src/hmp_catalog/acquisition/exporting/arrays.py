@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 #: The dimension of the events.
 EVENT = "event"
 
+#: Attributes by which a file is decoded: what somebody said of a key under these names goes under another.
+_MEANT = frozenset({"dtype", "shape", "_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned"})
+_MEANT |= {"coordinates", "calendar", "grid_mapping", "bounds", "ancillary_variables", "cell_measures", "flag_values"}
+_MEANT |= {"flag_meanings", "flag_masks", "compress", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "hmp_json"}
+
 #: Frames in a block, where they are read later: a shard of them.
 _BLOCK = 64
 
@@ -43,8 +48,10 @@ def to_xarray(run: Run, stream: str) -> xr.Dataset:
         found, numbered = _frames(images, numbers)
         variables[name] = (*found, attributes(keys.get(name)))
         coords |= numbered
+    taken = {EVENT, *coords, *variables, *(dim for dims, *_ in variables.values() for dim in dims)}
     for key in dict.fromkeys(key for event in events for key in event.data):
-        name = free(key, {*coords, *variables, EVENT})
+        name = free(key, taken)
+        taken.add(name)
         values = [event.data.get(key) for event in events]
         variables[name] = _variable(name, values, keys.get(key))
     return xr.Dataset(variables, coords, _of_run(run, stream))
@@ -54,13 +61,13 @@ def attributes(about: Any) -> dict[str, Any]:
     """Return what was said of a key as attributes that a file can keep."""
     said = about if isinstance(about, Mapping) else {}
     flat = {str(name): _attribute(value) for name, value in said.items() if value is not None}
-    # xarray says itself of which type a variable is
-    return {("described_" + name if name in {"dtype", "shape"} else name): value for name, value in flat.items()}
+    return {(f"described_{name}" if name in _MEANT or not name else name): value for name, value in flat.items()}
 
 
 def _attribute(value: Any) -> Any:
-    plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    return value if plain else json.dumps(kept(value, "an attribute"))
+    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
+        return value
+    return value if isinstance(value, (str, float)) else json.dumps(kept(value, "an attribute"))
 
 
 def _of_run(run: Run, stream: str) -> dict[str, Any]:
@@ -145,6 +152,8 @@ def _numbers(values: Sequence[Any], kinds: set[type], *, complete: bool) -> NDAr
         return np.array(values, bool)
     if complete and kinds == {int} and all(-(1 << 63) <= value < 1 << 63 for value in values):
         return np.array(values, np.int64)
+    if complete and kinds == {int} and all(0 <= value < 1 << 64 for value in values):
+        return np.array(values, np.uint64)
     return np.array([np.nan if value is None else float(value) for value in values], float)
 
 

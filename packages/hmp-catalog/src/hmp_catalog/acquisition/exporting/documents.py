@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hmp_catalog.acquisition.events import free
 from hmp_catalog.acquisition.exporting import words
 from hmp_catalog.acquisition.records import INTERRUPTED, RUNNING
 from hmp_catalog.acquisition.values import loaded
@@ -30,21 +29,23 @@ def documents(run: Run) -> Iterator[Document]:
     """Yield a run as documents; see `Run.documents`."""
     status = run.exit_status  # asked first: a run that ends meanwhile just lacks its stop
     yield "start", _start(run)
-    streams = {uid: (name, loaded(said, "data_keys") or {}, made) for uid, name, said, made in run.stream_rows()}
     images = {name: run.images(name) for name in run.fields}
     seen = _samples(run)
-    for uid, (name, keys, made) in streams.items():
-        yield "descriptor", _descriptor(run, (uid, name, made), keys, seen.get(uid, {}), images)
-    for uid in streams:
-        for found in images.values():
-            yield from _resource(run, uid, found.of_stream(uid))
-    last, counts = run.time_start, {name: 0 for name, _, _ in streams.values()}
+    streams = {row[0]: _Stream(row, seen.get(row[0], {}), images) for row in run.stream_rows()}
+    for stream in streams.values():
+        yield "descriptor", stream.descriptor(run.uid)
+    for stream in streams.values():
+        for field, found in stream.images.items():
+            yield from _resource(run.uid, stream, field, found)
+    last = run.time_start
     for event in run.batches():
-        if event.stream_uid not in streams:
-            continue  # of a stream that began meanwhile, which nobody was told of
-        last, counts[event.stream] = event.time, counts[event.stream] + 1
-        yield "event", _event(event, images)
+        if event.stream_uid in streams:  # else of one that began meanwhile, which nobody was told of
+            last = event.time
+            yield "event", streams[event.stream_uid].event(event)
     if status != RUNNING:
+        counts = {stream.name: 0 for stream in streams.values()}
+        for stream in streams.values():
+            counts[stream.name] += stream.count
         yield "stop", _stop(run, last, counts)
 
 
@@ -71,26 +72,55 @@ def _start(run: Run) -> dict[str, Any]:
         "plan_name": run.plan_name,
         "scan_id": run.scan_id,
         "operator": run.operator,
-        "sample": None if sample is None else asdict(sample),
+        "sample": None if sample is None else words.sample(asdict(sample)),
     }
     return words.metadata(run.metadata) | {name: value for name, value in said.items() if value is not None}
 
 
-def _descriptor(
-    run: Run,
-    stream: tuple[str, str, float],
-    keys: Mapping[str, Any],
-    seen: Mapping[str, Any],
-    images: Mapping[str, LazyImageSequence],
-) -> dict[str, Any]:
-    uid, name, made = stream
-    of_stream = {field: found.of_stream(uid) for field, found in images.items()}
-    fields = {field: found for field, found in of_stream.items() if len(found)}
-    in_events = {key for key in [*keys, *seen] if key not in fields or key in seen}
-    said = {free(key, images): words.data_key(keys.get(key), seen.get(key)) for key in sorted(in_events)}
-    for field, found in fields.items():
-        said[field] = words.frame_key(keys.get(field), found.shape[1:], found.dtype.str)
-    return {"uid": uid, "run_start": run.uid, "time": made, "name": name, "data_keys": said}
+class _Stream:
+    """A stream, and what its keys and fields are called in documents."""
+
+    def __init__(self, row: tuple[Any, ...], seen: Mapping[str, Any], images: Mapping[str, LazyImageSequence]) -> None:
+        self.uid, name, said, self._made = row
+        self.name = words.plain_name(name)
+        self._keys = loaded(said, "data_keys") or {}
+        self._seen = seen
+        of_stream = {field: found.of_stream(self.uid) for field, found in images.items()}
+        self.images = {field: found for field, found in of_stream.items() if len(found)}
+        in_events = sorted({key for key in [*self._keys, *seen] if key not in self.images or key in seen})
+        self.fields, self._names = words.names(self.images, in_events)
+        self.count = 0
+
+    def descriptor(self, run: str) -> dict[str, Any]:
+        """Return what its events may hold."""
+        said = {
+            name: words.data_key(self._keys.get(key), self._seen.get(key)) | _renamed(key, name)
+            for key, name in self._names.items()
+        }
+        for field, found in self.images.items():
+            name = self.fields[field]
+            said[name] = words.frame_key(self._keys.get(field), found.shape[1:], found.dtype.str)
+            said[name] |= _renamed(field, name)
+        return {"uid": self.uid, "run_start": run, "time": self._made, "name": self.name, "data_keys": said}
+
+    def event(self, event: Event) -> dict[str, Any]:
+        """Return an event, and count it."""
+        self.count += 1
+        data = {self._names.get(key, key): value for key, value in event.data.items()}
+        said = {self._names.get(key, key): value for key, value in event.timestamps.items()}
+        return {
+            "uid": event.uid,
+            "descriptor": self.uid,
+            "seq_num": event.seq_num,
+            "time": event.time,
+            "data": data,
+            "timestamps": dict.fromkeys(data, event.time) | said,
+            "filled": {},
+        }
+
+
+def _renamed(original: str, name: str) -> dict[str, str]:
+    return {} if original == name else {"declared_name": original}
 
 
 def _samples(run: Run) -> dict[str, dict[str, Any]]:
@@ -104,19 +134,17 @@ def _samples(run: Run) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _resource(run: Run, stream: str, images: LazyImageSequence) -> Iterator[Document]:
+def _resource(run: str, stream: _Stream, field: str, images: LazyImageSequence) -> Iterator[Document]:
     """Yield where the frames of a stream are, and which of them are those of which events."""
-    if not len(images):
-        return
-    uid = f"{stream}/{images.field}"
+    uid = f"{stream.uid}/{field}"
     height, width = images.shape[1:]
     # Bluesky writes the host out; the path is percent-encoded
     yield (
         "stream_resource",
         {
             "uid": uid,
-            "run_start": run.uid,
-            "data_key": images.field,
+            "run_start": run,
+            "data_key": stream.fields[field],
             "mimetype": "application/x-zarr",
             "uri": f"file://localhost{quote(images.folder.as_posix())}",
             "parameters": {"chunk_shape": [1, height, width], "swmr": False},
@@ -128,7 +156,7 @@ def _resource(run: Run, stream: str, images: LazyImageSequence) -> Iterator[Docu
             {
                 "uid": f"{uid}/{number}",
                 "stream_resource": uid,
-                "descriptor": stream,
+                "descriptor": stream.uid,
                 "indices": {"start": start, "stop": start + count},
                 "seq_nums": {"start": seq, "stop": seq + count},
             },
@@ -142,20 +170,6 @@ def _ranges(images: LazyImageSequence) -> Iterator[tuple[int, int, int]]:
     edges = [0, *breaks.tolist(), len(places)]
     for begin, end in itertools.pairwise(edges):
         yield int(places[begin]), int(seqs[begin]), end - begin
-
-
-def _event(event: Event, images: Mapping[str, LazyImageSequence]) -> dict[str, Any]:
-    data = {free(key, images): value for key, value in event.data.items()}
-    said = {free(key, images) if key in event.data else key: value for key, value in event.timestamps.items()}
-    return {
-        "uid": event.uid,
-        "descriptor": event.stream_uid,
-        "seq_num": event.seq_num,
-        "time": event.time,
-        "data": data,
-        "timestamps": dict.fromkeys(data, event.time) | said,
-        "filled": {},
-    }
 
 
 def _stop(run: Run, last: float, counts: Mapping[str, int]) -> dict[str, Any]:

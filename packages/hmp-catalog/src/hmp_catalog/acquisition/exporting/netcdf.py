@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hmp_catalog.acquisition.events import free
 from hmp_catalog.acquisition.exporting.arrays import to_xarray
 from hmp_core.durable import fsync_folder, fsync_place, translated
 from hmp_core.errors import MissingPart, PathNotFound, PathTaken
 from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
+    import xarray as xr
     from upath import UPath
 
     from hmp_catalog.acquisition.run import Run
@@ -24,6 +26,9 @@ _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 
 _FRAMES = 3
 
+#: What no node of an HDF5 file is called; a slash in it would make a group.
+_NO_NAMES = frozenset({"", ".", ".."})
+
 
 def to_netcdf(run: Run, path: str | Path | UPath, stream: str) -> None:
     """Write a stream to a new file; see `Run.to_netcdf`."""
@@ -32,14 +37,26 @@ def to_netcdf(run: Run, path: str | Path | UPath, stream: str) -> None:
     except ImportError as error:
         message = "netCDF files are written with h5netcdf: pip install 'hmp-catalog[datasets]'"
         raise MissingPart(message, install="hmp-catalog[datasets]") from error
-    found = to_xarray(run, stream)
+    found = _named(to_xarray(run, stream))
     said: dict[Any, Any] = {
         name: {**_PACKED, "chunksizes": (1, *variable.shape[1:])}
         for name, variable in found.data_vars.items()
-        if variable.ndim == _FRAMES and name in run.fields and variable.size
+        if variable.ndim == _FRAMES and variable.attrs.get("hmp_name", name) in run.fields and variable.size
     }
     with _beside(to_local(path)) as draft:
         found.to_netcdf(draft, engine="h5netcdf", encoding=said)
+
+
+def _named(found: xr.Dataset) -> xr.Dataset:
+    """Return a data set whose names may stand in a file; ``hmp_name`` says what a variable was called."""
+    taken = {str(name) for name in [*found.variables, *found.dims]}
+    new: dict[Any, str] = {}
+    for name in sorted(taken):
+        if "/" in name or name in _NO_NAMES:
+            new[name] = free(name.replace("/", "_").replace(".", "_") or "_", taken | set(new.values()))
+            if name in found.variables:
+                found[name].attrs["hmp_name"] = name
+    return found.rename(new)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from hmp_catalog.acquisition.events import free
 from hmp_catalog.acquisition.records import ABORTED, SUCCESS
 from hmp_catalog.acquisition.values import kept
 
@@ -65,6 +66,35 @@ def _has_plain_keys(value: Any) -> bool:
     return not isinstance(value, (list, tuple)) or all(_has_plain_keys(each) for each in value)
 
 
+def plain_name(key: str) -> str:
+    """Return a name as the model allows it, without dots and slashes.
+
+    Examples
+    --------
+    >>> plain_name("motor/x.y")
+    'motor_x_y'
+    """
+    return re.sub(r"[./]", "_", key) or "_"
+
+
+def names(fields: Iterable[str], keys: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of fields and of keys in documents: no two are the same."""
+    taken: set[str] = set()
+    found: list[dict[str, str]] = [{}, {}]
+    for into, originals in zip(found, (fields, keys), strict=True):
+        for original in originals:
+            into[original] = free(plain_name(original), taken)
+            taken.add(into[original])
+    return found[0], found[1]
+
+
+def sample(said: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of a sample; what it has no room for there is text under ``extra_json``."""
+    if _has_plain_keys(said):
+        return said
+    return said | {"extra": {}, "extra_json": json.dumps(kept(said["extra"], "extra"))}
+
+
 def data_key(about: Any, sample: Any) -> dict[str, Any]:
     """Return the description of a key whose values are in the events.
 
@@ -109,6 +139,9 @@ def _kept_words(said: Mapping[str, Any]) -> dict[str, Any]:
         fits = isinstance(value, _TYPED[name]) if name in _TYPED else name not in {"choices", "limits"}
         fits = fits or (name == "choices" and isinstance(value, list) and all(isinstance(one, str) for one in value))
         found[name if fits and not isinstance(value, bool) else f"declared_{name}"] = value
+    odd = {name: found.pop(name) for name in list(found) if not (_is_plain(name) and _has_plain_keys(found[name]))}
+    if odd:
+        found["declared_json"] = json.dumps(kept(odd, "data_keys"))
     external = said.get("external")
     if isinstance(external, str) and _EXTERNAL.match(external):
         found["external"] = external
