@@ -181,6 +181,21 @@ def test_estimators_are_kept_by_class_and_parameters_and_built_again(library: Pi
     assert step["model"].get_params()["n_components"] == 10
 
 
+def test_what_a_template_builds_can_be_fitted_as_what_was_saved(library: PipelineLibrary) -> None:
+    pytest.importorskip("sklearn")
+    from sklearn.impute import SimpleImputer
+    from sklearn.neural_network import MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler
+
+    saved = make_pipeline(SimpleImputer(), FunctionTransformer(round), MinMaxScaler((0, 2)), RobustScaler())
+    library.save_template([saved, MLPRegressor()], "numbers")
+    built, network = PipelineLibrary.build(library.load_template("numbers"))
+    assert built[:1].fit_transform([[1.0], [float("nan")], [3.0]]).tolist() == [[1], [2], [3]]
+    assert (built[2].feature_range, built[3].quantile_range, network.hidden_layer_sizes) == ((0, 2), (25, 75), (100,))
+    assert built[2].fit_transform([[1.0], [2.0], [3.0]]).tolist() == [[0], [1], [2]]
+
+
 def test_built_are_objects_classes_and_functions() -> None:
     said = [
         {"class": "fractions.Fraction", "params": {"numerator": 1}},

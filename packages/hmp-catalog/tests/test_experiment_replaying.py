@@ -411,6 +411,18 @@ NAN = float("nan")
 FUNCTION = "sklearn.preprocessing.FunctionTransformer"
 
 
+class Spread:
+    """Takes a tuple, as a MinMaxScaler does."""
+
+    def __init__(self, between=(0, 1)):
+        low, high = self.between = between
+        assert isinstance(between, tuple)
+        self.low, self.width = low, high - low
+
+    def transform(self, X):
+        return X * self.width + self.low
+
+
 class Seen:
     """A model that answers the first feature."""
 
@@ -425,6 +437,7 @@ class Seen:
         ("numpy.clip", {"a_min": 2.0, "a_max": "inf"}, lambda v: np.clip(v, 2, None)),
         ("numpy.full_like", {"fill_value": "nan", "dtype": {"class": "numpy.float32"}}, lambda v: v * NAN),
         ("sklearn.preprocessing.Normalizer", {"norm": "max"}, lambda v: v / v.max(axis=1, keepdims=True)),
+        ("test_experiment_replaying.Spread", {"between": [2, 4]}, lambda v: v * 2 + 2),
         (FUNCTION, {"func": {"function": "numpy.round"}, "kw_args": {"decimals": 1}}, lambda v: v.round(1)),
     ],
 )

@@ -26,7 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MinMaxScaler, SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from hmp_catalog.errors import TrainingFailed
+from hmp_catalog.errors import ReplayError, TrainingFailed
+from hmp_catalog.experiments.library import PipelineLibrary
 from hmp_catalog.experiments.predicting import predict
 from hmp_catalog.experiments.store import WorkspaceStore
 from hmp_catalog.experiments.training import Result, run
@@ -356,7 +357,9 @@ def test_each_branch_is_a_chain_of_its_own_with_its_own_label(data, store):
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ([], "expected a list of steps"),
+        ([], "is empty, expected a list of steps"),
+        ([{"class": "sklearn.linear_model.Ridge", "params": {}}], r"PipelineLibrary\.build makes operators"),
+        ([{"split": Ridge()}], "has no split"),
         (StandardScaler(), "expected a list of steps"),
         ([StandardScaler(), "pls"], r"\[1\] is a str"),
         ([{"modle": Ridge()}], "modle"),
@@ -390,6 +393,30 @@ def test_steps_that_do_not_fit_fail_with_the_reason(steps, said, data, store):
     with pytest.raises(TrainingFailed, match=said) as caught:
         run(steps, data, workspace=store)
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_a_pipeline_that_was_kept_is_trained_again(data, fresh, tmp_path):
+    library = PipelineLibrary(tmp_path)
+    steps = [np.sqrt, {"y_processing": MinMaxScaler()}, KFold(3), {"branch": {"a": [PCA(2)], "b": []}}, Ridge(2.0)]
+    first = run(steps, data, workspace=fresh)
+    kept = first.store.list_pipelines(run_id=first.run_id)["pipeline_id"].item()
+    library.save_template(fresh.get_pipeline(kept)["expanded_config"], "again")
+    again = run(library.build(library.load_template("again")), data, workspace=fresh)
+    assert again.predict(data["X_test"]).tobytes() == first.predict(data["X_test"]).tobytes()
+    assert again.top(9)["preprocessings"].to_list() == first.top(9)["preprocessings"].to_list()
+
+
+def test_a_table_is_predicted_for_by_the_names_of_its_columns(data, fresh, tmp_path):
+    pl = pytest.importorskip("polars")
+    names = ["rain", "snow", "sun", "wind", "soil", "moon"]
+    table = pl.DataFrame(data["X"], schema=names).with_columns(q=data["y"])
+    result = run([StandardScaler(), KFold(3), Ridge()], table, target="q", workspace=fresh)
+    asked = pl.DataFrame(data["X_test"], schema=names)
+    turned = asked.select(pl.lit("today").alias("day"), *reversed(names))
+    for answer in (result.predict, lambda X: predict(result.export(tmp_path / "m"), X)):
+        assert answer(turned).tobytes() == answer(data["X_test"]).tobytes()
+        with pytest.raises(ReplayError, match="no column rain"):
+            answer(asked.drop("rain"))
 
 
 def test_an_unknown_metric_is_refused(data, store):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hmp_catalog.experiments import templates
+from hmp_catalog.experiments.operators import fitting
 from hmp_catalog.experiments.schema import COMPONENT, DATABASE
 from hmp_catalog.experiments.templates import METADATA, PIPELINE, README, cleaned
 from hmp_catalog.experiments.values import kept
@@ -429,7 +430,12 @@ def _imported(path: Any) -> Any:
 
 def _made(kind: Any, params: dict[str, Any]) -> Any:
     try:
-        return kind(**params)
+        return kind(**fitting(kind, {name: _number(value) for name, value in params.items()}))
     except (TypeError, ValueError) as error:
         message = f"{kind!r} does not take {params}: {error}"
         raise InvalidInput(message) from error
+
+
+def _number(value: Any) -> Any:
+    """Return NaN and infinities, which JSON has as text only."""
+    return float(value) if isinstance(value, str) and value in {"nan", "inf", "-inf"} else value

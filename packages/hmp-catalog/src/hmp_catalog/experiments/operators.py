@@ -15,7 +15,7 @@ from hmp_catalog.errors import ReplayError
 from hmp_catalog.experiments.planning import SPLITTER, TARGET, Action, Step, article, refused, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 #: What fitted objects raise when data do not fit them, or they are not fitted.
 _REFUSALS = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
@@ -60,10 +60,10 @@ def _made(step: Step) -> list[Any]:
         if isinstance(found, type):
             if not hasattr(found, "transform"):
                 raise refused(step, "it is a class that transforms nothing")
-            return [found(**params)]
+            return [found(**fitting(found, params))]
         if not callable(found):
             raise refused(step, f"it is {article(found)}, neither a class nor a function")
-        return [functools.partial(found, **params)]
+        return [functools.partial(found, **fitting(found, params))]
 
 
 def _splits(name: str) -> bool:
@@ -105,7 +105,17 @@ def _revived(value: Any, depth: int = 0) -> Any:
     if not isinstance(name, str) or value.keys() not in ({"function"}, {"class"}, {"class", "params"}):
         return {k: _revived(v, depth + 1) for k, v in value.items()}
     found = _imported(name)
-    return found(**_revived(value["params"], depth + 1)) if "params" in value else found
+    return found(**fitting(found, _revived(value["params"], depth + 1))) if "params" in value else found
+
+
+def fitting(call: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters that JSON kept as they were given: of a tuple it makes a list, which many classes refuse."""
+    try:
+        defaults = {name: each.default for name, each in inspect.signature(call).parameters.items()}
+    except (TypeError, ValueError):  # compiled functions tell nothing of theirs
+        return dict(params)
+    tuples = {name for name, value in params.items() if isinstance(value, list) and type(defaults.get(name)) is tuple}
+    return {name: tuple(value) if name in tuples else value for name, value in params.items()}
 
 
 def of_targets(operator: Any) -> bool:

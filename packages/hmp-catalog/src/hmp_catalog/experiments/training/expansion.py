@@ -22,12 +22,15 @@ TRANSFORM, TARGET, SPLIT, BRANCH, SOURCE, MODEL = "transform", "y_processing", "
 _WORDS = {
     TRANSFORM: {"name"},
     TARGET: {"name"},
+    SPLIT: {"name"},
     MODEL: {"name"},
     BRANCH: set(),
     SOURCE: set(),
     "_or_": set(),
     "_range_": {"param", "name", MODEL, TRANSFORM, TARGET},
 }
+#: A mapping with several of them is of the first kind.
+_IN_TURN = ("_or_", "_range_", BRANCH, SOURCE, TARGET, TRANSFORM, SPLIT, MODEL)
 #: More than this is a mistake.
 _MOST = 10_000
 
@@ -144,10 +147,13 @@ def _ways_of(step: Any, where: str) -> Iterator[_Way]:
     if not isinstance(step, Mapping):
         yield _plain(step, where), []
         return
-    kind = next((each for each in ("_or_", "_range_", BRANCH, SOURCE, TARGET, TRANSFORM, MODEL) if each in step), "")
+    kind = next(
+        (each for each in ("_or_", "_range_", BRANCH, SOURCE, TARGET, TRANSFORM, SPLIT, MODEL) if each in step), ""
+    )
     if not kind or set(step) - _WORDS[kind] - {kind}:
         message = f"{where} has the keys {', '.join(map(str, step))}, expected one of {', '.join(_WORDS)}"
-        raise InvalidInput(message)
+        kept = set(step) in ({"class"}, {"class", "params"}, {"function"})
+        raise InvalidInput(message + "; PipelineLibrary.build makes operators of what is kept" * kept)
     if kind == "_or_":
         yield from _alternatives(step[kind], where)
     elif kind == "_range_":
@@ -243,7 +249,7 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, type(__import__("nu
 
 def _one(kind: str, operator: Any, name: Any, where: str) -> Step:
     found = _operator(operator, where)
-    verb = {MODEL: "predict", TRANSFORM: "transform", TARGET: "inverse_transform"}[kind]
+    verb = {MODEL: "predict", TRANSFORM: "transform", TARGET: "inverse_transform", SPLIT: "split"}[kind]
     fits = (kind == TRANSFORM and isinstance(found, _FUNCTIONS)) or (kind == MODEL and _predicts(found))
     if not (fits or hasattr(found, verb)):
         message = f"{kind} of {where} is {_article(operator)}, which has no {verb}"

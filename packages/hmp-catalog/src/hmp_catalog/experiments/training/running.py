@@ -58,7 +58,8 @@ def run(
         - a transformer (``fit``, ``transform``), or an importable function of X: ``StandardScaler()``, ``np.log1p``;
         - ``{"transform": operator}``, for one that could also predict, as a PLS;
         - ``{"y_processing": transformer}``, which turns the targets; predictions come back in their units;
-        - a splitter (``split``): ``KFold(5)`` makes the folds; it gets the groups of the dataset, if it has any;
+        - a splitter (``split``): ``KFold(5)``, or ``{"split": KFold(5)}``, makes the folds; it gets the groups of the
+      dataset, if it has any;
         - ``{"branch": [[...], [...]]}``, or ``{"branch": {"name": [...]}}``: the steps of each branch, and whatever
           follows, make a chain of their own;
         - ``{"source": [[...], [...]]}``: the transformers of each matrix of X, which are put side by side afterwards;
