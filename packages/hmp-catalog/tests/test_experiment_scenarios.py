@@ -233,6 +233,24 @@ def test_19_a_second_process_reads_what_a_writer_that_is_open_has_said(store: Wo
     store.complete_run(run, {})
 
 
+def test_19_where_nothing_may_be_settled_memory_and_engine_lack_the_same(
+    store: WorkspaceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, made = begun(store)
+    first = predicted(store, made)
+    assert store.query_predictions()["prediction_id"].to_list() == [first]
+    monkeypatch.setenv("HMP_FOLD", "never")
+    second = predicted(store, made)
+    for _ in range(4):
+        assert store.query_predictions()["prediction_id"].to_list() == [first]
+        assert store.notice.startswith("1 entries are not in the answer")
+        time.sleep(0.06)
+    monkeypatch.delenv("HMP_FOLD")
+    for _ in range(4):
+        assert store.query_predictions()["prediction_id"].to_list() == [second, first]
+        time.sleep(0.06)
+
+
 # ── 20: how long it takes ────────────────────────────────────────────────────────────────────────────
 
 

@@ -199,8 +199,8 @@ class Keeper:
             yield self._backend
 
     def pending(self) -> Pages | None:
-        """Return what this store wrote that is not in the tables, None where there is nothing."""
-        return self.journal.waiting()
+        """Return what this store wrote that is about to be in the tables, None where there is nothing."""
+        return None if why_not_fold(self.database) else self.journal.waiting()
 
     @contextlib.contextmanager
     def tables(self) -> Iterator[StoreBackend]:
