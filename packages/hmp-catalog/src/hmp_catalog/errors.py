@@ -191,7 +191,8 @@ class FrameMismatch(InvalidInput):
 
 
 class LostFrames(CorruptError):
-    """``frames`` of a ``field`` are not where they should be, or not what was written; ``path`` says where."""
+    """``frames`` of a ``field`` of a ``run`` are not at ``path``, where they should be, or not what was written."""
 
+    run: str
     field: str
     frames: tuple[int, ...]
