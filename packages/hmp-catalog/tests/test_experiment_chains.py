@@ -115,6 +115,16 @@ def test_a_model_without_artefacts_may_be_kept():
     assert checked(**said(fold_artifacts=None, shared_artifacts=None, preprocessings=""))["shared_artifacts"] == {}
 
 
+def test_a_chain_of_which_no_steps_are_known_may_be_kept():
+    assert artifacts_of(checked(**said(steps=[], fold_artifacts={"fold_0": "m"}, shared_artifacts={}))) == ["m"]
+
+
+def test_a_fold_may_have_a_list_of_one_model_and_no_more():
+    assert artifacts_of(checked(**said(fold_artifacts={"0": ["m"], "1": "n"}, shared_artifacts={}))) == ["m", "n"]
+    with pytest.raises(InvalidInput, match="expected the id of an artefact"):
+        checked(**said(fold_artifacts={"0": ["m", "n"]}, shared_artifacts={}))
+
+
 @pytest.mark.parametrize("strategy", ["per_fold", "shared"])
 def test_a_model_may_be_shared(strategy):
     for more in ({"shared_artifacts": {"1": "a", "2": "m"}}, {"steps": [step(1), step(2, artifact_id="m")]}):
@@ -125,7 +135,7 @@ def test_a_model_may_be_shared(strategy):
 REFUSED = {
     "steps are text": {"steps": "ab"},
     "steps are None": {"steps": None},
-    "no steps": {"steps": []},
+    "artefacts of no steps": {"steps": [], "shared_artifacts": {"1": "a"}},
     "too many steps": {"steps": [step(1)] * 10_001},
     "a step is text": {"steps": ["T", step(2)]},
     "no index": {"steps": [{"operator_class": "T"}, step(2)]},

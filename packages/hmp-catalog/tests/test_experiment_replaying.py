@@ -373,6 +373,24 @@ def test_processed_targets_come_back_in_original_units(X, y, shelf):
     assert np.sqrt(np.mean((found - y) ** 2)) < 5
 
 
+def test_a_target_step_may_be_said_by_what_stands_for_its_class(X, y, shelf):
+    scaler = StandardScaler().fit(y[:, None])
+    folds = {"fold_0": shelf.put(Ridge().fit(X, scaler.transform(y[:, None]).ravel()))}
+    known = chain([step(1, "StandardScaler", shelf.put(scaler), operator_type="y_processing"), step(2)], folds)
+    expected = replay(known, shelf, X)
+    assert np.array_equal(
+        replay(chain([step(1, "y_processing", shelf.put(scaler)), step(2)], folds), shelf, X), expected
+    )
+    with pytest.raises(ReplayError, match=r"fitted on one column, and X has .* operator_type is 'y_processing'"):
+        replay(chain([step(1, "StandardScaler", shelf.put(scaler)), step(2)], folds), shelf, X)
+
+
+def test_a_step_that_says_nothing_of_state_has_some(X, y, shelf):
+    folds = {"fold_0": [shelf.put(Ridge().fit(X, y))]}
+    with pytest.raises(ReplayError, match="no artefact, and is not stateless"):
+        replay(chain([step(1, "numpy.log1p", stateless=None), step(2)], folds), shelf, X)
+
+
 def test_a_target_step_without_state_is_made_anew(X, y, shelf):
     model = Ridge().fit(X, np.log(y))
     params = {"func": {"function": "numpy.log"}, "inverse_func": {"function": "numpy.exp"}}
@@ -907,7 +925,7 @@ HOSTILE = {
     "model in another branch": {"steps": [step(1, branch_path=[1])], "branch_path": [0]},
     "no models": {"fold_artifacts": {}},
     "models are a list": {"fold_artifacts": ["a0"]},
-    "a model is a list": {"fold_artifacts": {"fold_0": ["a0"]}},
+    "two models of a fold": {"fold_artifacts": {"fold_0": ["a0", "a0"]}},
     "a model is None": {"fold_artifacts": {"fold_0": None}},
     "a fold is a number": {"fold_artifacts": {0: "a0"}},
     "shared is a list": {"shared_artifacts": ["a0"]},

@@ -35,7 +35,8 @@ def checked(
 ) -> dict[str, Any]:
     """Return the arguments of `save_chain` as plain values that JSON keeps, if they are a chain that can be replayed.
 
-    A chain whose model has no artefact is one as well: its predictions are kept, and it cannot be replayed.
+    A chain whose model has no artefact is one as well, and one without any steps: its predictions are kept, and it
+    cannot be replayed.
 
     Raises
     ------
@@ -166,6 +167,8 @@ def _text(value: Any) -> str:
 
 def _check_replay(chain: dict[str, Any]) -> None:
     """Refuse what could only be refused later, when the chain is replayed."""
+    if not chain["steps"] and not chain["shared_artifacts"]:
+        return
     named = chain["fold_artifacts"] or any(
         s["step_idx"] == chain["model_step_idx"] and (s.get("artifact_id") or s.get("artifact_ids"))
         for s in chain["steps"]

@@ -119,11 +119,12 @@ def _step(entry: Any, at: int) -> Step:
         raise refused(None, f"steps[{at}] is a {type(entry).__name__}, expected the description of a step")
     idx = _index(entry.get("step_idx"), None, f"step_idx of steps[{at}]")
     operator, kind = entry.get("operator_class"), entry.get("operator_type") or ""
+    kind = TARGET if operator == TARGET and not kind else kind
     if idx is None or not isinstance(operator, str) or not operator.strip() or not isinstance(kind, str):
         message = "a step needs a step_idx, and text as operator_class and operator_type"
         raise refused(None, f"steps[{at}] has {shown(idx)}, {shown(operator)}, {shown(kind)}: {message}", idx)
     found = Step(at, idx, operator, kind, None, (), stateless=False, branch=(), source=None)
-    params, stateless = entry.get("params"), entry.get("stateless", False)
+    params, stateless = entry.get("params"), entry.get("stateless") or False
     if not isinstance(stateless, bool):
         raise refused(found, f"stateless is {shown(stateless)}, expected True or False")
     ids, one = _ids(entry.get("artifact_ids"), found), entry.get("artifact_id")
@@ -230,10 +231,12 @@ def _spread(
 
 def _models(chain: Mapping[str, Any], own: list[Step], last: Step, shared: Mapping[str, Any]) -> list[str]:
     """Return the artefacts that answer, in the order of their folds."""
-    folds = _mapping(chain.get("fold_artifacts"), "fold_artifacts", last)
-    for fold, found in folds.items():
-        if not isinstance(found, str) or not found:
+    folds = {}
+    for fold, found in _mapping(chain.get("fold_artifacts"), "fold_artifacts", last).items():
+        ids = _ids(found, last)
+        if len(ids) != 1:
             raise refused(last, f"fold_artifacts[{shown(fold)}] is {shown(found)}, expected the id of an artefact")
+        folds[fold] = ids[0]
     given = _ids(shared.get(str(last.idx)), last)
     if folds:
         loose = set(given) - set(folds.values())

@@ -195,6 +195,9 @@ class Matrix:
 
     def _applied(self, operator: Any, x: Any, wavelengths: Any, step: Step) -> Any:
         call, x = getattr(operator, "transform", operator), suited(operator, x)
+        if getattr(operator, "n_features_in_", None) == 1 and len(x.shape) == 2 and x.shape[1] != 1:
+            message = f"it was fitted on one column, and X has {x.shape[1]} here; if that was the target, say so"
+            raise refused(step, f"{message}: operator_type is {TARGET!r}")
         named = wavelengths is not None and "wavelengths" in arguments(call)
         found = call(x, wavelengths=copied(wavelengths)) if named else call(x)
         found = found if hasattr(found, "shape") else np.asarray(found)
