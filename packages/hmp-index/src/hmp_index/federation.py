@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,10 +23,11 @@ from hmp_core.events.pending import LogFiles, Position
 from hmp_core.events.store import EventStore, folding_is_off
 from hmp_core.layout import catalog_path
 from hmp_core.statements import load_statements
+from hmp_index.acquisition import Sessions
 from hmp_index.asking import facts, status_of
 from hmp_index.experiments import Stores
 from hmp_index.fold import Place, Reading, snapshot
-from hmp_index.survey import SeenProject, joined, mark
+from hmp_index.survey import SeenProject, beside, joined, mark
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -57,6 +58,8 @@ class Reader:
         self.auth = auth
         #: what reads the experiments of a folder
         self.stores = Stores(auth)
+        #: what reads the measuring sessions of a folder
+        self.sessions = Sessions(auth)
         self._point = point
         #: tells apart what another installation might read otherwise
         self.version = f"{point.value} {point.dist.version if point.dist else ''}" if point else ""
@@ -88,9 +91,9 @@ class Reader:
     def read(self, seen: SeenProject, place: Place, timeout: float = PATIENCE) -> Reading:
         """Return what a project says, or why it says nothing; never raises for what it finds."""
         of_catalog = self._of_catalog(seen, place, timeout)
-        if not seen.has_store:
-            return of_catalog
-        return _together(of_catalog, self.stores.read(seen.path, place, timeout))
+        parts = [self.stores.read(seen.path, place, timeout)] if seen.has_store else []
+        parts += [self.sessions.read(seen.path, place, timeout)] if seen.has_sessions else []
+        return _together(of_catalog, _beside(parts)) if parts else of_catalog
 
     def _of_catalog(self, seen: SeenProject, place: Place, timeout: float) -> Reading:
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -162,6 +165,22 @@ class Reader:
             except NotWritable:  # no lock file can be made in a folder that may only be read
                 stack.enter_context(backend.lease(write=False, unlocked=True))
             yield backend, ""
+
+
+def _beside(parts: Sequence[Reading]) -> Reading:
+    """Return what the experiments and the sessions of a folder say; while one says nothing the last snapshot stays."""
+    first, *others = parts
+    for other in others:
+        both = first.snapshot is not None and other.snapshot is not None
+        first = replace(
+            first,
+            status=first.status if first.status != "ok" else other.status,
+            detail="; ".join(each.detail for each in (first, other) if each.detail),
+            mark=beside(first.mark, other.mark) if first.mark and other.mark else "",
+            unfolded=first.unfolded + other.unfolded,
+            snapshot=first.snapshot.beside(other.snapshot) if both and first.snapshot and other.snapshot else None,
+        )
+    return first
 
 
 def _together(of_catalog: Reading, of_store: Reading) -> Reading:

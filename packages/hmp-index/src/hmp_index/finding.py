@@ -10,7 +10,7 @@ from typing import Any
 
 from hmp_core.errors import InvalidInput, UnknownFilter
 from hmp_core.filters import OPERATORS, Bound, compare, during, split_key, unknown, within
-from hmp_index.fold import EXPERIMENT, SUMMARY
+from hmp_index.fold import ACQUISITION, EXPERIMENT, SUMMARY
 from hmp_index.search import ranking, words
 
 #: What one may find by -> how it is read, and as what it is compared.
@@ -78,7 +78,7 @@ def question(filters: Mapping[str, Any], keys: Callable[[str], Sequence[str]], l
     asked = Question()
     for key, value in filters.items():
         if found := split_key(key, COLUMNS):
-            if found[0] == "status" and filters.get("kind") != EXPERIMENT:
+            if found[0] == "status" and filters.get("kind") not in {EXPERIMENT, ACQUISITION}:
                 _require_kept(key, value)
             asked.conditions.append(_column(key, *found, value, asked.bound))
         elif key == "trashed":
@@ -107,12 +107,12 @@ def _column(key: str, name: str, operator: str, value: Any, bound: Bound) -> str
 
 
 def _require_kept(key: str, value: Any) -> None:
-    """Return if a status is one that the snapshot keeps; of experiments it keeps every one."""
+    """Return if a status is one that the snapshot keeps; of experiments and acquisitions it keeps every one."""
     if "interrupted" in (value if isinstance(value, _SEVERAL) else [value]):
         message = (
             f"{key}={value!r}: whether the process of an open simulation lives is known to its project alone; ask here "
-            "for status='running', and `hmp catalog find` there; of experiments it is known here too: "
-            "kind='experiment'"
+            "for status='running', and `hmp catalog find` there; of experiments and acquisitions it is known here "
+            "too: kind='experiment', kind='acquisition'"
         )
         raise InvalidInput(message)
 

@@ -26,6 +26,8 @@ SCHEMA = ("index", Path(__file__).parent / "sql" / "migrations")
 
 #: The kind of the rows that come from experiments stores.
 EXPERIMENT = "experiment"
+#: The kind of those that come from measuring sessions; what is said of experiments in a project goes for them too.
+ACQUISITION = "acquisition"
 
 #: The form of the rows; a snapshot of another form is read again.
 FORM = 2
@@ -139,7 +141,7 @@ class Facts:
     metrics: Rows = ()
     parameters: Rows = ()
     tags: Rows = ()
-    #: whether it was an experiments store
+    #: whether it was an experiments store, or measuring sessions
     experiments: bool = False
 
 

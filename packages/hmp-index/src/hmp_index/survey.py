@@ -14,7 +14,15 @@ from hmp_core.errors import CorruptError, PathNotFound
 from hmp_core.events.pending import LogFiles
 from hmp_core.events.segment import SUFFIX
 from hmp_core.identity import sha256_bytes
-from hmp_core.layout import PROJECT_MARKER, WORKSPACE_MARKER, catalog_path, experiments_path, read_root
+from hmp_core.layout import (
+    PROJECT_MARKER,
+    WORKSPACE_MARKER,
+    acquisition_folder,
+    catalog_path,
+    experiments_path,
+    read_root,
+    sessions,
+)
 from hmp_index.fold import ROOT
 from hmp_index.roster import Listed
 
@@ -26,6 +34,10 @@ _LOGS = (os.fspath(_FILES.pending), os.fspath(_FILES.packs))
 #: The database of an experiments store, and where it has the journals of its writers.
 _STORE = experiments_path(Path()).name
 _JOURNALS = (os.fspath(LogFiles(experiments_path(Path())).pending),)
+
+
+#: Where measuring sessions lie.
+_SESSIONS = acquisition_folder(Path()).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,8 @@ class SeenProject:
     has_marker: bool = False
     #: whether an experiments store lies there, or the journals of one
     has_store: bool = False
+    #: whether measuring sessions lie there
+    has_sessions: bool = False
     #: whether it is the workspace itself, which has no catalog
     is_root: bool = False
 
@@ -127,6 +141,21 @@ def store_mark(folder: str | Path) -> str:
     return sha256_bytes("\n".join([*seen, *(f"{name} {size}" for name, size in journals)]).encode())[:32]
 
 
+def session_mark(folder: str | Path) -> str:
+    """Return the same of the measuring sessions of a folder: their files and WALs; empty without any."""
+    if not os.access(f"{folder}/{_SESSIONS}", os.F_OK):
+        return ""
+    found = [f"{path}{end}" for path in sessions(Path(folder)) for end in ("", "-wal")]
+    if not found:
+        return ""
+    return sha256_bytes("\n".join(f"{Path(path).name} {_identity(_stat(path))}" for path in found).encode())[:32]
+
+
+def beside(*marks: str) -> str:
+    """Return what there is beside a catalog, by the marks of its parts; empty without any."""
+    return "~".join(mark for mark in marks if mark)
+
+
 def joined(mark: str, of_store: str) -> str:
     """Return the mark of a project with experiments; empty if either must be read again."""
     return f"{mark}+{of_store}" if mark and of_store else ""
@@ -150,16 +179,26 @@ def _projects(line: Listed) -> list[SeenProject]:
 
 
 def _of_root(workspace: Path) -> list[SeenProject]:
-    """Return the workspace itself, where it has an experiments store."""
+    """Return the workspace itself, where it has an experiments store or measuring sessions."""
     try:
-        seen = store_mark(workspace)
+        of_store, of_sessions = store_mark(workspace), session_mark(workspace)
     except OSError as error:
-        why = f"{workspace / _STORE} cannot be read: {error.strerror or error}"
+        why = f"{workspace} cannot be read: {error.strerror or error}"
         return [SeenProject(workspace, "", has_catalog=False, has_traces=False, trouble=why, is_root=True)]
-    if not seen:
+    if not of_store and not of_sessions:
         return []
-    mark = joined("-", seen)
-    return [SeenProject(workspace, mark, has_catalog=False, has_traces=False, has_store=True, is_root=True)]
+    mark = joined("-", beside(of_store, of_sessions))
+    return [
+        SeenProject(
+            workspace,
+            mark,
+            has_catalog=False,
+            has_traces=False,
+            has_store=bool(of_store),
+            has_sessions=bool(of_sessions),
+            is_root=True,
+        )
+    ]
 
 
 def _project(project: str) -> SeenProject | None:
@@ -176,16 +215,17 @@ def _project(project: str) -> SeenProject | None:
         if catalog is not None and not there:
             return _troubled(project, f"{project}/{_CATALOG} is not a file; move it away")
         seen, traces = _mark(project, catalog, marker), there or _has_traces(project)
-        of_store = store_mark(project)
+        of_store, of_sessions = store_mark(project), session_mark(project)
     except OSError as error:
         return _troubled(project, f"{project} cannot be read: {error.strerror or error}")
     return SeenProject(
         Path(project),
-        joined(seen, of_store) if of_store else seen,
+        joined(seen, beside(of_store, of_sessions)) if of_store or of_sessions else seen,
         has_catalog=there,
         has_traces=traces,
         has_marker=marked,
         has_store=bool(of_store),
+        has_sessions=bool(of_sessions),
     )
 
 

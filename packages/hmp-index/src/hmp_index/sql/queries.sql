@@ -210,7 +210,7 @@ ON CONFLICT (project_id) DO UPDATE SET
     created_at = excluded.created_at;
 
 -- name: drop_simulations
--- The simulations, or the experiments, that a project of which these were read now does not have any more. That the
+-- The simulations, or the experiments and acquisitions, that a project of which these were read now does not have any more. That the
 -- project is one of them is asked first: of 100,000 rows 2 ms instead of 7.
 DELETE FROM simulations_cache
 WHERE project_id IN (SELECT CAST(project_id AS UUID) FROM staged_read)
@@ -218,7 +218,7 @@ WHERE project_id IN (SELECT CAST(project_id AS UUID) FROM staged_read)
         SELECT 1
         FROM staged_read r
         WHERE CAST(r.project_id AS UUID) = simulations_cache.project_id
-            AND r.experiments = (simulations_cache.kind = 'experiment')
+            AND r.experiments = (simulations_cache.kind IN ('experiment', 'acquisition'))
     )
     AND NOT EXISTS (
         SELECT 1
