@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmp_catalog.experiments import queries
-from hmp_catalog.experiments.ranking import GROUPS, Ranking, top
+from hmp_catalog.experiments.ranking import GROUPS, Ranking
 from hmp_catalog.experiments.schema import SCORES
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.errors import InvalidInput
@@ -39,8 +39,9 @@ def _frame(backend: DuckDBBackend, *rows: dict[str, Any]) -> Any:
 
 def _both(backend: DuckDBBackend, frame: Any, *asked: Any, **named: Any) -> list[str]:
     """Return what is best, which memory and engine must agree about."""
-    found = top(frame, *asked, **named)
-    assert found.equals(queries.top(backend, Ranking(*asked, **named)))
+    wanted = Ranking(*asked, **named)
+    found = wanted.of_frame(frame)
+    assert found.equals(queries.top(backend, wanted))
     return list(ids(found))
 
 
@@ -88,14 +89,14 @@ def test_groups_are_in_order_and_so_are_the_ranks_within(backend: DuckDBBackend)
     frame = _frame(backend, *rows)
     assert _both(backend, frame, 2, group_by="branch_name") == ["p1", "p4", "p3", "p6", "p2"]
     assert _both(backend, frame, 1, ascending=False, group_by="branch_name") == ["p4", "p0", "p2"]
-    assert top(frame, 1, group_by="branch_name").columns == frame.columns
+    assert Ranking(1, group_by="branch_name").of_frame(frame).columns == frame.columns
 
 
 def test_nothing_is_best_of_nothing(backend: DuckDBBackend) -> None:
     frame = _frame(backend)
     for named in ({}, {"group_by": "model_class"}):
         assert _both(backend, frame, 5, **named) == []
-        assert top(frame, 5, **named).schema == frame.schema
+        assert Ranking(5, **named).of_frame(frame).schema == frame.schema
     frame = _frame(backend, {"val_score": 1.0})
     assert _both(backend, frame, 0) == _both(backend, frame, 0, group_by="model_class") == []
     assert _both(backend, frame, 10**30) == _both(backend, frame, np.int64(1)) == ["p0"]
@@ -192,5 +193,6 @@ def test_the_best_are_those_of_a_plain_sort(
 def test_the_best_do_not_depend_on_the_order_of_the_frame(backend: DuckDBBackend) -> None:
     frame = _frame(backend, *[{"val_score": n % 7} for n in range(50)])
     shuffled = frame.sample(fraction=1, shuffle=True, seed=1)
-    assert top(shuffled, 10).equals(top(frame, 10))
-    assert top(shuffled, 3, group_by="fold_id").equals(top(frame, 3, group_by="fold_id"))
+    assert Ranking(10).of_frame(shuffled).equals(Ranking(10).of_frame(frame))
+    grouped = Ranking(3, group_by="fold_id")
+    assert grouped.of_frame(shuffled).equals(grouped.of_frame(frame))

@@ -226,7 +226,7 @@ def count_predictions(backend: CatalogBackend) -> int:
 
 
 def top(backend: CatalogBackend, ranking: Ranking) -> pl.DataFrame:
-    """Return the best predictions, as `hmp_catalog.experiments.ranking.top` does of a frame of all of them."""
+    """Return the best predictions, as `Ranking.of_frame` does of a frame of all of them."""
     bound = Bound()
     return frame(backend.query(ranking.statement(_SQL["predictions"].sql, bound), bound.values))
 

@@ -61,6 +61,19 @@ class Ranking:
     ------
     InvalidInput
         If one of them is of another kind.
+
+    Examples
+    --------
+    >>> import polars
+    >>> from datetime import datetime
+    >>> rows = {
+    ...     "prediction_id": ["a", "b", "c"],
+    ...     "partition": ["val", "val", "val"],
+    ...     "val_score": [0.3, None, 0.1],
+    ...     "created_at": [datetime(2026, 1, 1)] * 3,
+    ... }
+    >>> Ranking(2).of_frame(polars.DataFrame(rows))["prediction_id"].to_list()
+    ['c', 'a']
     """
 
     n: int
@@ -140,36 +153,3 @@ class Ranking:
 
 #: Columns of ours beside those of the frame.
 _ROW, _SCORE, _ID = "_row", "_score", "_id"
-
-
-def top(
-    frame: pl.DataFrame,
-    n: int,
-    metric: str = "val_score",
-    *,
-    ascending: bool = True,
-    partition: str | None = "val",
-    dataset_name: str | None = None,
-    group_by: str | None = None,
-) -> pl.DataFrame:
-    """Return the best of a frame of all predictions: see `Ranking`.
-
-    Raises
-    ------
-    InvalidInput
-        If ``n`` is no number of rows, ``metric`` no score, or ``group_by`` no category.
-
-    Examples
-    --------
-    >>> import polars
-    >>> from datetime import datetime
-    >>> rows = {
-    ...     "prediction_id": ["a", "b", "c"],
-    ...     "partition": ["val", "val", "val"],
-    ...     "val_score": [0.3, None, 0.1],
-    ...     "created_at": [datetime(2026, 1, 1)] * 3,
-    ... }
-    >>> top(polars.DataFrame(rows), 2)["prediction_id"].to_list()
-    ['c', 'a']
-    """
-    return Ranking(n, metric, ascending, partition, dataset_name, group_by).of_frame(frame)

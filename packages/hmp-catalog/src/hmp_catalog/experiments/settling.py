@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.experiments.arrays import Arrays, from_payload, to_table
-from hmp_catalog.experiments.journal import Entry, Pages
+from hmp_catalog.experiments.journal import Pages
 from hmp_catalog.experiments.schema import TABLES
 from hmp_catalog.plain import from_microseconds
 from hmp_core.backends.identifiers import identifier
@@ -202,11 +202,3 @@ def _arrow(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     for name in _TIMES.intersection(names):
         columns[name] = [None if at is None else from_microseconds(at) for at in columns[name]]
     return arrow_table(columns, schema)
-
-
-def entries_of(pages: Iterable[Pages]) -> int:
-    """Return how many entries there are."""
-    return sum(len(each.entries) for each in pages)
-
-
-__all__ = ["Entry", "entries_of", "interrupt", "positions", "recount", "remember", "settle", "staged_ids"]
