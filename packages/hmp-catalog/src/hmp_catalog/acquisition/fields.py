@@ -142,8 +142,9 @@ class Field:
         self._begin_shard()
 
     def _begin_shard(self) -> None:
+        self._last_closed = dict(self._last)
         self._stack.begin_shard()
-        self._ranges, self._last_closed = Ranges(), dict(self._last)
+        self._ranges = Ranges()
 
     def let_go(self) -> None:
         """Close the file as it is: what is in it is closed by who opens the session next."""

@@ -180,15 +180,15 @@ class Session:
 
     def commit(self) -> None:
         """End the transaction that is under way: what was written is durable."""
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            batch.close()
+        if self._batch is not None:
+            self._batch.close()  # where it fails or is cut short, `roll_back` finds what is left of it
+            self._batch = None
 
     def roll_back(self, error: BaseException) -> None:
         """Undo the transaction that is under way."""
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            batch.__exit__(type(error), error, error.__traceback__)
+        if self._batch is not None:
+            self._batch.__exit__(type(error), error, error.__traceback__)
+            self._batch = None
 
     def close(self) -> None:
         """Commit, and give the session back."""

@@ -124,7 +124,7 @@ class FrameStack:
         self.count = 0
         self._first = 0
         self._placed: list[Placed] = []
-        self._closed = False
+        self._closing = False
         self._descriptor = -1
         self._codec = _compressor()
         if any(folder.glob("c.*")):
@@ -145,7 +145,7 @@ class FrameStack:
         WriterState
             If the shard has its index already.
         """
-        if self._closed:
+        if self.is_closed:
             message = f"{self.folder.name}: the run is being ended, and its frames are closed already: close the run"
             raise WriterState(message)
         packed = self._codec.encode(data)
@@ -199,8 +199,8 @@ class FrameStack:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the shard has its index and its name."""
-        return self._closed
+        """Whether the shard has its index and its name: what closes it may be cut short anywhere."""
+        return self._closing and self._shard.exists()
 
     def keep(self, placed: Sequence[Placed]) -> Iterator[Frame]:
         """Forget the frames of the shard but for the first few, which are yielded; the next one takes their place."""
@@ -214,19 +214,17 @@ class FrameStack:
 
         A process that dies on the way leaves a shard that `recover` closes.
         """
-        if not self._closed:
+        if not self.is_closed:
             if self._descriptor < 0:
                 self._open()
-            try:
-                _finish(self._hidden, self._descriptor, self._placed, self._shard, self.kind.per_shard)
-            finally:
-                self._closed = self._shard.exists()
-                self.let_go()
+            self._closing = True
+            _finish(self._hidden, self._descriptor, self._placed, self._shard, self.kind.per_shard)
+        self.let_go()
         self._describe(self.count)
 
     def begin_shard(self) -> None:
         """Go on with another shard."""
-        self._first, self._placed, self._closed = self.count, [], False
+        self._first, self._placed, self._closing = self.count, [], False
 
     def let_go(self) -> None:
         """Close the file as it is."""

@@ -261,7 +261,7 @@ class RunWriter:
             raise InvalidInput(message)
         self._settle(session, run)
         for each in run.fields.values():
-            each.close_shard()
+            self._close_shard(session, run, each)
         by_stream = {name: stream.seq for name, stream in run.streams.items()}
         told = None if reason is None else printable(str(reason))
         ended = [time.time(), exit_status, told, sum(by_stream.values()), json.dumps(by_stream), run.uid]
@@ -371,8 +371,7 @@ class RunWriter:
         into = run.fields[field_name]
         data = into.checked(given, stream, seq)
         if into.is_full:
-            self._settle(session, run)
-            into.close_shard()
+            self._close_shard(session, run, into)
         with self._recording(session, run):
             into.append(data, event_uid, stream, seq)
             self._sync_if_due(run)
@@ -416,6 +415,11 @@ class RunWriter:
         with self._undoing(session, run):
             session.commit()
             self._waiting = 0
+
+    def _close_shard(self, session: Session, run: _Run, of: Field) -> None:
+        self._settle(session, run)
+        with self._undoing(session, run):
+            of.close_shard()
 
     @contextlib.contextmanager
     def _undoing(self, session: Session, run: _Run) -> Iterator[None]:
