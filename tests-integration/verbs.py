@@ -645,6 +645,14 @@ def _lock_file() -> Path:
 
 
 COMMANDS: dict[str, tuple[str, list[str]]] = {
+    "acquisition export": (R_CATALOG, ["{measured}", "{home}/measured.jsonl"]),
+    "acquisition follow": (R_CATALOG, ["{measured}"]),
+    "acquisition gc": (W_CATALOG, []),
+    "acquisition gc: what would go": (R_CATALOG, ["--dry-run"]),
+    "acquisition ls": (R_CATALOG, []),
+    "acquisition rebuild-index": (W_CATALOG, ["--project", "{project}"]),
+    "acquisition show": (R_CATALOG, ["{measured}"]),
+    "acquisition verify": (R_CATALOG, ["--deep"]),
     "catalog audit list": (R_CATALOG, []),
     "catalog audit verify": (R_CATALOG, []),
     "catalog best": (R_CATALOG, ["nse"]),

@@ -15,10 +15,12 @@ import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
+from hmp_catalog.acquisition import RunWriter, SampleMetadata, delete_run
 from hmp_catalog.experiments import PipelineLibrary, Result, WorkspaceStore
 from hmp_core.auth import Refusal
 from hmp_core.auth.refused import NAME, read
 from hmp_core.backups import take_backup
+from hmp_core.layout import acquisition_folder
 from hmp_core.protocols import AuthBackend
 from hmp_core.testing.traces import Trace, trace
 
@@ -89,6 +91,7 @@ class World:
         self._settle()
         self._open()
         self._train()
+        self._measure()
         self._record()
 
     def _settle(self) -> None:
@@ -132,6 +135,18 @@ class World:
         self.result = Result(self.store, self.trained, {"metric": "rmse"})
         self.store.list_runs()
 
+    def _measure(self) -> None:
+        """Keep a measuring session in the project: a run with an event and a frame, and one that was deleted."""
+        self.measuring = acquisition_folder(self.project) / "june.db"
+        with RunWriter(self.measuring, SampleMetadata("outlet"), auth=self.auth) as writer:
+            for _ in range(2):
+                self.measured = writer.open_run("count")
+                writer.open_stream("primary", {"level": {"dtype": "number"}})
+                writer.write_image(writer.write_event({"level": 1.0}), "camera", np.ones((2, 3), np.uint16))
+                writer.close_run()
+            deleted = writer.open_run("deleted")
+        delete_run(self.measuring, deleted, auth=self.auth)
+
     def _record(self) -> None:
         self.entry = self.data.add(self.file, variable="discharge", station="outlet")
         with self.catalog.record("gr4j", name="base", inputs=[self.entry], parameters={"x1": 1.0}) as rec:
@@ -171,7 +186,7 @@ class World:
 
     def words(self, words: Sequence[str]) -> list[str]:
         """Return the words of a command with the places of this world."""
-        return [word.format(**{k: v for k, v in vars(self).items() if isinstance(v, Path)}) for word in words]
+        return [word.format(**{k: v for k, v in vars(self).items() if isinstance(v, (Path, str))}) for word in words]
 
     def trace(self, *, locks: bool) -> Trace:
         """Return all there is in the workspace and in the state of the machine."""
