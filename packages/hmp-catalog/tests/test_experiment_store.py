@@ -263,6 +263,17 @@ def test_an_artefact_that_two_runs_name_goes_with_the_second(store: WorkspaceSto
     assert store.artifact(artifact) is None
 
 
+def test_what_was_saved_again_outlives_the_run_that_it_came_from_until_it_is_named(store: WorkspaceStore) -> None:
+    old, new = store.begin_run("old", {}, []), store.begin_run("new", {}, [])
+    full(store, old, Mean(5.0))
+    again = store.save_artifact(Mean(5.0), "tests.Mean", "model", "joblib")
+    store.delete_run(old)
+    its = chain(store, pipeline(store, new), again)
+    assert store.replay_chain(its, np.ones((1, 1)))[0] == 5.0
+    store.delete_run(new)
+    assert store.artifact(again) is None
+
+
 def test_another_training_never_serves_an_old_model(store: WorkspaceStore) -> None:
     chains = []
     for value in (1.0, 100.0):

@@ -318,6 +318,9 @@ class ArtifactFiles:
     def remove(self, relative: str) -> bool:
         """Remove a file, and its folder when that is empty; False if it was not there. Only while `clearing`.
 
+        The folder is not flushed: a file that a power cut brings back is one that nobody speaks of, and goes with the
+        next collection.
+
         Raises
         ------
         NotWritable

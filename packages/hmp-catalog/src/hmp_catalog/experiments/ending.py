@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hmp_catalog.errors import EndedError
@@ -80,7 +80,9 @@ class Ending:
                     backend.execute(SQL["delete_pipelines"])
                 backend.execute("DELETE FROM runs WHERE run_id = $1", [run_id])
                 if delete_artifacts:
-                    gone = self._forget_unreferenced(backend, among=named)
+                    # what was saved again and is not named yet will be: the next collection tells
+                    free = self._unreferenced(backend, but_for="")
+                    gone = self._forget(backend, {each: free[each] for each in named if each in free})
             self._remove(gone)
         return count + len(pipelines) + 1
 
@@ -105,7 +107,7 @@ class Ending:
         with self._clearing():
             with self._changing("remove artefacts") as backend:
                 strays = self._strays(backend)
-                gone = self._forget_unreferenced(backend)
+                gone = self._forget(backend, self._unreferenced(backend))
             return self._remove([*gone, *strays])
 
     def _strays(self, backend: StoreBackend) -> list[str]:
@@ -113,16 +115,15 @@ class Ending:
         known = {row[0] for row in backend.fetch_all("SELECT artifact_path FROM artifacts")}
         return [path for path in self._keeper.files.paths() if path not in known]
 
-    def _unreferenced(self, backend: StoreBackend) -> dict[str, str]:
+    def _unreferenced(self, backend: StoreBackend, but_for: str | None = None) -> dict[str, str]:
+        """Return what no chain names and no living writer holds, but for one of them: by default this store."""
         held = self._recording.held_by_others()
-        rows = backend.fetch_all(SQL["unreferenced"], [self._keeper.journal.name])
+        writer = self._keeper.journal.name if but_for is None else but_for
+        rows = backend.fetch_all(SQL["unreferenced"], [writer])
         return {identity: path for identity, path in rows if identity not in held}
 
-    def _forget_unreferenced(self, backend: StoreBackend, among: Sequence[str] | None = None) -> list[str]:
-        """Remove the rows of what no chain names and no living writer holds; return where their files lie."""
-        wanted = None if among is None else set(among)
-        found = self._unreferenced(backend).items()
-        doomed = {identity: path for identity, path in found if wanted is None or identity in wanted}
+    def _forget(self, backend: StoreBackend, doomed: Mapping[str, str]) -> list[str]:
+        """Remove the rows of artefacts; return where their files lie."""
         if doomed:
             with staged_ids(backend, doomed):
                 backend.execute(SQL["delete_artifacts"])

@@ -639,8 +639,8 @@ class WorkspaceStore:
     def delete_run(self, run_id: str, delete_artifacts: bool = True) -> int:  # noqa: FBT001, FBT002
         """Delete a run with all that belongs to it, whole or not at all; return how many rows went.
 
-        Fitted objects that no other chain names go with it, or with `delete_artifacts` off, with the next
-        `gc_artifacts`.
+        Fitted objects that no other chain names go with it, but for those that were saved again since and wait for
+        their chain; with `delete_artifacts` off they go with the next `gc_artifacts`.
         """
         return self._ending.delete_run(run_id, delete_artifacts=delete_artifacts)
 
@@ -651,7 +651,8 @@ class WorkspaceStore:
     def gc_artifacts(self) -> int:
         """Remove the fitted objects that no chain names, and return how many files went.
 
-        What another store that is open saved and has not named yet stays.
+        What another open store, or another thread, saved and has not named yet stays; what this thread saved and
+        has not named goes.
         """
         return self._ending.gc_artifacts()
 
