@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -417,6 +419,45 @@ def test_a_table_is_predicted_for_by_the_names_of_its_columns(data, fresh, tmp_p
         assert answer(turned).tobytes() == answer(data["X_test"]).tobytes()
         with pytest.raises(ReplayError, match="no column rain"):
             answer(asked.drop("rain"))
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from hmp_catalog.experiments import run
+
+class Normal(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+    def transform(self, X):
+        return (X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)
+
+def shifted(y):
+    return y + 1
+
+X = np.random.default_rng(1).gamma(2.0, size=(30, 4))
+result = run([shifted, np.log, KFold(3), make_pipeline(Normal(), Ridge())], (X, X[:, 0]), workspace=sys.argv[1])
+result.export(sys.argv[1] + "/model.n4a")
+result.export(sys.argv[1] + "/model.py")
+np.savetxt(sys.argv[1] + "/asked.csv", X, delimiter=",")
+np.savetxt(sys.argv[1] + "/said.csv", result.predict(X))
+"""
+
+
+def test_what_a_script_defines_predicts_where_the_script_is_not(tmp_path, python: Callable[..., str]):
+    python(SCRIPT, tmp_path)
+    asked, said = (np.loadtxt(tmp_path / name, delimiter=",") for name in ("asked.csv", "said.csv"))
+    assert predict(tmp_path / "model.n4a", asked).tobytes() == said.tobytes()
+    with WorkspaceStore(tmp_path, read_only=True) as store:
+        chain = store.query_predictions()["chain_id"][0]
+        assert store.replay_chain(chain, asked).tobytes() == said.tobytes()
+    words = [sys.executable, "-I", *(tmp_path / name for name in ("model.py", "asked.csv", "out.csv"))]
+    subprocess.run(words, check=True, capture_output=True)
+    assert np.loadtxt(tmp_path / "out.csv").tobytes() == said.tobytes()
 
 
 def test_an_unknown_metric_is_refused(data, store):

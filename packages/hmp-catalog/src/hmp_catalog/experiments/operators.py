@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import types
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ def operators_of(action: Action, load: Callable[[str], Any]) -> list[Any]:
     found = [load(i) for i in action.ids]
     verbs = ("transform", "split", *(("inverse_transform",) if action.step.kind == TARGET else ()))
     for artifact, operator in zip(action.ids, found, strict=True):
-        if isinstance(operator, type) or not any(can(operator, verb) for verb in verbs):
+        works = isinstance(operator, types.FunctionType) or any(can(operator, verb) for verb in verbs)
+        if isinstance(operator, type) or not works:
             raise refused(action.step, f"artefact {shown(artifact)} is {article(operator)}, which transforms nothing")
-    return [o for o in found if can(o, "transform") or can(o, "inverse_transform")]
+    return [o for o in found if isinstance(o, types.FunctionType) or can(o, "transform") or can(o, "inverse_transform")]
 
 
 def _made(step: Step) -> list[Any]:

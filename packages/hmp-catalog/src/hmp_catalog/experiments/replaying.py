@@ -79,7 +79,7 @@ def replay(
         forward: list[Any] = []
         for action in alike:
             for operator in operators_of(action, load):
-                if action.step.kind == TARGET or of_targets(operator):
+                if action.step.kind == TARGET or (not action.step.kind and of_targets(operator)):
                     targets.append((action.step, operator))
                 else:
                     forward.append(operator)

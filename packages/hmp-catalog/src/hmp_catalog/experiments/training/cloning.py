@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from typing import Any
 
 
@@ -45,3 +46,14 @@ def seeded(operator: Any, random_state: int | None) -> Any:
     if getattr(made, "random_state", 0) is None and getattr(made, "shuffle", True):
         made.random_state = random_state
     return made
+
+
+def is_of_script(operator: Any) -> bool:
+    """Return whether an operator, or a parameter of it, is defined in the script that runs: none other has it."""
+    params = operator.get_params() if hasattr(operator, "get_params") and not isinstance(operator, type) else {}
+    return any(_module(each) == "__main__" for each in (operator, *params.values()))
+
+
+def _module(value: Any) -> Any:
+    named = value if isinstance(value, (type, types.FunctionType)) else type(value)
+    return getattr(named, "__module__", None)

@@ -13,7 +13,7 @@ from hmp_catalog.experiments.answering import copied, dense
 from hmp_catalog.experiments.operators import arguments, can, of_targets
 from hmp_catalog.experiments.tracing import ExecutionStep, StepArtifacts
 from hmp_catalog.experiments.training import expansion, folds
-from hmp_catalog.experiments.training.cloning import seeded
+from hmp_catalog.experiments.training.cloning import is_of_script, seeded
 from hmp_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -232,8 +232,10 @@ class Fitting:
     # ── what is kept ─────────────────────────────────────────────────────────────────────────────────
 
     def _fitted(self, at: int, step: Step, operator: Any, state: _State, started: float) -> ExecutionStep:
-        """Keep what was fitted, and return the step as it was executed; a function keeps nothing."""
-        stateless = not can(operator, "transform")
+        """Keep what was fitted, and return the step as it was executed; a function that can be imported
+        keeps nothing.
+        """
+        stateless = not can(operator, "transform") and not is_of_script(operator)
         role = "target" if step.kind == expansion.TARGET else "transformer"
         kept = StepArtifacts() if stateless else StepArtifacts([self._saved(operator, step, role)])
         return replace(self._executed(at, step, kept, state, started), stateless=stateless)
@@ -253,7 +255,8 @@ class Fitting:
         )
 
     def _saved(self, operator: Any, step: Step, role: str) -> str:
-        return self._store.save_artifact(operator, expansion.class_of(step.operator), role, self._format)
+        form = "cloudpickle" if is_of_script(operator) else self._format
+        return self._store.save_artifact(operator, expansion.class_of(step.operator), role, form)
 
     def _log(self, at: int, step: Step, started: float, details: dict[str, Any] | None = None) -> int:
         took = round((time.perf_counter() - started) * 1000)

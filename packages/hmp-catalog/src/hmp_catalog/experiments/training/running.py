@@ -91,7 +91,7 @@ def run(
         leaves the same artefacts.
     artifact_format
         How fitted objects are kept: ``"joblib"``, ``"pickle"``, or ``"cloudpickle"`` for those of classes that are no
-        part of an installed module.
+        part of an installed module. What the script itself defines is always kept so.
     verbose
         1 tells of each pipeline on standard error.
 
