@@ -6,13 +6,15 @@ longer by one, a chunk a frame, and no table beside it. Of the original itself n
 on another machine (see ``ORIGINAL``) and are told to compare sizes of things, not to a digit.
 
 Of hmp a frame is an event, its row, its bytes and two commits that outlive a power cut. Writing takes turns in blocks
-of a thousand frames, so that what else the machine does meets both.
+of a thousand frames, so that what else the machine does meets both; the disk is flushed in between, which nobody's
+time shows: else the commits of the one would wait for the files of the other, which never flushes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -117,8 +119,9 @@ def frames(where: Path, count: int) -> dict[str, Any]:
             writer.write_image(writer.write_event({"energy": n}), "camera", shown[n % len(shown)])
 
         for first in range(0, count, BLOCK):
-            mine.block(shoot, first, min(BLOCK, count - first))
-            theirs.block(append, first, min(BLOCK, count - first))
+            for each, step in ((mine, shoot), (theirs, append)):
+                each.block(step, first, min(BLOCK, count - first))
+                os.sync()
     for each in (theirs, mine):
         goal = FRAME if each is mine else None
         each.told(f"an event and its frame of {SHAPE[0]} x {SHAPE[1]}, uint16", slice(None), goal)
