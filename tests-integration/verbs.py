@@ -21,6 +21,7 @@ import hmp_catalog
 import hmp_index
 import hydromodpy
 from hmp_cache.opening import rebuild_cache, rooms_of
+from hmp_catalog.acquisition import IndexWriter, MasterIndex
 from hmp_catalog.audit import AuditTrail
 from hmp_catalog.experiments import (
     Bundle,
@@ -69,6 +70,8 @@ CLASSES = (
     WorkspaceStore,
     PipelineLibrary,
     Result,
+    IndexWriter,
+    MasterIndex,
     hydromodpy.Workspace,
     hydromodpy.Project,
     EventStore,
@@ -110,6 +113,15 @@ Line = tuple[str, Callable[[World], object]]
 
 INDEX: dict[str, Line] = {
     "index": (R_INDEX, lambda w: hmp_index.index(auth=w.auth)),
+    "IndexWriter.ensure_schema": (W_CATALOG, lambda w: w.registering.ensure_schema()),
+    "IndexWriter.register_researcher": (W_CATALOG, lambda w: w.registering.register_researcher("Ada", ".")),
+    "IndexWriter.register_beamtime": (W_CATALOG, lambda w: w.registering.register_beamtime(1, "June", "new.db")),
+    "IndexWriter.index_run": (W_CATALOG, lambda w: w.registering.index_run("ab", 1, 1, "count")),
+    "MasterIndex.find": (R_CATALOG, lambda w: w.master.find(status="success")),
+    "MasterIndex.beamtimes": (R_CATALOG, lambda w: w.master.beamtimes()),
+    "MasterIndex.researchers": (R_CATALOG, lambda w: w.master.researchers()),
+    "MasterIndex.refresh": (W_CATALOG, lambda w: w.master.refresh()),
+    "MasterIndex.rebuild": (W_CATALOG, lambda w: w.master.rebuild()),
     "GlobalIndex.__init__": (R_INDEX, lambda w: hmp_index.GlobalIndex(auth=w.auth)),
     "GlobalIndex.__init__: read-only": (R_INDEX, lambda w: hmp_index.GlobalIndex(auth=w.auth, read_only=True)),
     "GlobalIndex.find": (R_INDEX, lambda w: w.index.find(solver="gr4j")),
@@ -584,6 +596,7 @@ _EXCUSED: dict[str, dict[str, str]] = {
         "Result": "metric",
     },
     "says where something lies, or who was asked; what is there is not touched": {
+        **dict.fromkeys(("IndexWriter", "MasterIndex"), "__init__"),
         "Entry": "path as_dict",
         "Run": "project workspace auth",
         "EventStore": "components log",

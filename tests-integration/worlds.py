@@ -15,7 +15,7 @@ import hmp_cache
 import hmp_catalog
 import hmp_index
 import hydromodpy
-from hmp_catalog.acquisition import RunWriter, SampleMetadata, delete_run
+from hmp_catalog.acquisition import IndexWriter, MasterIndex, RunWriter, SampleMetadata, delete_run
 from hmp_catalog.experiments import PipelineLibrary, Result, WorkspaceStore
 from hmp_core.auth import Refusal
 from hmp_core.auth.refused import NAME, read
@@ -146,6 +146,9 @@ class World:
                 writer.close_run()
             deleted = writer.open_run("deleted")
         delete_run(self.measuring, deleted, auth=self.auth)
+        self.master = MasterIndex(self.project / "measured.db", auth=self.auth)
+        self.master.refresh()
+        self.registering = IndexWriter(self.master.path, auth=self.auth)
 
     def _record(self) -> None:
         self.entry = self.data.add(self.file, variable="discharge", station="outlet")
