@@ -102,6 +102,14 @@ def test_the_best_chain_predicts(result) -> None:
     assert result.replay(result.top(3)["chain_id"][2], X[:1]).tolist() == [5.0]
 
 
+def test_a_result_whose_run_was_deleted_says_so(tmp_path) -> None:
+    gone = run([Constant(1.0)], (X, X[:, 0]), workspace=tmp_path)
+    gone.store.delete_run(gone.run_id)
+    for ask in (lambda: gone.best, lambda: gone.predict(X), lambda: gone.export(tmp_path / "model")):
+        with pytest.raises(ExperimentNotFound, match=f"no prediction of run {gone.run_id} is left"):
+            ask()
+
+
 def test_the_best_chain_is_exported_unless_another_prediction_is_named(result, tmp_path) -> None:
     from hmp_catalog.experiments.predicting import predict
 

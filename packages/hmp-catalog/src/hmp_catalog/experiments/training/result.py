@@ -64,8 +64,18 @@ class Result:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The prediction that ranks its chain first, as `WorkspaceStore.get_prediction` gives it; see `top`."""
-        return self._prediction(self.top(1)["prediction_id"].item())
+        """The prediction that ranks its chain first, as `WorkspaceStore.get_prediction` gives it; see `top`.
+
+        Raises
+        ------
+        ExperimentNotFound
+            If the run was deleted meanwhile.
+        """
+        found = self.top(1)["prediction_id"]
+        if found.is_empty():
+            message = f"no prediction of run {self.run_id} is left in {self._store.path}: they were deleted"
+            raise ExperimentNotFound(message, reference=self.run_id, candidates=[])
+        return self._prediction(found.item())
 
     def top(self, n: int = 5) -> pl.DataFrame:
         """Return the chains that predict best, a row each: what all their folds predicted for validation.
