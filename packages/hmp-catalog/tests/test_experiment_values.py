@@ -125,7 +125,6 @@ def reduce_(x: Any) -> Any:
         (pd.Series(["a", None], dtype=object), ["a", None]),
         (True, True),
     ],
-    ids=str,
 )
 def test_each_kind_has_its_form(value, expected):
     if expected is InvalidInput:
@@ -196,7 +195,6 @@ def _local() -> Any:
         (Unknowing(), "config.a is a Unknowing that does not tell"),
         (np.array([1 + 2j]), "complex"),
     ],
-    ids=str,
 )
 def test_what_another_process_could_not_read_is_refused_by_its_place(value, where):
     with pytest.raises(InvalidInput, match=where) as refused:
