@@ -42,6 +42,8 @@ class Beside(RuleBasedStateMachine):
         self.objects: dict[str, Any] = {}
         #: what was saved by the other store, and not named by it since: no garbage for this one
         self.held: set[str] = set()
+        #: what was saved by the store itself, and not named since: a run that is deleted leaves it
+        self.waiting: set[str] = set()
 
     def teardown(self) -> None:
         self.store.close()
@@ -74,8 +76,7 @@ class Beside(RuleBasedStateMachine):
         if identity in self.objects:
             assert self.objects[identity] == {"coef": value}
         self.objects[identity] = {"coef": value}
-        if beside:
-            self.held.add(identity)
+        (self.held if beside else self.waiting).add(identity)
 
     @precondition(lambda self: self.pipelines)
     @rule(data=st.data())
@@ -91,6 +92,7 @@ class Beside(RuleBasedStateMachine):
             return
         identity = self.store.save_chain(pipeline, *said)
         self.chains[identity] = {"pipeline_id": pipeline, "fold_artifacts": folds}
+        self.waiting.difference_update(artifacts)
 
     @precondition(lambda self: self.chains)
     @rule(data=st.data(), score=SCORES, partition=st.sampled_from(PARTITIONS), model=st.sampled_from(CLASSES))
@@ -188,7 +190,7 @@ class Beside(RuleBasedStateMachine):
         for pipeline in mine:
             del self.pipelines[pipeline]
         if files:
-            self._collected(named)
+            self._collected(named - self.waiting)
         assert self.store.delete_run(run) == 0
 
     @precondition(lambda self: self.predictions)
@@ -209,6 +211,7 @@ class Beside(RuleBasedStateMachine):
         gone = (among - named - self.held) & self.objects.keys()
         for identity in gone:
             del self.objects[identity]
+            self.waiting.discard(identity)
             with pytest.raises(NotFound):
                 self.store.load_artifact(identity)
         return len(gone)
@@ -224,6 +227,7 @@ class Beside(RuleBasedStateMachine):
         else:
             self.store.close()
             self.store = WorkspaceStore(self.folder)
+            self.waiting.clear()
 
     # ── what has to be seen ──────────────────────────────────────────────────────────────────────────
 
