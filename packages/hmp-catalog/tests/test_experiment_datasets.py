@@ -101,6 +101,26 @@ def test_test_samples_have_their_columns_by_name(tmp_path) -> None:
     assert found.X_test[0].tolist() == found.X[0].tolist()
 
 
+def test_the_targets_of_a_folder_are_named_and_stand_anywhere(tmp_path) -> None:
+    for name, columns in (("X", {"a": [1.0, 2.0]}), ("Xtest", {"a": [3.0]})):
+        pl.DataFrame(columns).write_csv(tmp_path / f"{name}.csv")
+    pl.DataFrame({"water": [1.0, 2.0], "fat": [3.0, 4.0]}).write_csv(tmp_path / "Y.csv")
+    pl.DataFrame({"fat": [5.0], "water": [6.0]}).write_csv(tmp_path / "Ytest.csv")
+    both, fat = read(tmp_path, None, tmp_path), read(tmp_path, "fat", tmp_path)
+    assert both.y_test is not None
+    assert fat.y_test is not None
+    assert (both.y.tolist(), both.y_test.tolist()) == ([[1, 3], [2, 4]], [[6, 5]])
+    assert (fat.y.tolist(), fat.y_test.tolist()) == ([3, 4], [5])
+    pl.DataFrame({"FAT": [5.0], "WATER": [6.0]}).write_csv(tmp_path / "Ytest.csv")
+    other = read(tmp_path, None, tmp_path)
+    assert other.y_test is not None
+    assert other.y_test.tolist() == [[5, 6]]
+    with pytest.raises(InvalidInput, match="no column ash, expected of water, fat"):
+        read(tmp_path, "ash", tmp_path)
+    with pytest.raises(InvalidInput, match="of arrays the targets are y"):
+        read((X, y), "fat", tmp_path)
+
+
 def test_columns_that_have_numbers_for_names_have_none(tmp_path) -> None:
     pd = pytest.importorskip("pandas")
     found = read(pd.DataFrame([[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]), "2", tmp_path)

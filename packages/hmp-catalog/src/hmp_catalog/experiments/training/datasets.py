@@ -115,6 +115,9 @@ def read(given: Any, target: str | Sequence[str] | None, root: Path) -> Dataset:
 
 
 def _parts(given: Any, target: str | Sequence[str] | None, root: Path) -> dict[str, Any]:
+    if target is not None and isinstance(given, (Mapping, tuple)):
+        message = f"target is {target!r:.80}, a column of a table; of arrays the targets are y"
+        raise InvalidInput(message)
     if isinstance(given, Mapping):
         if unknown := [key for key in given if key not in _KEYS]:
             message = f"the dataset has {', '.join(map(str, unknown))}, expected {', '.join(_KEYS)}"

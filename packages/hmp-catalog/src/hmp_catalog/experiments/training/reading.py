@@ -50,7 +50,7 @@ def of_source(given: Any, target: str | Sequence[str] | None, root: Path) -> dic
     if not where.exists():
         message = f"{where}: no such dataset"
         raise PathNotFound(message, path=str(where))
-    found = _of_folder(where) if where.is_dir() else of_table(_table(where), target, str(where))
+    found = _of_folder(where, target) if where.is_dir() else of_table(_table(where), target, str(where))
     return {"inputs": [given if isinstance(given, InputEntry) else where]} | found | {"name": str(named)}
 
 
@@ -80,10 +80,7 @@ def of_table(frame: Any, target: str | Sequence[str] | None, where: str) -> dict
     if target is None:
         message = f"{where} is a table: name the column that is predicted, target=..., one of {', '.join(columns[:20])}"
         raise InvalidInput(message)
-    targets = [target] if isinstance(target, str) else list(target)
-    if missing := [name for name in targets if name not in columns]:
-        message = f"{where} has no column {', '.join(map(str, missing))}, expected of {', '.join(columns[:20])}"
-        raise InvalidInput(message)
+    targets = _targets(target, columns, where)
     features = {name: frame[key] for name, key in zip(columns, frame.columns, strict=True) if name not in targets}
     if not features or not targets:
         message = f"{where} needs a target and another column at least"
@@ -94,6 +91,14 @@ def of_table(frame: Any, target: str | Sequence[str] | None, where: str) -> dict
         "y": sought[0] if len(sought) == 1 else np.column_stack(sought),
         "features": list(features) if names_of(frame) else None,
     }
+
+
+def _targets(target: str | Sequence[str], columns: Sequence[str], where: str) -> list[str]:
+    targets = [target] if isinstance(target, str) else list(target)
+    if missing := [name for name in targets if name not in columns]:
+        message = f"{where} has no column {', '.join(map(str, missing))}, expected of {', '.join(columns[:20])}"
+        raise InvalidInput(message)
+    return targets
 
 
 def stacked(columns: Mapping[str, Any], where: str) -> NDArray[Any]:
@@ -120,13 +125,14 @@ def stacked(columns: Mapping[str, Any], where: str) -> NDArray[Any]:
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _of_folder(folder: Path) -> dict[str, Any]:
+def _of_folder(folder: Path, target: str | Sequence[str] | None) -> dict[str, Any]:
     files = {p.stem.lower(): p for p in sorted(folder.iterdir()) if p.suffix.lower() in {".csv", ".parquet"}}
     names = next((names for names in _NAMES if names[0] in files and names[1] in files), None)
     if names is None:
         message = f"{folder} has neither Xcal.csv and Ycal.csv nor X.csv and Y.csv (Parquet will do)"
         raise InvalidInput(message)
     found: dict[str, Any] = {"inputs": [files[name] for name in names if name in files]}
+    named: list[str] = []
     for x, y, suffix in ((names[0], names[1], ""), (names[2], names[3], "_test")):
         if x not in files:
             continue
@@ -137,7 +143,10 @@ def _of_folder(folder: Path) -> dict[str, Any]:
         frame = in_order(frame, found["features"], str(files[x]))
         found[f"X{suffix}"] = stacked({str(name): frame[name] for name in frame.columns}, str(files[x]))
         if targets is not None:
-            columns = [np.asarray(targets[name].to_numpy()) for name in targets.columns]
+            # those of the test stand anywhere, if they are called the same
+            same = named if set(named) == set(targets.columns) else targets.columns
+            named = _targets(target or same, targets.columns, str(files[y]))
+            columns = [np.asarray(targets[name].to_numpy()) for name in named]
             found[f"y{suffix}"] = columns[0] if len(columns) == 1 else np.column_stack(columns)
     return found
 

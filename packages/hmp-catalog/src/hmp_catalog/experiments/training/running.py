@@ -82,7 +82,7 @@ def run(
     name
         Of the run; by default that of the dataset.
     target
-        The columns of a table that are predicted.
+        The columns of a table, or of the Y of a folder, that are predicted.
     metric
         What ranks: ``"rmse"`` (the default), ``"mae"`` or ``"r2"`` of numbers, ``"accuracy"`` (the default) or
         ``"balanced_accuracy"`` of labels.
