@@ -189,6 +189,35 @@ def test_a_damaged_index_is_set_aside_and_rebuilt(root: Path) -> None:
     assert list(root.glob("index.db.damaged-*"))
 
 
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+def test_a_database_of_something_else_is_no_index_and_left_as_it_is(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "june.db"
+    with closing(sqlite3.connect(path)) as connection:
+        if version:
+            migrate_beamtime_schema(connection, version)
+        else:
+            connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    before = path.read_bytes()
+    index = MasterIndex(path)
+    for asked in (index.find, index.refresh, index.rebuild, IndexWriter(path).ensure_schema):
+        with pytest.raises(InvalidInput, match="no master index"):
+            asked()
+    assert path.read_bytes() == before
+
+
+def test_a_newer_index_is_left_as_it_is(tmp_path: Path) -> None:
+    index = MasterIndex(tmp_path / "index.db")
+    index.refresh()
+    with closing(sqlite3.connect(index.path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA user_version = 9")
+    before = index.path.read_bytes()
+    for asked in (index.find, index.refresh, index.rebuild, IndexWriter(index.path).ensure_schema):
+        with pytest.raises(SchemaTooNewError, match="newer hmp"):
+            asked()
+    assert index.path.read_bytes() == before
+
+
 def test_the_whole_may_be_moved(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     index = MasterIndex(root / "index.db")
     index.refresh()

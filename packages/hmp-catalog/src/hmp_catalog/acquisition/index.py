@@ -64,19 +64,29 @@ class _Index:
         self._auth = auth
         self._backend = SQLiteBackend(self.path, create=True, timeout=timeout, **asked)
 
-    def _ready(self) -> None:
-        """Make the tables, or bring them up to date."""
-        make_folder(self.path.parent)
-        with self._backend.connection() as connection:
-            create_index_schema(connection)
-
     @contextlib.contextmanager
     def _writing(self) -> Iterator[SQLiteBackend]:
+        """Have the index for writing, its tables made or brought up to date."""
         make_folder(self.path.parent)
+        if self.path.exists():
+            self._require_known()  # before it is opened for writing: its first page changes
         with self._backend.lease(write=True):
-            self._ready()
+            with self._backend.connection() as connection:
+                create_index_schema(connection)
             with self._backend.transaction():
                 yield self._backend
+
+    def _require_known(self) -> int:
+        """Return the version of the file, unless somebody else or a newer hmp wrote it."""
+        tables, mine = self._backend.fetch_one(SQL["tables_at_all"]) or (0, 0)
+        if tables and not mine:
+            message = f"{self.path} is a database of something else, and no master index: give another path"
+            raise InvalidInput(message)
+        (found,) = self._backend.fetch_one("PRAGMA user_version") or (0,)
+        if found > INDEX_SCHEMA_VERSION:
+            message = f"{self.path} was written by a newer hmp (version {found}): upgrade this one"
+            raise SchemaTooNewError(message, path=str(self.path), found=found, known=INDEX_SCHEMA_VERSION)
+        return int(found)
 
 
 class IndexWriter(_Index):
@@ -109,12 +119,13 @@ class IndexWriter(_Index):
         ------
         SchemaTooNewError
             If a newer hmp wrote the file; it is left as it is.
+        InvalidInput
+            If it is a database of something else, as a session is; it is left as it is.
         CorruptError, NotWritable, AccessDenied, BusyError
             If it cannot be had.
         """
-        make_folder(self.path.parent)
-        with self._backend.lease(write=True):
-            self._ready()
+        with self._writing():
+            pass
 
     def register_researcher(
         self,
@@ -267,7 +278,7 @@ class MasterIndex(_Index):
         MigrationPending
             If an older hmp wrote it: `refresh` brings it up to date.
         InvalidInput
-            For a time or a uid that is none.
+            For a time or a uid that is none, or a database of something else.
         """
         exact = {
             "r.name = ?": text(researcher, "researcher"),
@@ -311,6 +322,8 @@ class MasterIndex(_Index):
             If ``root`` does not lie in the folder of the index.
         SchemaTooNewError, CorruptError, NotWritable, AccessDenied, BusyError
             If the index itself cannot be had.
+        InvalidInput
+            If it is a database of something else, as a session is; it is left as it is.
         """
         return self._refreshed(root, anew=False)
 
@@ -343,14 +356,10 @@ class MasterIndex(_Index):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[SQLiteBackend]:
         with self._backend.lease(write=False):
-            (found,) = self._backend.fetch_one("PRAGMA user_version") or (0,)
-            said: dict[str, Any] = {"path": str(self.path), "found": found, "known": INDEX_SCHEMA_VERSION}
-            if found > INDEX_SCHEMA_VERSION:
-                message = f"{self.path} was written by a newer hmp (version {found}): upgrade this one"
-                raise SchemaTooNewError(message, **said)
+            found = self._require_known()
             if found < INDEX_SCHEMA_VERSION:
                 message = f"{self.path} is of version {found}, not {INDEX_SCHEMA_VERSION}: refresh() brings it up to it"
-                raise MigrationPending(message, **said)
+                raise MigrationPending(message, path=str(self.path), found=found, known=INDEX_SCHEMA_VERSION)
             yield self._backend
 
 

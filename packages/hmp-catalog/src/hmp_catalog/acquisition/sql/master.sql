@@ -1,5 +1,9 @@
 -- What the master index says and asks.
 
+-- name: tables_at_all
+-- how many tables there are, and whether that of the runs is one of them
+SELECT count(*), coalesce(sum(name = 'runs_index'), 0) FROM sqlite_master WHERE type = 'table'
+
 -- name: researcher_called
 -- a person by name
 SELECT id FROM researchers WHERE name = $1
