@@ -291,7 +291,9 @@ def test_what_is_no_session_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other.db")) as conn:
         conn.execute("CREATE TABLE runs (uid TEXT)")
         conn.execute("PRAGMA user_version = 2")
-    for name in ("text.db", "other.db"):
+    with closing(sqlite3.connect(tmp_path / "unstamped.db")) as conn:
+        conn.execute("CREATE TABLE bookmarks (url TEXT)")
+    for name in ("text.db", "other.db", "unstamped.db"):
         with pytest.raises(CorruptError):
             Catalog(tmp_path / name)
     with pytest.raises(DatabaseNotFound, match="no session"):

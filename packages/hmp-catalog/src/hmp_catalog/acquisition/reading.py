@@ -53,7 +53,7 @@ class Reading:
         self._backend = SQLiteBackend(database, read_only=True, timeout=timeout, **asked)
         self._asked: dict[str, Any] = {"auth": asked["auth"], "timeout": timeout}
         self.is_closed = False
-        self._version = 0
+        self._version = -1  # not looked at yet
 
     def reopened(self) -> Reading:
         """Return the same file, to be read also when this one is closed."""
