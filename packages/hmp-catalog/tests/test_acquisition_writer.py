@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import zarr
 
-from hmp_catalog.acquisition import ResearcherInfo, RunWriter, SampleMetadata, migrate_beamtime_schema
+from hmp_catalog.acquisition import ResearcherInfo, RunWriter, SampleMetadata, delete_run, gc, migrate_beamtime_schema
 from hmp_catalog.acquisition.stack import CODEC
 from hmp_catalog.acquisition.values import loaded
 from hmp_catalog.errors import FrameMismatch, WriterState
@@ -238,6 +238,7 @@ def circle() -> list[Any]:
         {"level": 1j},
         {"level": object()},
         {"level": "half a pair \ud800"},
+        {"level": {"\ud800": 1}},
         {"level": {1: 1, "1": 2}},
         {"level": {"$float": "nan"}},
         {"level": circle()},
@@ -251,6 +252,7 @@ def circle() -> list[Any]:
         "complex",
         "object",
         "half a pair",
+        "half a pair in a key",
         "same keys",
         "a float's key",
         "circle",
@@ -797,6 +799,40 @@ def test_a_session_has_one_folder_of_frames_whatever_link_leads_to_it(box, tmp_p
     assert [each.name for each in link.parent.iterdir()] == ["july.db"]
 
 
+def test_a_session_that_was_renamed_without_its_frames_is_refused_until_they_follow(box, writer):
+    shoot(writer, 7)
+    writer.close()
+    (run,) = box.row("SELECT uid FROM runs") or ("",)
+    old, box.path = box.path, box.path.with_name("renamed.db")
+    old.rename(box.path)
+    with pytest.raises(InvalidInput, match="renamed or moved"):
+        box.writer().open()
+    assert not box.path.with_suffix(".zarr").exists()
+    old.with_suffix(".zarr").rename(box.path.with_suffix(".zarr"))
+    with box.writer():
+        pass
+    assert np.array_equal(box.array(run)[0], frame(7))
+
+
+@pytest.mark.parametrize("through", ["the file", "a link"])
+def test_what_writes_is_kept_out_of_a_session_that_the_same_thread_writes(box, writer, tmp_path, through):
+    shoot(writer, 1)
+    (run,) = box.row("SELECT uid FROM runs") or ("",)
+    path = box.path
+    if through == "a link":
+        path = tmp_path / "link.db"
+        path.symlink_to(box.path)
+    for act in (RunWriter(path, PS).open, partial(gc, path, dry_run=False), partial(delete_run, path, run)):
+        with pytest.raises(BusyError, match="close that one first"):
+            act()
+    shoot(writer, 2)
+    writer.close_run()
+    writer.close()
+    assert box.rows("SELECT exit_status, num_events FROM runs") == [("success", 2)]
+    gc(path, dry_run=False)
+    delete_run(path, run)
+
+
 def test_a_name_that_frames_have_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="another ending"):
         RunWriter(tmp_path / "june.zarr", PS).open()
@@ -869,8 +905,11 @@ def test_what_is_no_database_is_left_as_it_is(box, content):
     assert not box.path.with_suffix(".zarr").exists()
 
 
-def test_a_database_of_something_else_is_left_as_it_is(box):
-    spoil(box, "CREATE TABLE samples (id INTEGER)")
+@pytest.mark.parametrize("version", [0, 2, 3])
+@pytest.mark.parametrize("table", ["samples", "runs"])
+def test_a_database_of_something_else_is_left_as_it_is(box, table, version):
+    spoil(box, f"CREATE TABLE {table} (id INTEGER)")
+    spoil(box, f"PRAGMA user_version = {version}")
     before = box.path.read_bytes()
     with pytest.raises(InvalidInput, match="no session"):
         box.writer().open()

@@ -17,7 +17,7 @@ from hmp_catalog.acquisition.looking import UNCLOSED, Finding, Looked, length_of
 from hmp_catalog.acquisition.reading import Reading
 from hmp_catalog.acquisition.records import RUNNING
 from hmp_catalog.acquisition.recovery import interrupt_dead_runs
-from hmp_catalog.acquisition.session import Session, array_of, placed_in
+from hmp_catalog.acquisition.session import Session, array_of, placed_in, require_no_writer
 from hmp_catalog.acquisition.stack import PER_SHARD
 from hmp_core.backends import SQLiteBackend
 from hmp_core.durable import fsync_folder, translated, write_atomic
@@ -126,6 +126,7 @@ def delete_run(
 
 
 def _backend(path: Path, auth: AuthBackend | None, timeout: float) -> SQLiteBackend:
+    require_no_writer(path)
     owner = placed_in(path)
     asked: dict[str, Any] = {"auth": owner.auth() if auth is None else auth, "resource": owner.resource}
     return SQLiteBackend(path, timeout=timeout, **asked)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from hmp_catalog.errors import WriterState
 from hmp_core.backends import SQLiteBackend
 from hmp_core.databases import Database
 from hmp_core.durable import make_folder, translated, write_atomic
-from hmp_core.errors import CorruptError, InvalidInput, PathNotFound, SchemaTooNewError
+from hmp_core.errors import BusyError, CorruptError, InvalidInput, PathNotFound, SchemaTooNewError
 from hmp_core.layout import catalog_path, project_root, workspace_root
 from hmp_core.statements import load_statements
 
@@ -28,6 +29,13 @@ SQL = {name: found.sql for name, found in load_statements("hmp_catalog.acquisiti
 #: The key under which a session, and the Zarr group beside it, say which they are.
 STORE_ID = "store_id"
 ATTRIBUTE = "hmp_store_id"
+
+#: How many tables every session has, of whatever version.
+_TABLES = 5
+
+
+#: The sessions that this process writes, by their files: a thread may lease a database twice, but not write one so.
+_written: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
 
 
 def zarr_beside(database: Path) -> Path:
@@ -44,6 +52,20 @@ def placed_in(database: Path) -> Database:
 def array_of(run_uid: str, field: str) -> str:
     """Return where the frames of a field lie in the Zarr group."""
     return f"runs/{run_uid}/{field}"
+
+
+def require_no_writer(database: Path) -> None:
+    """Return unless this thread itself writes a session: for others there is the lock.
+
+    Raises
+    ------
+    BusyError
+        If it does.
+    """
+    path = os.path.realpath(database)
+    if (found := _written.get(path)) is not None and found.is_mine:
+        message = f"{path} is written by a RunWriter of this thread: close that one first"
+        raise BusyError(message, path=path, holder="this thread", waited=0.0)
 
 
 class Session:
@@ -65,10 +87,11 @@ class Session:
         if self.zarr == self.path:
             message = f"{database}: a session is a file beside its frames; give it another ending than .zarr"
             raise InvalidInput(message)
-        owner = placed_in(database)
+        owner = placed_in(self.path)
         asked: dict[str, Any] = {"auth": owner.auth() if auth is None else auth, "resource": owner.resource}
         owner.authorize("write", asked["auth"], what="open a session")
-        self.backend = SQLiteBackend(database, create=True, timeout=timeout, **asked)
+        # links followed: whatever leads to it, it has one lock
+        self.backend = SQLiteBackend(self.path, create=True, timeout=timeout, **asked)
         self._stack = contextlib.ExitStack()
         self._batch: contextlib.ExitStack | None = None
         self._thread, self._process = threading.get_ident(), os.getpid()
@@ -88,8 +111,9 @@ class Session:
         SchemaTooNewError, CorruptError, NotWritable, AccessDenied
             If it cannot be had; nothing is changed.
         InvalidInput
-            If the Zarr group beside it is another session's.
+            If the Zarr group beside it is another session's, or it has frames and there is none.
         """
+        require_no_writer(self.path)
         make_folder(self.path.parent)
         if self.path.exists():
             self._require_known()
@@ -101,6 +125,7 @@ class Session:
                 create_beamtime_schema(connection)
             self._identify(facts)
             self._stack = stack.pop_all()
+        _written[str(self.path)] = self
 
     def _require_known(self) -> None:
         """Refuse what a newer hmp, or somebody else, wrote before it is opened for writing: its first page changes."""
@@ -108,8 +133,8 @@ class Session:
         if found > BEAMTIME_SCHEMA_VERSION:
             message = f"{self.path} was written by a newer hmp (version {found} of its tables): upgrade this one"
             raise SchemaTooNewError(message, path=str(self.path), found=found, known=BEAMTIME_SCHEMA_VERSION)
-        tables, of_runs = self.backend.fetch_one(SQL["tables_at_all"]) or (0, 0)
-        if tables and not of_runs:
+        tables, mine = self.backend.fetch_one(SQL["tables_at_all"]) or (0, 0)
+        if tables and mine < _TABLES:
             message = f"{self.path} is a database of something else, and no session: give another path"
             raise InvalidInput(message)
 
@@ -132,6 +157,12 @@ class Session:
         theirs = found["attributes"].get(ATTRIBUTE, mine)
         if theirs != mine:
             raise self._not_mine()
+        if STORE_ID in said and not self.zarr.is_dir() and self.backend.fetch_one(SQL["any_frames"]) != (0,):
+            message = (
+                f"the frames of {self.path} are not there: was it renamed or moved without {self.zarr.name}? Put that "
+                "beside it; where it is lost for good, begin another session"
+            )
+            raise InvalidInput(message)
         new = {STORE_ID: mine} | {key: value for key, value in facts.items() if value is not None}
         with self.backend.transaction():
             for key, value in new.items():
@@ -162,9 +193,14 @@ class Session:
         if self.inherited:
             message = f"{self.path} is written by the process that opened it; this child of a fork opens a writer anew"
             raise WriterState(message)
-        if threading.get_ident() != self._thread:
+        if not self.is_mine:
             message = f"{self.path} is written by the thread that opened it, and by no other"
             raise WriterState(message)
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread opened the session."""
+        return threading.get_ident() == self._thread and not self.inherited
 
     @property
     def inherited(self) -> bool:
@@ -196,6 +232,7 @@ class Session:
             self.commit()
         finally:
             self._stack.close()
+            _written.pop(str(self.path), None)
 
 
 def _group(file: Path | None) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def kept(value: Any, where: str) -> Any:
         if set(value) == {_FLOAT}:
             message = f"{where} has the one key {_FLOAT}, which stands for a number here; give it another"
             raise InvalidInput(message)
-        found = {str(name): kept(each, f"{where}.{name}") for name, each in value.items()}
+        found = {plain(str(name), where): kept(each, f"{where}.{name}") for name, each in value.items()}
         if len(found) != len(value):
             message = f"{where} has keys that are the same as text; give each its own name"
             raise InvalidInput(message)

@@ -5,8 +5,13 @@
 SELECT key, value FROM session
 
 -- name: tables_at_all
--- how many tables there are, and whether that of runs is one of them
-SELECT count(*), coalesce(sum(name = 'runs'), 0) FROM sqlite_master WHERE type = 'table'
+-- how many tables there are, and how many of those that every session has
+SELECT count(*), coalesce(sum(name IN ('samples', 'runs', 'streams', 'events', 'image_refs')), 0)
+FROM sqlite_master WHERE type = 'table'
+
+-- name: any_frames
+-- whether the session has frames
+SELECT EXISTS (SELECT 1 FROM frames) OR EXISTS (SELECT 1 FROM frames_open)
 
 -- name: say
 -- put down something about the session
