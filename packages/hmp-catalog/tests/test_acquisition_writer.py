@@ -268,8 +268,9 @@ def test_a_refused_event_uses_up_no_number(box, writer, data):
         writer.write_event(data)
     with pytest.raises(InvalidInput):
         writer.write_event({}, {"level": b""})
-    with pytest.raises(InvalidInput):
-        writer.write_event({}, 12.5)
+    for wrong in (12.5, [], {"level": "noon"}, {"level": None}, {"lvel": 1.0}):
+        with pytest.raises(InvalidInput):
+            writer.write_event({}, wrong)
     with pytest.raises(InvalidInput):
         writer.write_event({}, stream="primry")
     writer.write_event({"level": 2})
@@ -518,8 +519,11 @@ def test_a_frame_that_does_not_fit_changes_no_byte(box, writer, wrong):
 
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros(3), np.zeros((0, 6)), np.zeros((2, 2), complex), np.zeros((2, 2), "M8[s]"), np.zeros((2, 2), "g"), "x"],
-    ids=["a row", "nothing", "complex", "times", "long double", "text"],
+    [
+        *(np.zeros(3), np.zeros((0, 6)), np.zeros((2, 2), complex), np.zeros((2, 2), "M8[s]"), np.zeros((2, 2), "g")),
+        *("x", [[1, 2], [3]], np.ma.array([[1, 2]], mask=[[False, True]])),
+    ],
+    ids=["a row", "nothing", "complex", "times", "long double", "text", "ragged", "masked"],
 )
 def test_what_is_no_frame_begins_no_field(box, writer, wrong):
     event = writer.write_event({})
@@ -554,6 +558,13 @@ def test_a_frame_of_no_event_or_of_one_that_has_its_frame_leaves_no_orphan(box, 
     writer.close_run()
     assert (box.array(run) == np.stack([frame(n) for n in (1, 2, 3)])).all()
     assert box.rows("SELECT start, stop, seq_start FROM frames") == [(0, 3, 1)]
+
+
+@pytest.mark.parametrize("event", ["", "nobody"])
+def test_a_frame_of_no_event_begins_no_field(box, writer, event):
+    with pytest.raises(InvalidInput, match="no event"):
+        writer.write_image(event, "camera", frame(1))
+    assert not list(box.path.with_suffix(".zarr").rglob("camera"))
 
 
 def test_an_event_of_another_run_takes_no_frame(box, writer):

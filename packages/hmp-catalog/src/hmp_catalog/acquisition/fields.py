@@ -151,6 +151,24 @@ class Field:
         self._stack.let_go()
 
 
+def pixels(image: Any) -> np.ndarray[Any, Any]:
+    """Return a frame as an array.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none, or has pixels that are masked: what lies below the mask would come back as if it were measured.
+    """
+    if np.ma.is_masked(image):
+        message = "pixels of the frame are masked, which frames do not keep: fill them, and keep the mask under a field"
+        raise InvalidInput(message)
+    try:
+        return np.asarray(image)
+    except (ValueError, TypeError) as error:
+        message = f"a {type(image).__name__} is no frame: {error}"
+        raise InvalidInput(message) from error
+
+
 def placed_of(rows: Iterable[tuple[Any, ...]]) -> list[Placed]:
     """Return where frames lie, of rows (position, offset, nbytes, crc32, ...)."""
     return [Placed(*row[:4]) for row in rows]

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from hmp_catalog.acquisition.fields import Field
+from hmp_catalog.acquisition.fields import Field, pixels
 from hmp_catalog.acquisition.records import ABORTED, ENDS, FAILED, SUCCESS, ResearcherInfo, SampleMetadata
 from hmp_catalog.acquisition.recovery import interrupt_dead_runs
 from hmp_catalog.acquisition.samples import sample_id
@@ -313,7 +313,7 @@ class RunWriter:
         data
             Key -> value; numbers, text, small arrays. NaN and infinities are kept.
         timestamps
-            Key -> when it was read, in seconds since 1970.
+            Key -> when it was read, in seconds since 1970; a key may be left out.
         stream
             Of which stream it is; by default of the one that was opened last.
 
@@ -329,10 +329,11 @@ class RunWriter:
         session, run = self._opened(), self._opened_run()
         found = self._stream(run, stream)
         said = dumped(dict(mapping(data, "data")), "data")
-        if strange := set(map(str, data)) - found.keys:
+        moments = mapping({} if timestamps is None else timestamps, "timestamps")
+        when = dumped({key: real(each, f"timestamps.{key}") for key, each in moments.items()}, "timestamps")
+        if strange := {*map(str, data), *map(str, moments)} - found.keys:
             message = f"the stream has no key {', '.join(sorted(strange))}; it has {', '.join(sorted(found.keys))}"
             raise InvalidInput(message)
-        when = dumped(dict(mapping(timestamps or {}, "timestamps")), "timestamps")
         uid = uuid4().hex
         with self._recording(session, run):
             session.backend.execute(SQL["add_event"], [uid, found.uid, found.seq + 1, time.time(), said, when])
@@ -358,14 +359,14 @@ class RunWriter:
         FrameMismatch
             If it has another shape or type than the first frame of the field; not a byte is changed.
         InvalidInput
-            If the run has no such event, or it has a frame of that field already.
+            If the run has no such event, it has a frame of that field already, or pixels are masked.
         StorageError
             If the disk is full or fails; the frame is not recorded.
         """
         session, run = self._opened(), self._opened_run()
         self._stream(run, None)
         stream, seq = self._event(session, run, event_uid)
-        given = np.asarray(image)
+        given = pixels(image)
         if not isinstance(field_name, str) or field_name not in run.fields:
             run.fields[field_name] = Field(session, run.uid, field_name, given)
         into = run.fields[field_name]
@@ -387,7 +388,7 @@ class RunWriter:
 
     def _event(self, session: Session, run: _Run, event_uid: str) -> tuple[str, int]:
         for stream in run.streams.values():
-            if stream.last == event_uid:
+            if event_uid and stream.last == event_uid:
                 return stream.uid, stream.seq
         found = session.backend.fetch_one(SQL["event"], [event_uid, run.uid]) if isinstance(event_uid, str) else None
         if found is None:
