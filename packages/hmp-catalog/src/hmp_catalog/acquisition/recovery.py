@@ -94,4 +94,4 @@ def _drop_tail(session: Session, uid: str, folder: Path) -> None:
         return
     shard_file(folder, -(-stop // kind.per_shard)).unlink(missing_ok=True)
     if count != stop:
-        write_atomic(folder / "zarr.json", json.dumps(described(stop, kind), indent=2).encode())
+        write_atomic(folder / "zarr.json", json.dumps(described(stop, kind, folder.name), indent=2).encode())

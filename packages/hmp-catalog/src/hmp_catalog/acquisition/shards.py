@@ -191,7 +191,7 @@ def _kind(frames: Frames, which: NDArray[np.int64]) -> Kind:
         if (kind.shape, kind.dtype) != (frames.shape, frames.dtype):
             message = f"{where}: the array has frames of {kind.shape} {kind.dtype}, not {frames.shape} {frames.dtype}"
             raise CorruptError(message, path=str(where))
-        if _codecs(said) != _codecs(described(0, kind)):
+        if _codecs(said) != _codecs(described(0, kind, frames.field)):
             message = f"{where}: the array is encoded in a way that this hmp does not know"
             raise CorruptError(message, path=str(where))
     return kind

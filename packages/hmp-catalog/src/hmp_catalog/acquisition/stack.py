@@ -248,7 +248,7 @@ class FrameStack:
             fsync_folder(self.folder)
 
     def _describe(self, count: int) -> None:
-        said = described(count, self.kind)
+        said = described(count, self.kind, self.folder.name)
         write_atomic(self.folder / "zarr.json", json.dumps(said, indent=2).encode())
 
 
@@ -262,8 +262,8 @@ def hidden_file(folder: Path, number: int) -> Path:
     return folder / f".open-{number}"
 
 
-def described(count: int, kind: Kind) -> dict[str, Any]:
-    """Return the metadata of an array of frames (Zarr core specification v3)."""
+def described(count: int, kind: Kind, name: str) -> dict[str, Any]:
+    """Return the metadata of an array of frames (Zarr core specification v3); each field has dimensions of its own."""
     bytes_codec: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
     blosc = {"name": CODEC, "configuration": {**_BLOSC, "typesize": kind.dtype.itemsize}}
     sum_codec: dict[str, Any] = {"name": "crc32c"}
@@ -282,7 +282,7 @@ def described(count: int, kind: Kind) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "fill_value": False if kind.dtype.kind == "b" else 0,
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "dimension_names": ["frame", "y", "x"],
+        "dimension_names": [f"{name}_frame", f"{name}_y", f"{name}_x"],
         "attributes": {},
     }
 
@@ -311,7 +311,7 @@ def recover(folder: Path, kind: Kind, placed: Sequence[Placed]) -> Iterator[Fram
             _finish(hidden, descriptor, placed, closed, kind.per_shard)
         finally:
             os.close(descriptor)
-    said = described(placed[-1].position + 1, kind)
+    said = described(placed[-1].position + 1, kind, folder.name)
     write_atomic(folder / "zarr.json", json.dumps(said, indent=2).encode())
 
 
