@@ -133,8 +133,8 @@ def test_runs_are_found_by_all_that_is_known_of_them(root: Path) -> None:
     assert index.find(plan="drift", researcher="Ada") == []
 
 
-@pytest.mark.parametrize("asked", [{"uid": "x*"}, {"since": "yesterday"}, {"scan_id": "one"}])
-def test_what_cannot_be_meant_is_refused(root: Path, asked: dict[str, str]) -> None:
+@pytest.mark.parametrize("asked", [{"uid": "x*"}, {"uid": 3}, {"since": "yesterday"}, {"scan_id": "one"}])
+def test_what_cannot_be_meant_is_refused(root: Path, asked: dict[str, object]) -> None:
     index = MasterIndex(root / "index.db")
     index.refresh()
     with pytest.raises(InvalidInput):

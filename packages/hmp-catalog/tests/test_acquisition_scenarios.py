@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3  # noqa: TID251 - as somebody else who looks on
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,47 @@ def test_the_index_follows_a_deletion_and_other_runs_are_untouched(tmp_path):
     assert [run.uid for run in index.find()] == [kept]
     assert files(path.with_suffix(".zarr") / "runs" / kept) == before
     assert [each[0, 0] for each in Catalog(path)[kept].images("camera")] == list(range(70))
+
+
+# ── what others make of it ───────────────────────────────────────────────────────────────────────────
+
+
+def test_fields_of_a_run_are_one_data_set_to_xarray_whatever_their_sizes(tmp_path):
+    xr = pytest.importorskip("xarray")
+    path = tmp_path / "june.db"
+    with RunWriter(path, PS) as writer:
+        run = writer.open_run("scan")
+        writer.open_stream("primary", {"level": {}})
+        for n in range(3):
+            event = writer.write_event({"level": n})
+            writer.write_image(event, "camera", np.full((4, 6), n, "u2"))
+            if n:
+                writer.write_image(event, "radar", np.full((5, 3), n, "f4"))
+    found = xr.open_zarr(path.with_suffix(".zarr"), group=f"runs/{run}", consolidated=False)
+    assert {name: each.shape for name, each in found.data_vars.items()} == {"camera": (3, 4, 6), "radar": (2, 5, 3)}
+    assert found["radar"].dims == ("radar_frame", "radar_y", "radar_x")
+
+
+CLOSED_TO_THIS_USER = """
+import os, sys
+from hmp_catalog.acquisition import verify
+verify(sys.argv[1])  # another user may not import what lies in the home of this one
+os.chmod(sys.argv[2], 0o700 if os.geteuid() == 0 else 0)
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+try:
+    verify(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, "is closed to this user" in str(error))
+"""
+
+
+def test_frames_that_are_closed_to_this_user_are_no_frames_that_are_lost(python):
+    with tempfile.TemporaryDirectory() as folder:  # that of the tests is closed to others
+        path = Path(folder) / "june.db"
+        record(path, 1)
+        for each in (Path(folder), *Path(folder).rglob("*")):
+            each.chmod(0o755 if each.is_dir() else 0o644)
+        zarr_group = path.with_suffix(".zarr")
+        assert python(CLOSED_TO_THIS_USER, path, zarr_group) == "NotWritable True\n"
+        zarr_group.chmod(0o755)

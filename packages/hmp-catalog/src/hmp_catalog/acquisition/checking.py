@@ -53,6 +53,8 @@ def verify(
     ------
     DatabaseNotFound, CorruptError, SchemaTooNewError, AccessDenied, BusyError
         If the session file itself cannot be read.
+    NotWritable
+        If the folders of its frames are closed to this user.
 
     Examples
     --------

@@ -366,7 +366,7 @@ class MasterIndex(_Index):
 def _head(uid: str | None) -> str | None:
     if uid is None:
         return None
-    if not _UID.fullmatch(uid):
+    if not _UID.fullmatch(text(uid, "uid") or ""):
         message = f"{uid!r} is not the head of a uid: expected hexadecimal digits"
         raise InvalidInput(message)
     return f"{uid}*"

@@ -15,6 +15,7 @@ from hmp_catalog.acquisition.reading import Reading
 from hmp_catalog.acquisition.records import INTERRUPTED
 from hmp_catalog.acquisition.session import ATTRIBUTE, STORE_ID, array_of
 from hmp_catalog.acquisition.stack import Placed
+from hmp_core.durable import refusal
 
 #: What is lost or not what it was; what nobody needs, which `gc` removes; and what ended without a word.
 LOST = ("lost-store", "foreign-store", "lost-array", "lost-frames", "damaged-frames", "damaged-database", "lost-events")
@@ -94,6 +95,11 @@ def look(reading: Reading, *, deep: bool = False) -> Looked:
     """Return what a session is at one moment.
 
     What lies there is listed first: a run has its row before it has its folder.
+
+    Raises
+    ------
+    NotWritable
+        If its folders are closed to this user.
     """
     folders = _listed(reading.zarr / "runs")
     with reading.snapshot():
@@ -122,6 +128,8 @@ def _folders(place: Path) -> list[str]:
             return sorted(each.name for each in entries if each.is_dir(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        raise refusal(error) from error
 
 
 def _arrays(reading: Reading) -> dict[tuple[str, str], Array]:

@@ -67,7 +67,8 @@ class RunWriter:
     label, researcher
         What the session is called, and whose it is; put down when it is new, for the master index.
     flush_events, flush_seconds
-        Gather so many events, for at most so many seconds, before they are committed.
+        Gather so many events and frames before they are committed; fewer, if the first came so many seconds before the
+        last. Nobody looks at the clock until the next one comes.
     sync_seconds
         Seconds after which frames are put on the disk, when the next one comes.
     auth
