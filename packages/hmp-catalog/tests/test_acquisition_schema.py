@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import sqlite3
+import sqlite3  # noqa: TID251 - the functions work on the connection of the caller
 import subprocess
 import sys
 from collections.abc import Callable
@@ -161,7 +161,7 @@ def test_doubles_in_an_early_file_are_named_and_the_file_stays_as_it_was(tmp_pat
         conn.execute("INSERT INTO events VALUES ('again', 'sr1', 2, 1.0, '{}', '{}')")
         conn.commit()
         before = plan(conn)
-        with pytest.raises(InvalidInput, match="sr1.*2.*twice|'seq_num': 2"):
+        with pytest.raises(InvalidInput, match="'seq_num': 2"):
             migrate_beamtime_schema(conn)
         assert (plan(conn), version(conn)) == (before, 1)
 

@@ -54,7 +54,7 @@ def listing(tmp_path, monkeypatch):
     info = tmp_path / "installed" / "sessions-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sessions\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[hmp.stores]\nacquisition = hmp_catalog.acquisition.listing\n")
+    (info / "entry_points.txt").write_text("[hmp.stores]\nacquisition = hmp_catalog.acquisition.listing:listed\n")
     monkeypatch.syspath_prepend(info.parent)
 
 

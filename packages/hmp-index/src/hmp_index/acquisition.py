@@ -34,7 +34,7 @@ _RUNNING = "running"
 class Listing(Protocol):
     """How the runs of a session are read."""
 
-    def listed(self, database: Path, *, auth: AuthBackend | None, timeout: float) -> Sequence[Mapping[str, Any]]:
+    def __call__(self, database: Path, *, auth: AuthBackend | None, timeout: float) -> Sequence[Mapping[str, Any]]:
         """Return the runs of a session as plain rows."""
         ...
 
@@ -72,7 +72,7 @@ class Sessions:
         status, troubles = "ok", list[str]()
         for path in found:
             try:
-                rows += [(path, row) for row in self.listing.listed(path, auth=self._auth, timeout=timeout)]
+                rows += [(path, row) for row in self.listing(path, auth=self._auth, timeout=timeout)]
             except HmpError as error:
                 status = status if status != "ok" else status_of(error)
                 troubles.append(str(error))
