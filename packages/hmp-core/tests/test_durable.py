@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hmp_core.durable import fsync_folder, make_folder, translated, write_atomic
-from hmp_core.errors import BusyError, HmpError, NotWritable, PathNotFound, StorageError
+from hmp_core.durable import fsync_folder, make_folder, new_file, translated, write_atomic
+from hmp_core.errors import BusyError, HmpError, NotWritable, PathNotFound, PathTaken, StorageError
 from hmp_core.testing.children import start
 from hmp_core.testing.door_suite import anybodys_folder, unprivileged
 
@@ -173,3 +173,32 @@ def test_our_own_words_are_not_said_twice(kind: type[HmpError]) -> None:
     with pytest.raises(kind) as refused, translated(Path("/elsewhere")):
         raise mine
     assert refused.value is mine
+
+
+# ── a new file ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    with new_file(tmp_path / "a.nc") as draft:
+        draft.write_bytes(b"half")
+        assert not (tmp_path / "a.nc").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
+
+
+def test_what_is_there_already_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.nc").write_bytes(b"mine")
+    with pytest.raises(PathTaken), new_file(tmp_path / "a.nc"):
+        pass
+    with pytest.raises(PathTaken), new_file(tmp_path / "b.nc") as draft:
+        draft.write_bytes(b"mine too")
+        (tmp_path / "b.nc").write_bytes(b"somebody was sooner")
+    assert (tmp_path / "a.nc").read_bytes() == b"mine"
+    assert (tmp_path / "b.nc").read_bytes() == b"somebody was sooner"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nc", "b.nc"]
+
+
+def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "a.nc") as draft:
+        draft.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []

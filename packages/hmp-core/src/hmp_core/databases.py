@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hmp_core.events.fold import Fold
     from hmp_core.events.store import EventStore
     from hmp_core.protocols.auth import AuthBackend
-    from hmp_core.protocols.backend import BulkBackend
+    from hmp_core.protocols.backend import BulkBackend, StoreBackend
 
 #: Components whose databases have no log of events; of what they hold, the first is derived, the second is not.
 UNLOGGED = frozenset({"index", "experiments"})
@@ -232,7 +232,7 @@ def _experiments(folder: Path) -> Iterator[Database]:
 
 
 @contextlib.contextmanager
-def read_lease(backend: DuckDBBackend) -> Iterator[None]:
+def read_lease(backend: StoreBackend) -> Iterator[None]:
     """Hold a lease that reads; without the lock file where this user may make none."""
     with contextlib.ExitStack() as stack:
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hmp_core.errors import HmpError, NotWritable, PathNotFound, StorageError
+from hmp_core.errors import HmpError, NotWritable, PathNotFound, PathTaken, StorageError
 
 
 def fsync_folder(folder: Path) -> None:
@@ -84,6 +84,41 @@ def write_atomic(path: Path, data: bytes, *, overwrite: bool = True) -> bool:
         finally:
             beside.unlink(missing_ok=True)
     return True
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a place for a file that goes to ``path`` when it is whole; what is there already is left as it is.
+
+    Raises
+    ------
+    PathTaken
+        If there is something.
+    PathNotFound
+        If its folder is not there.
+    StorageError, NotWritable
+        If it cannot be written.
+    """
+    if path.exists() or path.is_symlink():
+        raise _taken(path)
+    if not path.parent.is_dir():
+        message = f"{path.parent}: no such folder"
+        raise PathNotFound(message, path=str(path.parent))
+    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    with translated(path):
+        try:
+            yield draft
+            fsync_place(draft)
+            if not _link(draft, path):
+                raise _taken(path)
+            fsync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> PathTaken:
+    message = f"{path} is there already; take another name, or remove it yourself"
+    return PathTaken(message, path=str(path))
 
 
 def _link(beside: Path, path: Path) -> bool:

@@ -22,7 +22,7 @@ from hmp_core import wal
 from hmp_core.auth.gate import authorize
 from hmp_core.backends.duckdb import DuckDBBackend
 from hmp_core.backends.making import made_by
-from hmp_core.databases import Database
+from hmp_core.databases import Database, read_lease
 from hmp_core.durable import make_folder
 from hmp_core.errors import (
     AccessDenied,
@@ -101,7 +101,7 @@ class Keeper:
         asked: dict[str, Any] = {"auth": self.auth, "resource": self.resource, "timeout": self.timeout}
         if self.read_only:
             backend = made_by(self._factory, self.database, **asked)
-            with _read_lease(backend):
+            with read_lease(backend):
                 require_current(backend, [SCHEMA])
             return
         try:
@@ -193,7 +193,7 @@ class Keeper:
                     self._settle()
             except NotWritable as error:
                 self.lack = str(error)
-            stack.enter_context(_read_lease(self._backend))
+            stack.enter_context(read_lease(self._backend))
             if self.lack:
                 self._tell_lack()
             yield self._backend
@@ -206,7 +206,7 @@ class Keeper:
     def tables(self) -> Iterator[StoreBackend]:
         """Hold a lease on the tables as they are: what is pending is not in them."""
         self.authorize("read")
-        with _read_lease(self._backend):
+        with read_lease(self._backend):
             yield self._backend
 
     def _tell_lack(self) -> None:
@@ -337,14 +337,3 @@ class Keeper:
                 stack.callback(self._in_passing, self.timeout)
             stack.callback(self.journal.close)
             self.files.sync()
-
-
-@contextlib.contextmanager
-def _read_lease(backend: StoreBackend) -> Iterator[None]:
-    """Hold a lease that reads; without the lock file where this user may make none."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(backend.lease(write=False))
-        except NotWritable:
-            stack.enter_context(backend.lease(write=False, unlocked=True))
-        yield

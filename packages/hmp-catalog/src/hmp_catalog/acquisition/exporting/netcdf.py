@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmp_catalog.acquisition.events import free
 from hmp_catalog.acquisition.exporting.arrays import to_xarray
-from hmp_core.durable import fsync_folder, fsync_place, translated
-from hmp_core.errors import MissingPart, PathNotFound, PathTaken
+from hmp_core.durable import new_file
+from hmp_core.errors import MissingPart
 from hmp_core.paths import to_local
 
 if TYPE_CHECKING:
@@ -43,7 +39,7 @@ def to_netcdf(run: Run, path: str | Path | UPath, stream: str) -> None:
         for name, variable in found.data_vars.items()
         if variable.ndim == _FRAMES and variable.attrs.get("hmp_name", name) in run.fields and variable.size
     }
-    with _beside(to_local(path)) as draft:
+    with new_file(to_local(path)) as draft:
         found.to_netcdf(draft, engine="h5netcdf", encoding=said)
 
 
@@ -57,30 +53,3 @@ def _named(found: xr.Dataset) -> xr.Dataset:
             if name in found.variables:
                 found[name].attrs["hmp_name"] = name
     return found.rename(new)
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a place for a file that goes to ``path`` when it is whole; what is there already is left as it is."""
-    if path.exists() or path.is_symlink():
-        raise _taken(path)
-    if not path.parent.is_dir():
-        message = f"{path.parent}: no such folder"
-        raise PathNotFound(message, path=str(path.parent))
-    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
-    with translated(path):
-        try:
-            yield draft
-            fsync_place(draft)
-            try:
-                os.link(draft, path)
-            except FileExistsError as error:
-                raise _taken(path) from error
-            fsync_folder(path.parent)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _taken(path: Path) -> PathTaken:
-    message = f"{path} is there already; take another name, or remove it yourself"
-    return PathTaken(message, path=str(path))

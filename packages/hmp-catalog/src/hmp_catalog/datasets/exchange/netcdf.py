@@ -6,11 +6,9 @@ lists) is kept as JSON, and ``hmp_json`` names such attributes: `intake` reads t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +21,8 @@ from hmp_catalog.datasets.cells import blocks
 from hmp_catalog.datasets.coordinates import STEP
 from hmp_catalog.datasets.libraries import library
 from hmp_catalog.datasets.values import marked
-from hmp_core.durable import fsync_folder, fsync_place, translated
-from hmp_core.errors import InvalidInput, NotFound, PathNotFound, PathTaken
+from hmp_core.durable import new_file
+from hmp_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from hmp_catalog.datasets.dataset import Dataset, DatasetView
@@ -81,7 +79,7 @@ def to_netcdf4(
     if Path(os.path.realpath(path)).is_relative_to(source.handle.path):
         message = f"{path} lies in the data set itself; choose a path outside of {source.handle.path}"
         raise InvalidInput(message)
-    with beside(Path(path)) as draft, h5netcdf.File(draft, "w", **file_kwargs) as file:
+    with new_file(Path(path)) as draft, h5netcdf.File(draft, "w", **file_kwargs) as file:
         Writer(source, file, compression).write(names)
 
 
@@ -107,41 +105,6 @@ def chosen(source: Any, include: Sequence[str] | None, exclude: Sequence[str] | 
             message = f"no data variable {name!r}; there are {', '.join(there) or 'none'}"
             raise NotFound(message, reference=str(name), candidates=there)
     return [name for name in there if (name in listed) == (include is not None)]
-
-
-@contextlib.contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """Give a place for a file that goes to ``path`` when it is whole; what is there already is left as it is.
-
-    Raises
-    ------
-    PathTaken
-        If there is something.
-    PathNotFound
-        If its folder is not there.
-    """
-    if path.exists() or path.is_symlink():
-        raise _taken(path)
-    if not path.parent.is_dir():
-        message = f"{path.parent}: no such folder"
-        raise PathNotFound(message, path=str(path.parent))
-    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
-    with translated(path):
-        try:
-            yield draft
-            fsync_place(draft)
-            try:
-                os.link(draft, path)
-            except FileExistsError as error:
-                raise _taken(path) from error
-            fsync_folder(path.parent)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _taken(path: Path) -> PathTaken:
-    message = f"{path} is there already; take another name, or remove it yourself"
-    return PathTaken(message, path=str(path))
 
 
 class Writer:
