@@ -6,7 +6,7 @@ import errno
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -185,20 +185,24 @@ def test_a_new_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
 
 
+def fill(path: Path, *, and_then: Callable[[], object] = lambda: None) -> None:
+    with new_file(path) as draft:
+        draft.write_bytes(b"half")
+        and_then()
+
+
 def test_what_is_there_already_is_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "a.nc").write_bytes(b"mine")
-    with pytest.raises(PathTaken), new_file(tmp_path / "a.nc"):
-        pass
-    with pytest.raises(PathTaken), new_file(tmp_path / "b.nc") as draft:
-        draft.write_bytes(b"mine too")
-        (tmp_path / "b.nc").write_bytes(b"somebody was sooner")
-    assert (tmp_path / "a.nc").read_bytes() == b"mine"
-    assert (tmp_path / "b.nc").read_bytes() == b"somebody was sooner"
+    mine, late = tmp_path / "a.nc", tmp_path / "b.nc"
+    mine.write_bytes(b"mine")
+    with pytest.raises(PathTaken):
+        fill(mine)
+    with pytest.raises(PathTaken):
+        fill(late, and_then=lambda: late.write_bytes(b"somebody was sooner"))
+    assert (mine.read_bytes(), late.read_bytes()) == (b"mine", b"somebody was sooner")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nc", "b.nc"]
 
 
 def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "a.nc") as draft:
-        draft.write_bytes(b"half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fill(tmp_path / "a.nc", and_then=lambda: 1 // 0)
     assert list(tmp_path.iterdir()) == []
