@@ -73,7 +73,7 @@ def write(
         The record of the chain, as `WorkspaceStore.get_chain` gives it.
     read_artifact : callable
         Returns the row of an artefact and its bytes, and raises if they are lost or damaged.
-    path : path
+    path : Path
         Where to; ``.n4a``, or ``.n4a.py`` if it is no ``.py``, is added where it is missing, and folders are made.
     format : {"n4a", "n4a.py"}, default "n4a"
         A bundle for `predict` and `Bundle`, or a script that needs no hmp.
@@ -172,7 +172,7 @@ class Bundle:
 
     Parameters
     ----------
-    path : path
+    path : Path
         The file; `Bundle.open` checks it.
     manifest, chain : mapping
         What it says.

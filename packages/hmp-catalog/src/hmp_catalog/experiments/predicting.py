@@ -29,13 +29,13 @@ def predict(
 
     Parameters
     ----------
-    model : path or Bundle, optional
+    model : Path or Bundle, optional
         A ``.n4a`` file; no workspace is needed.
     data : array of shape (n_samples, n_features)
         The samples, or a list of such where the chain has several sources; it is not changed.
     chain_id : str, optional
         A chain of the store in ``workspace_path``, in place of ``model``.
-    workspace_path : path, optional
+    workspace_path : Path, optional
         The folder of that store.
     wavelengths : array of shape (n_features,), optional
         For transformers that ask for them.
