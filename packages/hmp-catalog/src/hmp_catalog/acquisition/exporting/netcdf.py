@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,18 @@ def to_netcdf(run: Run, path: str | Path | UPath, stream: str) -> None:
         for name, variable in found.data_vars.items()
         if variable.ndim == _FRAMES and variable.attrs.get("hmp_name", name) in run.fields and variable.size
     }
-    with new_file(to_local(path)) as draft:
+    with new_file(to_local(path)) as draft, _one_by_one():
         found.to_netcdf(draft, engine="h5netcdf", encoding=said)
+
+
+def _one_by_one() -> contextlib.AbstractContextManager[object]:
+    """Let blocks be written by this thread: another one would open the draft again after a failure took it away."""
+    try:
+        import dask
+    except ImportError:
+        return contextlib.nullcontext()  # then there are no blocks
+    alone: contextlib.AbstractContextManager[object] = dask.config.set(scheduler="synchronous")
+    return alone
 
 
 def _named(found: xr.Dataset) -> xr.Dataset:
